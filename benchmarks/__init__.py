@@ -1,0 +1,1 @@
+"""Named workloads, timed side by side."""

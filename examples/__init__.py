@@ -1,0 +1,1 @@
+"""Data and scripts that show the main job."""

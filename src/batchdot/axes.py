@@ -1,0 +1,170 @@
+"""Axes: what a user may write for them, turned into pairs of non-negative axes.
+
+The only place where a negative axis is counted from the end. Knows ranks, not tensors.
+"""
+
+import operator
+from typing import TypeAlias
+
+from batchdot.errors import AxisError
+
+Group: TypeAlias = int | tuple[int, ...]
+"""The axes of one input: one of them, or several."""
+
+Axes: TypeAlias = int | tuple[Group, Group] | None
+"""Axes as read: checked for type and form, of plain hashable integers, not yet resolved."""
+
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+"""Resolved pairs (axis of x, axis of y), all of them non-negative."""
+
+SHARED_AXIS = (
+    "Cannot perform batch_dot over axis {axis}{of}: the first {shared} shared between the samples. "
+    "If your inputs are not batched, add a batch axis of size 1: x.unsqueeze(0)."
+)
+
+
+def read_axes(axes: object) -> Axes:
+    """Check the form of ``axes`` as a user wrote it, and copy it into hashable integers.
+
+    Args:
+        axes: None; whatever supports ``operator.index``; or a sequence of two of them, or of two
+            sequences of them. A bool is not an integer here.
+
+    Returns:
+        None, an int, a pair of ints or a pair of tuples of ints: ready for `resolve_axes`.
+
+    Raises:
+        TypeError: ``axes`` is neither an integer nor a sequence, or a bool stands for an integer.
+        ValueError: the sequence is not a pair, or holds something other than integers.
+
+    >>> read_axes([1, 2]), read_axes(-1), read_axes(([1, 2], range(1, 3)))
+    ((1, 2), -1, ((1, 2), (1, 2)))
+    """
+    if axes is None or axes.__class__ is int:
+        return axes
+    if (axes.__class__ is tuple or axes.__class__ is list) and len(axes) == 2:
+        x_axis, y_axis = axes
+        if x_axis.__class__ is int and y_axis.__class__ is int:
+            return (x_axis, y_axis)
+    if _is_bool(axes):
+        raise TypeError(f"Invalid type for argument `axes`: a bool is not an axis. Received: axes={axes!r}")
+    if (single := _as_integer(axes)) is not None:
+        return single
+    if not _is_sequence(axes):
+        raise TypeError(
+            f"Invalid type for argument `axes`: it should be a list or an int. Received: axes={axes!r}"
+        )
+    if len(axes) != 2:  # type: ignore[arg-type]
+        raise ValueError(
+            f"Invalid format for argument `axes`: it should contain two elements. Received: axes={axes!r}"
+        )
+    x_group, y_group = (_read_group(group, axes) for group in axes)  # type: ignore[attr-defined]
+    if isinstance(x_group, tuple) != isinstance(y_group, tuple):
+        raise ValueError(
+            "Invalid format for argument `axes`: both elements should be integers, or both sequences "
+            f"of integers. Received: axes={axes!r}"
+        )
+    if isinstance(x_group, tuple) and isinstance(y_group, tuple) and len(x_group) != len(y_group):
+        raise ValueError(
+            "Invalid format for argument `axes`: axes are contracted in pairs, and the two sequences "
+            f"have {len(x_group)} and {len(y_group)} elements. Received: axes={axes!r}"
+        )
+    return (x_group, y_group)
+
+
+def resolve_axes(axes: Axes, x_rank: int, y_rank: int, batch_dims: int) -> Pairs:
+    """Turn axes that were read into pairs of non-negative axes of two inputs of known rank.
+
+    Args:
+        axes: what `read_axes` returned. None is the last axis of x with the second-to-last of y, or
+            with the last where y has one axis beside the shared ones. An int stands for itself on
+            both inputs, counted from the end of each by itself when negative.
+        x_rank: number of axes of x.
+        y_rank: number of axes of y.
+        batch_dims: how many leading axes are shared between the samples.
+
+    Raises:
+        AxisError: an axis is outside ``[-rank, rank)``. Nothing wraps around.
+        ValueError: a shared axis is contracted, or an axis is contracted twice.
+
+    >>> resolve_axes(None, 3, 3, 1), resolve_axes(-1, 2, 4, 1)
+    (((2, 1),), ((1, 3),))
+    """
+    if axes is None:
+        return ((x_rank - 1, y_rank - 1 if y_rank == batch_dims + 1 else y_rank - 2),)
+    x_group, y_group = axes if isinstance(axes, tuple) else (axes, axes)
+    x_axes = _resolve_group(x_group, "x", x_rank, batch_dims)
+    y_axes = _resolve_group(y_group, "y", y_rank, batch_dims)
+    return tuple(zip(x_axes, y_axes, strict=True))
+
+
+def refuse_shared_axes(axes: Axes, batch_dims: int) -> None:
+    """Raise the ValueError of a shared axis as far as it shows before any rank is known."""
+    for group in axes if isinstance(axes, tuple) else (axes,):
+        for axis in group if isinstance(group, tuple) else (group,):
+            if axis is not None and 0 <= axis < batch_dims:
+                raise ValueError(
+                    SHARED_AXIS.format(axis=axis, of="", shared=_count_axes(batch_dims))
+                    + f" Received: axes={axes!r}"
+                )
+
+
+def _resolve_group(group: Group, operand: str, rank: int, batch_dims: int) -> tuple[int, ...]:
+    resolved: list[int] = []
+    for axis in group if isinstance(group, tuple) else (group,):
+        if not -rank <= axis < rank:
+            raise AxisError(f"Axis {axis} is out of range for {operand}, whose rank is {rank}.")
+        positive = axis + rank if axis < 0 else axis
+        if positive < batch_dims:
+            raise ValueError(
+                SHARED_AXIS.format(axis=axis, of=f" of {operand}", shared=_count_axes(batch_dims))
+            )
+        if positive in resolved:
+            raise ValueError(f"Axis {axis} of {operand} is contracted twice.")
+        resolved.append(positive)
+    return tuple(resolved)
+
+
+def _read_group(group: object, axes: object) -> Group:
+    if not _is_sequence(group):
+        return _read_integer(group, axes)
+    return tuple(_read_integer(axis, axes) for axis in group)  # type: ignore[attr-defined]
+
+
+def _read_integer(value: object, axes: object) -> int:
+    if _is_bool(value):
+        raise TypeError(f"Invalid type for argument `axes`: a bool is not an axis. Received: axes={axes!r}")
+    integer = _as_integer(value)
+    if integer is None:
+        raise ValueError(
+            f"Invalid format for argument `axes`: list elements should be integers. Received: axes={axes!r}"
+        )
+    return integer
+
+
+def _as_integer(value: object) -> int | None:
+    if getattr(value, "ndim", 0) != 0:
+        return None  # torch takes a one-element vector for an index; here it is a sequence of one
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool) or (
+        getattr(value, "ndim", None) == 0 and str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+    )
+
+
+def _is_sequence(value: object) -> bool:
+    return (
+        hasattr(value, "__len__")
+        and hasattr(value, "__getitem__")
+        and not isinstance(value, str | bytes | bytearray | dict)
+        and getattr(value, "ndim", 1) == 1
+    )
+
+
+def _count_axes(batch_dims: int) -> str:
+    return "axis is" if batch_dims == 1 else f"{batch_dims} axes are"

@@ -1,0 +1,140 @@
+"""Conversion: whatever a user passes for a tensor, turned into one, or refused in a sentence."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def as_tensor(
+    value: Any, device: torch.device | None = None, float_dtype: torch.dtype | None = None
+) -> Tensor:
+    """Return ``value`` as a dense tensor of numbers.
+
+    Args:
+        value: a tensor, which is returned as it is; a numpy array or anything that numpy can read
+            as one, whose dtype is kept; a number or nested list of numbers, of the default dtype
+            where they are floats and int64 where they are integers.
+        device: where to put what was not a tensor.
+        float_dtype: the floating dtype of what was not a tensor, if it is not to be kept.
+
+    Raises:
+        TypeError: the value does not hold numbers, or holds bools.
+        ValueError: the nested lists are ragged.
+
+    >>> as_tensor([[1, 2]]).dtype, as_tensor(np.ones(2)).dtype
+    (torch.int64, torch.float64)
+    """
+    if isinstance(value, Tensor):
+        return value
+    tensor = _from_numbers(value) if _is_plain(value) else _from_array(value)
+    if float_dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(float_dtype)
+    return tensor if device is None else tensor.to(device)
+
+
+def check_operands(x: Tensor, y: Tensor, function: str) -> None:
+    """Refuse tensors that no contraction is defined for.
+
+    Raises:
+        TypeError: a sparse or nested tensor, or the dtypes of `check_dtypes`.
+        ValueError: the tensors are on different devices.
+    """
+    for name, tensor in (("x", x), ("y", y)):
+        if tensor.is_nested or tensor.layout != torch.strided:
+            kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+            raise TypeError(
+                f"{function} takes dense tensors, and {name} is {kind}. Convert it first: "
+                f"{'torch.nested.to_padded_tensor' if tensor.is_nested else name + '.to_dense()'}."
+            )
+    if x.device != y.device:
+        raise ValueError(f"{function} takes tensors on one device, and x is on {x.device}, y on {y.device}.")
+    check_dtypes(x.dtype, y.dtype, function)
+
+
+def check_dtypes(x: torch.dtype, y: torch.dtype, function: str) -> None:
+    """Refuse dtypes that have no products and sums, or no common dtype.
+
+    Raises:
+        TypeError: a dtype is bool, a float of 8 bits or less, quantized or of raw bits; or torch does
+            not promote the two to a common one.
+    """
+    for name, dtype in (("x", x), ("y", y)):
+        if dtype == torch.bool:
+            raise TypeError(
+                f"{function} takes numbers, and {name} is bool. Say which you mean: {name}.int() counts, "
+                f"{name}.float() weighs."
+            )
+        if dtype not in ARITHMETIC:
+            raise TypeError(
+                f"{function} cannot multiply {name} of {dtype}. Cast it first, to torch.float32 say."
+            )
+    if x != y and (x in _UNPROMOTED or y in _UNPROMOTED):
+        raise TypeError(f"{function} finds no common dtype for x of {x} and y of {y}. Cast one of them.")
+
+
+ARITHMETIC = frozenset(
+    [
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+        torch.complex32,
+        torch.complex64,
+        torch.complex128,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.uint8,
+        torch.uint16,
+        torch.uint32,
+        torch.uint64,
+    ]
+)
+"""The dtypes that are multiplied and summed."""
+
+_UNPROMOTED = frozenset([torch.uint16, torch.uint32, torch.uint64])
+"""The dtypes that torch promotes to nothing but themselves."""
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the first number in nested lists, if there is one, is Python's own."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return isinstance(value, bool | int | float | complex | list | tuple) and not isinstance(
+        value, np.generic
+    )
+
+
+def _from_numbers(value: Any) -> Tensor:
+    try:
+        return torch.tensor(value)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        text = str(error).partition("\n")[0]
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"Cannot read the nested list as a tensor of numbers: {text}.") from None
+
+
+def _from_array(value: Any) -> Tensor:
+    if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
+        raise TypeError("Expected a tensor, and received a list of tensors. Use torch.stack to make one.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy warns of what is refused below
+            array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        text = str(error).partition("\n")[0]
+        raise TypeError(f"Cannot read {type(value).__name__} as a tensor: {text}") from None
+    if array.dtype.name == "bfloat16":  # as ml_dtypes registers it for JAX and TensorFlow
+        return torch.from_numpy(array.copy().view(np.int16)).view(torch.bfloat16)
+    if array.dtype.kind not in "iufcb" or array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
+        raise TypeError(
+            f"Cannot read {type(value).__name__} as a tensor of numbers: its dtype is {array.dtype}."
+        )
+    # torch shares memory with arrays that are writable, in native order and of positive strides.
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    shareable = native.flags.writeable and all(stride >= 0 for stride in native.strides)
+    return torch.from_numpy(native if shareable else native.copy())

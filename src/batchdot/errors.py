@@ -1,0 +1,15 @@
+"""The exceptions that carry more than one meaning."""
+
+
+class AxisError(ValueError, IndexError):
+    """An axis outside ``[-rank, rank)``.
+
+    Both a ValueError (the argument is bad) and an IndexError (Keras raises that one), as in numpy.
+
+    >>> from batchdot import batch_dot
+    >>> batch_dot([[1., 2.]], [[3., 4.]], axes=5)
+    Traceback (most recent call last):
+    ...
+    batchdot.errors.AxisError: Axis 5 is out of range for x, whose rank is 2. \
+Received: x.shape=(1, 2), y.shape=(1, 2), axes=5.
+    """

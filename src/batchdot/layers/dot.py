@@ -1,0 +1,152 @@
+"""Dot: the layer over `batch_dot`."""
+
+from copy import deepcopy
+from typing import Any
+
+from torch import Tensor
+
+from batchdot.axes import read_axes
+from batchdot.contraction import Contraction, Shape
+from batchdot.functional import EPSILON, batch_dot, batch_dot_operation
+from batchdot.layers.base import Layer
+
+
+class Dot(Layer):
+    """Layer that computes a dot product between samples in two tensors.
+
+    Args:
+        axes: the axes to sum over: an int for both inputs, or a pair. As in `batch_dot`, but not None.
+        normalize: whether to L2-normalize samples along the summed axes first, which makes the
+            output a cosine proximity.
+        batch_dims: how many leading axes are shared between the samples.
+        epsilon: floor on the squared norm of a slice; 1e-14 reproduces Keras 3.
+        **kwargs: `name`, `trainable` and `dtype`, as for every `Layer`.
+
+    Call it on two tensors of shapes (B, ...), as Keras does, ``layer([x, y])``, or as PyTorch does,
+    ``layer(x, y)``. The output has x's shape without the summed axis, then y's without the shared and
+    the summed one; (B, 1) where that has rank 1.
+
+    Raises:
+        TypeError: `axes` is not an int or a sequence; a keyword that no layer has.
+        ValueError: `axes` is not a pair of integers, or names an axis that is shared.
+
+    >>> import numpy as np
+    >>> x = np.arange(10).reshape(1, 5, 2)
+    >>> y = np.arange(10, 20).reshape(1, 2, 5)
+    >>> Dot(axes=(1, 2))([x, y])
+    tensor([[[260, 360],
+             [320, 445]]])
+
+    Source: ``tf.keras.layers.Dot``.
+    """
+
+    def __init__(
+        self,
+        axes: Any,
+        normalize: bool = False,
+        *,
+        batch_dims: int = 1,
+        epsilon: float = EPSILON,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if axes is None:
+            raise TypeError(
+                f"Invalid type for argument `axes`: it should be a list or an int. Received: axes={axes!r}"
+            )
+        # Raises what is wrong with the arguments; the layer keeps them as the user said them.
+        batch_dot_operation(axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon)
+        self.axes = deepcopy(axes) if isinstance(axes, int | list | tuple) else read_axes(axes)
+        self.normalize = normalize
+        self.batch_dims = batch_dims
+        self.epsilon = epsilon
+        self.supports_masking = True
+
+    def call(self, inputs: Any, y: Any = None) -> Any:
+        """Return the dot products of the samples of two tensors."""
+        if y is None:
+            if not isinstance(inputs, list | tuple) or len(inputs) != 2:
+                raise ValueError(
+                    "A `Dot` layer should be called on a list of 2 inputs. "
+                    f"Received: inputs={_describe(inputs)}"
+                )
+            x, y = inputs
+        else:
+            x = inputs
+        if self.autocast or x.__class__ is not Tensor or y.__class__ is not Tensor:
+            x, y = self.read(x), self.read(y)
+        return batch_dot(
+            x, y, self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
+        )
+
+    def forward(self, inputs: Any, y: Any = None) -> Any:
+        """Run `call`. The signature is spelled out for torch.export, which names inputs by it."""
+        return self.call(inputs, y)
+
+    def build(self, input_shape: Any) -> None:
+        """Check that two shapes fit; `call` needs no build.
+
+        Raises:
+            ValueError: not two shapes, or shapes that do not fit.
+            AxisError: an axis outside ``[-rank, rank)``.
+        """
+        self._contract(input_shape)
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output for a list of two shapes, whose unknown sizes are None.
+
+        Raises:
+            ValueError: not two shapes, or shapes that do not fit.
+            AxisError: an axis outside ``[-rank, rank)``.
+
+        >>> Dot(axes=1).compute_output_shape([(None, 3), (5, 3)])
+        (5, 1)
+        """
+        return self._contract(input_shape).output_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the layer, as copies, the extras only where they say something."""
+        config = super().get_config() | {"axes": deepcopy(self.axes), "normalize": self.normalize}
+        if self.batch_dims != 1:
+            config["batch_dims"] = self.batch_dims
+        if self.epsilon != EPSILON:
+            config["epsilon"] = self.epsilon
+        return config
+
+    def _contract(self, input_shape: Any) -> Contraction:
+        shapes = list(input_shape) if isinstance(input_shape, list | tuple) else []
+        if len(shapes) != 2 or not all(isinstance(shape, list | tuple) for shape in shapes):
+            raise ValueError(
+                f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}"
+            )
+        operation = batch_dot_operation(self.axes, batch_dims=self.batch_dims)
+        return operation.contract(tuple(shapes[0]), tuple(shapes[1]))
+
+
+def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
+    """Functional form of `Dot`: make the layer and call it.
+
+    Args:
+        inputs: a list of two tensors of shapes (B, ...).
+        axes: as in `Dot`.
+        normalize: as in `Dot`.
+        **kwargs: the other arguments of `Dot`.
+
+    Returns:
+        What the layer returns. Raises what the layer raises.
+
+    >>> import torch
+    >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
+    tensor([[3.],
+            [3.]])
+    """
+    return Dot(axes, normalize, **kwargs)(inputs)
+
+
+def _describe(value: Any) -> str:
+    """Return a short text for what may be a large tensor."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_describe, value[:4])) + (", ...]" if len(value) > 4 else "]")
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"{type(value).__name__} of shape {tuple(shape)}"

@@ -1,0 +1,37 @@
+"""Names of layers: the class name in snake case, numbered, unique in a process."""
+
+import re
+from collections import Counter
+
+_given: Counter[str] = Counter()
+
+
+def unique_name(class_name: str) -> str:
+    """Return ``dot``, then ``dot_1``, ``dot_2``, ... for a class named ``Dot``.
+
+    >>> clear_names()
+    >>> [unique_name("Dot"), unique_name("Dot"), unique_name("HTTPDot"), unique_name("_Private")]
+    ['dot', 'dot_1', 'http_dot', 'private__private']
+    """
+    base = snake_case(class_name)
+    count = _given[base]
+    _given[base] += 1
+    return f"{base}_{count}" if count else base
+
+
+def snake_case(class_name: str) -> str:
+    """Return a class name in snake case, as Keras writes it: ``HTTPDot`` is ``http_dot``.
+
+    A name that would start with an underscore gets ``private`` before it, as in tf.keras.
+
+    >>> snake_case("Dot2D"), snake_case("_Priv")
+    ('dot2d', 'private__priv')
+    """
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
+    name = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+    return f"private{name}" if name.startswith("_") else name
+
+
+def clear_names() -> None:
+    """Start numbering anew."""
+    _given.clear()
