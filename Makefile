@@ -1,0 +1,74 @@
+# Needs Python 3.10 or later and make; everything else goes into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+# A torch that is already in $(VENV) stays: after the first step it is the constraint.
+CONSTRAINTS := $(VENV)/constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --no-build-isolation --constraint $(CONSTRAINTS)
+EMPTY_PIP := build/empty/bin/python -m pip --disable-pip-version-check --quiet
+PACKAGE := pyproject.toml src/batchdot/__init__.py
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-full lint format bench dist clean
+
+help: ## Say what there is to make.
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/installed ## Compare real handwritten digits by cosine: the main job on real input.
+	$(BIN)/batchdot demo $(ARGS)
+
+test: $(VENV)/installed-test ## Run the tests; ARGS="-k cosine" passes arguments to pytest.
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-full: $(VENV)/installed-test ## Run the tests, the whole enumeration included.
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## Check style and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev ## Put the code into the style that lint checks.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed ## Time batchdot beside plain PyTorch, and Keras where it is installed.
+	$(BIN)/python -m benchmarks $(ARGS)
+
+dist: $(VENV)/installed-dev ## Build an sdist, from it a wheel, and try the wheel in an empty environment.
+	rm -rf build dist src/*.egg-info
+	$(BIN)/python -m build --no-isolation
+	$(PYTHON) -m venv build/empty
+	$(EMPTY_PIP) install --constraint constraints.txt torch==2.13.0
+	$(EMPTY_PIP) install --constraint constraints.txt dist/*.whl
+	cd build/empty && bin/batchdot --version && bin/batchdot info
+	cd build/empty && bin/python -W error -c "import batchdot as b; print(b.batch_dot([[1., 2.]], [[3., 4.]], axes=1))"
+	$(EMPTY_PIP) check
+
+clean: ## Remove what was built, and the virtual environment.
+	rm -rf build dist src/*.egg-info $(VENV) benchmarks/results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(CONSTRAINTS): constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=23.1' 'setuptools>=77' wheel
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --constraint constraints.txt torch==2.13.0
+	grep -v '^torch==' constraints.txt > $@
+	$(BIN)/python -c "from importlib.metadata import version as v; print('torch==' + v('torch'))" >> $@
+
+$(VENV)/installed: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable '.[test]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-dev: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable '.[dev]'
+	touch $@ $(VENV)/installed
