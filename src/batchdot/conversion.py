@@ -100,6 +100,24 @@ _UNPROMOTED = frozenset([torch.uint16, torch.uint32, torch.uint64])
 """The dtypes that torch promotes to nothing but themselves."""
 
 
+def read_dtype(dtype: Any) -> torch.dtype:
+    """Return the torch dtype for a torch dtype, a numpy one, or the name of either.
+
+    Raises:
+        TypeError: there is none of that name.
+
+    >>> read_dtype("float32"), read_dtype(np.int64), read_dtype(torch.bool)
+    (torch.float32, torch.int64, torch.bool)
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    name = dtype.removeprefix("torch.") if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise TypeError(f"Expected a torch.dtype or the name of one, but got: {dtype!r}")
+    return found
+
+
 def _is_plain(value: Any) -> bool:
     """Whether the first number in nested lists, if there is one, is Python's own."""
     while isinstance(value, list | tuple) and value:

@@ -13,3 +13,16 @@ class AxisError(ValueError, IndexError):
     batchdot.errors.AxisError: Axis 5 is out of range for x, whose rank is 2. \
 Received: x.shape=(1, 2), y.shape=(1, 2), axes=5.
     """
+
+
+class NotConnectedError(AttributeError, RuntimeError):
+    """A layer was asked for its place in a graph, and has none.
+
+    Both an AttributeError and a RuntimeError, the two that the Keras documentation names.
+
+    >>> from batchdot import Dot
+    >>> Dot(1, name="dot").input
+    Traceback (most recent call last):
+    ...
+    batchdot.errors.NotConnectedError: Layer dot is not connected, no input to return.
+    """

@@ -12,6 +12,7 @@ from torch import Tensor
 from batchdot.axes import Axes, read_axes, refuse_shared_axes
 from batchdot.contraction import Contraction, Shape
 from batchdot.conversion import as_tensor, check_dtypes, check_operands
+from batchdot.graph.functions import FUNCTIONS, call_symbolically
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.kernels import choose
 from batchdot.lowering import Operand, Plan, Run, lower, result_dtype
@@ -33,24 +34,24 @@ class Operation:
         function: the name it goes by in messages.
         rule: from two shapes to their contraction.
         epsilon: floor on the squared norms, None to normalize nothing.
-        arguments: what was asked for, as messages repeat it.
+        options: what else was asked for, by argument name; messages repeat it.
         sparse: what runs it where x is sparse, None where nothing does.
     """
 
-    __slots__ = ("arguments", "epsilon", "function", "plans", "rule", "sparse")
+    __slots__ = ("epsilon", "function", "options", "plans", "rule", "sparse")
 
     def __init__(
         self,
         function: str,
         rule: Callable[[Shape, Shape], Contraction],
         epsilon: float | None = None,
-        arguments: str = "",
+        options: dict[str, Any] | None = None,
         sparse: Run | None = None,
     ) -> None:
         self.function = function
         self.rule = rule
         self.epsilon = epsilon
-        self.arguments = arguments
+        self.options = options or {}
         self.sparse = sparse
         self.plans: dict[Any, Run] = {}
 
@@ -69,7 +70,7 @@ class Operation:
     def run_first(self, x: Any, y: Any) -> Any:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
         if is_keras_tensor(x) or is_keras_tensor(y):
-            return self.infer(x, y)
+            return call_symbolically(self.function, x, y, **self.options)
         x, y = self.read(x, y)
         if self.sparse is not None and x.layout != torch.strided:
             return self.sparse(x, y)
@@ -101,8 +102,12 @@ class Operation:
         try:
             return self.rule(x_shape, y_shape)
         except ValueError as error:
-            shapes = f"x.shape={tuple(x_shape)}, y.shape={tuple(y_shape)}"
-            raise type(error)(f"{error} Received: {shapes}{self.arguments}.") from None
+            received = f"x.shape={tuple(x_shape)}, y.shape={tuple(y_shape)}"
+            if "axes" in self.options:
+                received += f", axes={self.options['axes']}"
+            if self.options.get("batch_dims", 1) != 1:
+                received += f", batch_dims={self.options['batch_dims']}"
+            raise type(error)(f"{error} Received: {received}.") from None
 
     def infer(self, x: Any, y: Any) -> KerasTensor:
         """Infer shape and dtype of the result from symbolic tensors, without computing."""
@@ -234,8 +239,8 @@ def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: 
     def rule(x_shape: Shape, y_shape: Shape) -> Contraction:
         return Contraction.batch_dot(x_shape, y_shape, axes, batch_dims)
 
-    arguments = f", axes={axes}" + (f", batch_dims={batch_dims}" if batch_dims != 1 else "")
-    return Operation("batch_dot", rule, epsilon if normalize else None, arguments)
+    options = {"axes": axes, "batch_dims": batch_dims, "normalize": normalize, "epsilon": epsilon}
+    return Operation("batch_dot", rule, epsilon if normalize else None, options)
 
 
 _cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
@@ -279,3 +284,6 @@ def _read_epsilon(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"epsilon should be a number. Received: {value!r}") from None
+
+
+FUNCTIONS.update(batch_dot=batch_dot, dot=dot)

@@ -192,10 +192,11 @@ class Registry(Generic[T]):
             return _config("builtins", "function", config, "function")
         if not hasattr(thing, "get_config"):
             raise TypeError(f"The {self.kind} {thing!r} cannot be written as a config: it has no get_config.")
-        name = type(thing).__name__
-        if self._things.get(name) is type(thing):
-            return _config(self.module, name, thing.get_config(), None)
-        return _config(None, name, thing.get_config(), name)
+        cls, config = type(thing), thing.get_config()
+        if self._things.get(cls.__name__) is cls:
+            return _config(self.module, cls.__name__, config, None)
+        module = None if cls.__module__ == "__main__" else cls.__module__
+        return _config(module, cls.__name__, config, cls.__name__)
 
     def _read(self, config: Any) -> tuple[str, dict[str, Any]]:
         """Return the name and the arguments that a dictionary holds."""

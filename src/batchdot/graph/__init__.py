@@ -1,5 +1,4 @@
-"""Symbolic tensors: a shape and a dtype that flow where numbers will."""
+"""Graphs: symbolic tensors, the calls between them, and models of both.
 
-from batchdot.graph.tensor import KerasTensor, is_keras_tensor
-
-__all__ = ["KerasTensor", "is_keras_tensor"]
+Imported file by file: layers are made of `tensor` and `node`, models of layers.
+"""

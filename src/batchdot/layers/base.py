@@ -1,92 +1,118 @@
 """Layer: a torch.nn.Module with the manners of a Keras layer.
 
-A layer keeps what the user said, its config, and asks the contraction for everything about shapes.
+Its contract is large, so that each part of it has a file: `_weights`, `_losses`, `_connections`; what
+happens in a call is here. What PyTorch owns stays PyTorch's: parameters, buffers, state_dict, hooks,
+``to``, ``train`` and ``eval``.
 """
 
+import inspect
 from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from batchdot.conversion import as_tensor
-from batchdot.graph.tensor import is_keras_tensor
+from batchdot import regularizers
+from batchdot.conversion import as_tensor, read_dtype
+from batchdot.graph.context import CONTEXT
+from batchdot.graph.inference import infer_call, on_meta
+from batchdot.graph.node import Node
+from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.layers._connections import Connections
+from batchdot.layers._losses import Losses
 from batchdot.layers.naming import unique_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_IGNORED = ("dynamic", "implementation", "batch_size")
+"""Keywords of Keras layers that mean nothing here."""
 
-class Layer(nn.Module):
+
+class Layer(Connections, Losses):
     """Base of all layers.
 
     Args:
         name: name of the layer; by default the class name in snake case, made unique.
         trainable: whether its weights, if it has any, are to be trained.
-        dtype: a torch dtype or its name. Floating inputs are cast to it. By default torch tensors
-            keep their dtype, and what is not a tensor becomes float32.
+        dtype: a torch dtype or its name. Weights have it, and floating inputs are cast to it. By
+            default weights are float32, torch tensors keep their dtype, and what is not a tensor
+            becomes float32.
         autocast: False keeps tensors as they are although a dtype is given.
+        activity_regularizer: a name, config, or function of the output to a scalar that joins
+            `losses`, divided by the batch size.
+        input_shape: kept for the config, without the batch axis; a layer finds out by itself.
+        batch_input_shape: the same with the batch axis.
+        weights: arrays that the weights are set to when they come into being.
 
     Raises:
         TypeError: an argument of the wrong type, or one that no layer has.
 
-    A subclass defines ``call``, ``compute_output_shape`` and ``get_config``:
+    A subclass defines ``call``, and where it needs them ``build``, which makes the weights,
+    ``compute_output_shape``, ``compute_mask`` and ``get_config``:
 
-    >>> class Double(Layer):
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight("factor", input_shape[-1:], initializer="ones")
     ...     def call(self, inputs):
-    ...         return 2 * inputs
-    >>> Double()(torch.ones(2))
-    tensor([2., 2.])
+    ...         return inputs * self.factor
+    >>> layer = Scale()
+    >>> layer(torch.ones(2, 3)).shape, layer.count_params(), list(layer.state_dict())
+    (torch.Size([2, 3]), 3, ['factor'])
     """
+
+    _resolves_training = False
+    """Whether ``call`` decides itself what a missing ``training`` means."""
 
     def __init__(
         self,
         *,
         name: str | None = None,
         trainable: bool = True,
-        dtype: torch.dtype | str | None = None,
+        dtype: Any = None,
         autocast: bool = True,
+        activity_regularizer: Any = None,
+        input_shape: Any = None,
+        batch_input_shape: Any = None,
+        weights: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        if kwargs:
-            unknown = ", ".join(map(repr, kwargs))
-            raise TypeError(f"{type(self).__name__} has no argument {unknown}.")
+        unknown = [key for key in kwargs if key not in _IGNORED]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, unknown))}.")
         if name is not None and not isinstance(name, str):
             raise TypeError(f"Expected `name` argument to be a string, but got: {name!r}")
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
-        self._dtype = torch.float32 if dtype is None else _read_dtype(dtype)
+        self.__dict__["_name"] = unique_name(type(self).__name__) if name is None else name
+        kind = torch.float32 if dtype is None else read_dtype(dtype)
+        # Every base is a Module of its own; each initializes the one above it.
+        Losses.__init__(self, trainable, kind)
+        self.inbound_nodes: list[Node] = []
+        self.outbound_nodes: list[Node] = []
+        self._dtype = kind
         self.autocast = autocast and dtype is not None
-        self._name = unique_name(type(self).__name__) if name is None else name
-        self.trainable = trainable
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.batch_input_shape = _batch_shape(input_shape, batch_input_shape, kwargs.get("batch_size"))
+        self._initial_weights = weights
         self.built = False
+        self.supports_masking = False
+        self.input_spec: Any = None
+        self._direct = False
+
+    # What the layer is.
 
     @property
     def name(self) -> str:
         """The name of the layer."""
-        return self._name
+        return str(self._name)
 
     @property
     def dtype(self) -> str:
         """The name of the layer's dtype."""
         return str(self._dtype).removeprefix("torch.")
-
-    def build(self, input_shape: Any) -> None:
-        """Check that the layer fits inputs of these shapes."""
-        self.built = True
-
-    def call(self, inputs: Any) -> Any:
-        """Compute the output from the inputs: what a subclass is about."""
-        raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `call`."""
-        return self.call(*args, **kwargs)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the mask of the output: none."""
-        return None
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the layer again; it survives JSON.
@@ -94,6 +120,8 @@ class Layer(nn.Module):
         The dictionary and what it holds are copies.
         """
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.batch_input_shape is not None:
+            config["batch_input_shape"] = self.batch_input_shape
         # Every Keras config says float32. Only with this key does it stand for a dtype that was given.
         if self.autocast and self._dtype == torch.float32:
             config["autocast"] = True
@@ -110,9 +138,189 @@ class Layer(nn.Module):
         dtype = config.get("dtype")
         if isinstance(dtype, dict):  # Keras 3 writes a policy
             dtype = config["dtype"] = dtype.get("config", {}).get("name")
-        if dtype == "float32" and not config.get("autocast"):
+        if "dtype" in config and (dtype is None or (dtype == "float32" and not config.get("autocast"))):
             del config["dtype"]
         return cls(**config)
+
+    # What a subclass defines.
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape, a tuple, or these shapes, a list of tuples."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output from the inputs: what a subclass is about."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mask of the output: that of the input where the layer supports masking."""
+        return mask if self.supports_masking else None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output for the shape of the input, or a list of shapes.
+
+        Unless a subclass knows better, `call` is run on tensors without storage.
+
+        Raises:
+            ValueError: the layer does not fit these shapes.
+        """
+        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
+        tensors = [KerasTensor(tuple(shape), self._dtype) for shape in shapes]
+        inputs = tensors if _is_shape_list(input_shape) else tensors[0]
+        self._build_once(inputs)
+        outputs, _ = infer_call(self, (inputs,), {}, None)
+        return map_structure(lambda tensor: tensor.shape, outputs)
+
+    # What happens in a call.
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer: on tensors `call`; on symbolic tensors, make a node."""
+        if self._direct and not kwargs:
+            for arg in args:
+                if arg.__class__ is not Tensor and not (arg.__class__ is list and _are_tensors(arg)):
+                    break
+            else:
+                return self.call(*args)
+        if symbolic_leaves([args, kwargs]):
+            return self._call_symbolically(args, kwargs)
+        return self._call_with_care(args, kwargs)
+
+    def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer on inputs, as in Keras; or a function on every module inside, as in PyTorch."""
+        if callable(inputs) and not isinstance(inputs, Tensor):
+            return super().apply(inputs)  # type: ignore[no-untyped-call]
+        return self(inputs, *args, **kwargs)
+
+    def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run `call` on tensors the first time, and where there is more to do than that."""
+        args = tuple(self._read_input(arg) for arg in args)
+        kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
+        if args:
+            self._build_once(args[0])
+        if not CONTEXT.calls:
+            self._forget_call_losses()
+        takes = _parameters_of_call(type(self))
+        training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
+        around = CONTEXT.training
+        CONTEXT.training = around if training is None else bool(training)
+        if "training" in takes:
+            if training is None and not self._resolves_training:
+                training = self.is_training(None)
+            kwargs["training"] = training
+        if "mask" in takes:
+            kwargs["mask"] = mask
+        CONTEXT.calls.append(self)
+        try:
+            if CONTEXT.inferring:  # weights that have just been made are not where the inputs are
+                with on_meta(self):
+                    outputs = self.call(*args, **kwargs)
+            else:
+                outputs = self.call(*args, **kwargs)
+        finally:
+            CONTEXT.calls.pop()
+            CONTEXT.training = around
+        if outputs is None:
+            raise ValueError(
+                f"A layer's `call` method should return a tensor or a list of tensors, not None (layer: {self.name})."
+            )
+        if self.activity_regularizer is not None and not CONTEXT.inferring:
+            self._regularize_activity(outputs, args[0] if args else None)
+        self._direct = self._may_go_direct(takes) and not CONTEXT.inferring
+        return outputs
+
+    def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Build, infer what comes out, and keep the call as a node."""
+        self._build_once(args[0] if args else symbolic_leaves(kwargs))
+        masks = map_structure(
+            lambda leaf: leaf.mask if is_keras_tensor(leaf) else None, args[0] if args else None
+        )
+        takes_mask = "mask" in _parameters_of_call(type(self)) and any(m is not None for m in flatten(masks))
+        if kwargs.get("mask") is not None:
+            takes_mask, masks = False, kwargs["mask"]
+        outputs, mask = self._infer(args, kwargs, masks)
+        outputs = map_structure(_distinct(symbolic_leaves([args, kwargs])), outputs)
+        for tensor, its_mask in zip(symbolic_leaves(outputs), flatten(mask), strict=False):
+            tensor.mask = its_mask
+        node = Node(self, args, kwargs, outputs, takes_mask)
+        if self.activity_regularizer is not None:
+            self._regularize_activity(outputs, node.inputs)
+        return outputs
+
+    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+        """Return what comes out of a call on symbolic tensors, and the mask of that."""
+        return infer_call(self, args, kwargs, masks)
+
+    def is_training(self, training: bool | None) -> bool:
+        """Return whether a call trains: what it was told, else the call around, else the module's mode."""
+        if training is not None:
+            return bool(training)
+        return self.training if CONTEXT.training is None else CONTEXT.training
+
+    def _build_once(self, inputs: Any) -> None:
+        if self.built:
+            return
+        shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
+        with torch.inference_mode(False):
+            self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
+        self.built = True
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+            self._initial_weights = None
+        self._load_pending()
+
+    def _read_input(self, value: Any) -> Any:
+        """Return an input as the layer takes it: tensors, cast where the layer was given a dtype."""
+        if isinstance(value, Tensor):
+            return value.to(self._dtype) if self.autocast and value.is_floating_point() else value
+        if isinstance(value, list | tuple) and any(
+            isinstance(v, Tensor | np.ndarray) for v in flatten(value)
+        ):
+            return [self._read_input(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._read_input(item) for key, item in value.items()}
+        if value is None or isinstance(value, bool | str):
+            return value
+        return as_tensor(value, self._probe.device, self._dtype)
+
+    def _may_go_direct(self, takes: frozenset[str]) -> bool:
+        """Whether the next call on tensors can go straight to `call`."""
+        special = {"mask"} if self._resolves_training else {"mask", "training"}
+        return (
+            not self.autocast
+            and self.activity_regularizer is None
+            and self.input_spec is None
+            and not (takes & special)
+            and not _adds_losses(type(self))
+            and not self._modules
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take the careful way again where a setting changes what a call does."""
+        super().__setattr__(name, value)
+        if name in ("activity_regularizer", "autocast", "input_spec", "built"):
+            self.__dict__["_direct"] = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Find a weight; say why where a property has no answer.
+
+        torch.nn.Module asks here after a property has raised AttributeError, and would report the
+        property as missing.
+        """
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            found = inspect.getattr_static(type(self), name, None)
+            if not isinstance(found, property) or found.fget is None:
+                raise
+        return found.fget(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the graph behind: a copy of a layer is not connected."""
+        return self.__dict__ | {
+            "inbound_nodes": [],
+            "outbound_nodes": [],
+            "_symbolic_losses": [],
+            "_updates": [],
+        }
 
     def extra_repr(self) -> str:
         """Return what torch prints between the brackets: the config."""
@@ -121,17 +329,39 @@ class Layer(nn.Module):
             f"{key}={value!r}" for key, value in config.items() if key not in ("trainable", "dtype")
         )
 
-    def read(self, value: Any) -> Any:
-        """Return an input as the layer takes it: a tensor, cast where the layer was given a dtype."""
-        if not isinstance(value, Tensor):
-            return value if is_keras_tensor(value) else as_tensor(value, float_dtype=self._dtype)
-        if self.autocast and value.is_floating_point():
-            return value.to(self._dtype)
-        return value
+
+@lru_cache(maxsize=1024)
+def _parameters_of_call(cls: type) -> frozenset[str]:
+    return frozenset(inspect.signature(cls.call).parameters)  # type: ignore[attr-defined]
 
 
-def _read_dtype(dtype: torch.dtype | str) -> torch.dtype:
-    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
-    if not isinstance(found, torch.dtype):
-        raise TypeError(f"Expected `dtype` argument to be a torch.dtype or its name, but got: {dtype!r}")
-    return found
+def _adds_losses(cls: type) -> bool:
+    code = getattr(cls.call, "__code__", None)  # type: ignore[attr-defined]
+    return code is None or bool({"add_loss", "add_update"} & set(code.co_names))
+
+
+def _are_tensors(values: list[Any]) -> bool:
+    for value in values:
+        if value.__class__ is not Tensor:
+            return False
+    return True
+
+
+def _is_shape_list(shape: Any) -> bool:
+    return bool(shape) and all(isinstance(item, list | tuple | torch.Size) for item in shape)
+
+
+def _batch_shape(input_shape: Any, batch_input_shape: Any, batch_size: Any) -> tuple[Any, ...] | None:
+    if batch_input_shape is not None:
+        return tuple(batch_input_shape)
+    return None if input_shape is None else (batch_size, *input_shape)
+
+
+def _distinct(inputs: list[KerasTensor]) -> Any:
+    """Return a function that copies an output which is an input: each tensor comes from one node."""
+    taken = {id(tensor) for tensor in inputs}
+
+    def copy(leaf: Any) -> Any:
+        return KerasTensor(leaf.shape, leaf.dtype, leaf.name) if id(leaf) in taken else leaf
+
+    return copy

@@ -9,8 +9,10 @@ from batchdot.axes import read_axes
 from batchdot.contraction import Contraction, Shape
 from batchdot.functional import EPSILON, batch_dot, batch_dot_operation
 from batchdot.layers.base import Layer
+from batchdot.layers.registry import LAYERS
 
 
+@LAYERS.register()
 class Dot(Layer):
     """Layer that computes a dot product between samples in two tensors.
 
@@ -62,36 +64,32 @@ class Dot(Layer):
         self.epsilon = epsilon
         self.supports_masking = True
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """Return None: a mask ends here, as documented."""
+        return
+
     def call(self, inputs: Any, y: Any = None) -> Any:
         """Return the dot products of the samples of two tensors."""
-        if y is None:
-            if not isinstance(inputs, list | tuple) or len(inputs) != 2:
-                raise ValueError(
-                    "A `Dot` layer should be called on a list of 2 inputs. "
-                    f"Received: inputs={_describe(inputs)}"
-                )
-            x, y = inputs
-        else:
-            x = inputs
-        if self.autocast or x.__class__ is not Tensor or y.__class__ is not Tensor:
-            x, y = self.read(x), self.read(y)
+        x, y = (inputs, y) if y is not None else _pair(inputs)
         return batch_dot(
             x, y, self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
         )
 
-    def forward(self, inputs: Any, y: Any = None) -> Any:
-        """Run `call`. The signature is spelled out for torch.export, which names inputs by it."""
-        return self.call(inputs, y)
+    def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
+        """Run the layer. The signature is spelled out for torch.export, which names inputs by it."""
+        if self._direct and inputs.__class__ is Tensor and y.__class__ is Tensor and not kwargs:
+            return self.call(inputs, y)
+        return super().forward(*((inputs,) if y is None else (inputs, y)), **kwargs)
 
     def build(self, input_shape: Any) -> None:
-        """Check that two shapes fit; `call` needs no build.
+        """Check that two shapes fit; there are no weights to make.
 
         Raises:
             ValueError: not two shapes, or shapes that do not fit.
             AxisError: an axis outside ``[-rank, rank)``.
         """
         self._contract(input_shape)
-        super().build(input_shape)
+        self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output for a list of two shapes, whose unknown sizes are None.
@@ -113,6 +111,22 @@ class Dot(Layer):
         if self.epsilon != EPSILON:
             config["epsilon"] = self.epsilon
         return config
+
+    def _build_once(self, inputs: Any) -> None:
+        self.built = True  # what build would check, the call checks
+
+    def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return super()._call_with_care(([self._read_input(x) for x in _pair(*args)],), kwargs)
+
+    def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # A node, and so a config, holds the list that Keras calls with.
+        return super()._call_symbolically(([*_pair(*args)],), kwargs)
+
+    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+        operation = batch_dot_operation(
+            self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
+        )
+        return operation.infer(*_pair(*args)), None
 
     def _contract(self, input_shape: Any) -> Contraction:
         shapes = list(input_shape) if isinstance(input_shape, list | tuple) else []
@@ -142,6 +156,17 @@ def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
             [3.]])
     """
     return Dot(axes, normalize, **kwargs)(inputs)
+
+
+def _pair(inputs: Any, y: Any = None) -> tuple[Any, Any]:
+    """Return the two inputs, given as a list or one by one."""
+    if y is not None:
+        return inputs, y
+    if not isinstance(inputs, list | tuple) or len(inputs) != 2:
+        raise ValueError(
+            f"A `Dot` layer should be called on a list of 2 inputs. Received: inputs={_describe(inputs)}"
+        )
+    return inputs[0], inputs[1]
 
 
 def _describe(value: Any) -> str:

@@ -1,0 +1,26 @@
+"""The layers by name, and layers as configs."""
+
+from typing import Any
+
+from batchdot.registry import Registry
+
+LAYERS: Registry[Any] = Registry("layer", "keras.layers")
+"""The layers a config may name."""
+
+
+def serialize_layer(layer: Any) -> dict[str, Any]:
+    """Return the config of a layer with its class name, as Keras writes it."""
+    if getattr(layer, "_program", None) is not None:
+        return {"class_name": "Functional", "config": layer.get_config()}
+    written: dict[str, Any] = LAYERS.serialize(layer)
+    return written
+
+
+def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Make a layer from its config with class name.
+
+    Raises:
+        ValueError: an unknown class, or a config that does not fit it.
+        TypeError: an argument that the layer does not have.
+    """
+    return LAYERS.deserialize(config, custom_objects)
