@@ -97,7 +97,7 @@ class _Reader:
     def read_tf(self, call: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Read ``[[name, node, tensor, kwargs], ...]``, or one of these for a function."""
         entries = [call] if isinstance(call[0], str) else call
-        inputs = [self.tensor(*entry[:3], form=2) for entry in entries]
+        inputs = [self.tensor(entry[:3], form=2) for entry in entries]
         kwargs = entries[0][3] if len(entries[0]) > 3 else {}
         read = {key: self.argument(value) for key, value in kwargs.items()}
         return (inputs if len(inputs) > 1 else inputs[0],), read
@@ -110,7 +110,7 @@ class _Reader:
             and isinstance(value[0], str)
             and value[0] in self.layers
         ):
-            return self.tensor(*value, form=2)
+            return self.tensor(value, form=2)
         return [self.argument(item) for item in value] if isinstance(value, list) else value
 
     def read_keras3(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -118,7 +118,7 @@ class _Reader:
 
         def read(value: Any) -> Any:
             if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-                return self.tensor(*value["config"]["keras_history"], form=3)
+                return self.tensor(value["config"]["keras_history"], form=3)
             if isinstance(value, dict):
                 return {key: read(item) for key, item in value.items()}
             return [read(item) for item in value] if isinstance(value, list) else value
@@ -126,8 +126,9 @@ class _Reader:
         kwargs = {key: value for key, value in read(call.get("kwargs", {})).items() if value is not None}
         return tuple(read(call.get("args", []))), kwargs
 
-    def tensor(self, name: str, node: int, index: int, form: int) -> KerasTensor:
+    def tensor(self, history: Any, form: int) -> KerasTensor:
         """Return an output of a call that was made."""
+        name, node, index = history
         if name not in self.layers:
             raise ValueError(f"The config of a model refers to layer {name!r}, which it does not have.")
         layer = self.layers[name]
@@ -148,9 +149,9 @@ class _Reader:
 
     def _either(self, entry: Any) -> KerasTensor:
         try:
-            return self.tensor(*entry[:3], form=2)
+            return self.tensor(entry[:3], form=2)
         except (_MissingError, IndexError):
-            return self.tensor(*entry[:3], form=3)
+            return self.tensor(entry[:3], form=3)
 
 
 class _MissingError(Exception):

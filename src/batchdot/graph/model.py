@@ -1,6 +1,7 @@
 """Model: the layers between some symbolic tensors, as one layer that replays their calls."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -154,8 +155,8 @@ class Model(Layer):
                 values[index] = as_tensor(value, self._probe.device, self.inputs[index].dtype)
             if len(values[index].shape) != len(self.inputs[index].shape):
                 raise ValueError(
-                    f"Input {index} of model {self.name} has shape {tuple(values[index].shape)}, and it expects "
-                    f"{self.inputs[index].shape}."
+                    f"Input {index} of model {self.name} has shape {tuple(values[index].shape)} "
+                    f"instead of {self.inputs[index].shape}."
                 )
         return values
 
@@ -227,14 +228,13 @@ class Model(Layer):
             from tqdm import tqdm
 
             starts = tqdm(starts, desc=self.name, unit="batch")
-        was_training = self.training
+        was_training, parts = self.training, []
         self.eval()
         try:
             with torch.no_grad():
-                parts = [
-                    flatten(self(map_structure(lambda v, s=start: v[s : s + batch_size], x)))
-                    for start in starts
-                ]
+                for start in starts:
+                    batch = map_structure(itemgetter(slice(start, start + batch_size)), x)
+                    parts.append(flatten(self(batch)))
         finally:
             self.train(was_training)
         arrays = [

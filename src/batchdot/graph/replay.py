@@ -71,7 +71,7 @@ class Program:
         for step in self.steps:
             numbers = step.numbers
             if numbers.__class__ is int:
-                result = step.layer(values[numbers])  # type: ignore[index]
+                result = step.layer(values[numbers])
             elif numbers is not None:
                 result = step.layer([values[number] for number in numbers])  # type: ignore[union-attr]
             else:

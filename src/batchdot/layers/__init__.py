@@ -1,6 +1,6 @@
 """Layers: one file each."""
 
-from batchdot.graph import operators as _operators  # symbolic tensors take part in arithmetic
+import batchdot.graph.operators  # noqa: F401  # symbolic tensors take part in arithmetic
 from batchdot.layers.base import Layer
 from batchdot.layers.dot import Dot, dot
 from batchdot.layers.function import Function

@@ -213,16 +213,16 @@ class Weights(nn.Module):
         Keras's ``fit`` does this; a loop of PyTorch says it.
         """
         with torch.no_grad():
-            for layer in self.modules():
-                for record in layer._records if isinstance(layer, Weights) else ():
+            for layer in [module for module in self.modules() if isinstance(module, Weights)]:
+                for record in layer._records:
                     if record.constraint is not None:
                         weight = layer.get_parameter_or_buffer(record.key)
                         weight.copy_(record.constraint(weight))
 
     def get_parameter_or_buffer(self, key: str) -> Tensor:
         """Return the weight that torch knows by a key."""
-        found = self._parameters.get(key)
-        found = self._buffers[key] if found is None else found
+        parameter, buffer = self._parameters.get(key), self._buffers.get(key)
+        found = buffer if parameter is None else parameter
         assert found is not None
         return found
 
@@ -324,12 +324,10 @@ class Weights(nn.Module):
                 rest = key.removeprefix(prefix)
                 if key.startswith(prefix) and rest.split(".")[0] not in known:
                     self._pending[rest] = state_dict[key].detach().clone()
-        super()._load_from_state_dict(  # type: ignore[no-untyped-call]
-            state_dict, prefix, local_metadata, strict and self.built, *lists
-        )
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict and self.built, *lists)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        super()._save_to_state_dict(destination, prefix, keep_vars)
         for key, value in self._pending.items():
             destination[prefix + key] = value
 

@@ -101,11 +101,12 @@ class Layer(Connections, Losses):
         self.supports_masking = False
         self.input_spec: Any = None
         self._direct = False
+        self._call_takes, self._call_adds = _read_signature(self.__class__.call)
 
     # What the layer is.
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]  # read-only, unlike the bases' annotation
         """The name of the layer."""
         return str(self._name)
 
@@ -184,10 +185,10 @@ class Layer(Connections, Losses):
             return self._call_symbolically(args, kwargs)
         return self._call_with_care(args, kwargs)
 
-    def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call the layer on inputs, as in Keras; or a function on every module inside, as in PyTorch."""
         if callable(inputs) and not isinstance(inputs, Tensor):
-            return super().apply(inputs)  # type: ignore[no-untyped-call]
+            return super().apply(inputs)
         return self(inputs, *args, **kwargs)
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -198,7 +199,7 @@ class Layer(Connections, Losses):
             self._build_once(args[0])
         if not CONTEXT.calls:
             self._forget_call_losses()
-        takes = _parameters_of_call(type(self))
+        takes = self._call_takes
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
         around = CONTEXT.training
         CONTEXT.training = around if training is None else bool(training)
@@ -220,11 +221,11 @@ class Layer(Connections, Losses):
             CONTEXT.training = around
         if outputs is None:
             raise ValueError(
-                f"A layer's `call` method should return a tensor or a list of tensors, not None (layer: {self.name})."
+                f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
             )
         if self.activity_regularizer is not None and not CONTEXT.inferring:
             self._regularize_activity(outputs, args[0] if args else None)
-        self._direct = self._may_go_direct(takes) and not CONTEXT.inferring
+        self._direct = self._may_go_direct() and not CONTEXT.inferring
         return outputs
 
     def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -233,7 +234,7 @@ class Layer(Connections, Losses):
         masks = map_structure(
             lambda leaf: leaf.mask if is_keras_tensor(leaf) else None, args[0] if args else None
         )
-        takes_mask = "mask" in _parameters_of_call(type(self)) and any(m is not None for m in flatten(masks))
+        takes_mask = "mask" in self._call_takes and any(m is not None for m in flatten(masks))
         if kwargs.get("mask") is not None:
             takes_mask, masks = False, kwargs["mask"]
         outputs, mask = self._infer(args, kwargs, masks)
@@ -281,15 +282,15 @@ class Layer(Connections, Losses):
             return value
         return as_tensor(value, self._probe.device, self._dtype)
 
-    def _may_go_direct(self, takes: frozenset[str]) -> bool:
+    def _may_go_direct(self) -> bool:
         """Whether the next call on tensors can go straight to `call`."""
         special = {"mask"} if self._resolves_training else {"mask", "training"}
         return (
             not self.autocast
             and self.activity_regularizer is None
             and self.input_spec is None
-            and not (takes & special)
-            and not _adds_losses(type(self))
+            and not self._call_takes & special
+            and not self._call_adds
             and not self._modules
         )
 
@@ -331,17 +332,15 @@ class Layer(Connections, Losses):
 
 
 @lru_cache(maxsize=1024)
-def _parameters_of_call(cls: type) -> frozenset[str]:
-    return frozenset(inspect.signature(cls.call).parameters)  # type: ignore[attr-defined]
-
-
-def _adds_losses(cls: type) -> bool:
-    code = getattr(cls.call, "__code__", None)  # type: ignore[attr-defined]
-    return code is None or bool({"add_loss", "add_update"} & set(code.co_names))
+def _read_signature(call: Any) -> tuple[frozenset[str], bool]:
+    """Return the parameters of a `call`, and whether it adds losses or updates."""
+    code = getattr(call, "__code__", None)
+    adds = code is None or not {"add_loss", "add_update"}.isdisjoint(code.co_names)
+    return frozenset(inspect.signature(call).parameters), adds
 
 
 def _are_tensors(values: list[Any]) -> bool:
-    for value in values:
+    for value in values:  # noqa: SIM110  # half the time of all(...)
         if value.__class__ is not Tensor:
             return False
     return True
