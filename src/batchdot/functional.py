@@ -57,6 +57,8 @@ class Operation:
 
     def __call__(self, x: Any, y: Any) -> Any:
         """Run it. A second call on tensors of the same kind costs one look-up."""
+        if _is_tracing():
+            return self.trace(x, y)
         try:
             run = self.plans.get(
                 (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
@@ -81,6 +83,13 @@ class Operation:
             key = (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
             self.plans[key] = plan.run
         return plan.run(x, y)
+
+    def trace(self, x: Any, y: Any) -> Tensor:
+        """Run without the plans: their keys would make torch.compile build a graph for each batch size."""
+        x, y = self.read(x, y)
+        if self.sparse is not None and x.layout != torch.strided:
+            return self.sparse(x, y)
+        return self.plan(x, y).run(x, y)
 
     def read(self, x: Any, y: Any) -> tuple[Tensor, Tensor]:
         """Convert what is not a tensor, to the device of what is."""
@@ -167,7 +176,7 @@ def batch_dot(
     if epsilon.__class__ is not float:
         epsilon = _read_epsilon(epsilon)
     if _is_tracing():
-        return _trace(_batch_dot_operation(axes, batch_dims, bool(normalize), epsilon), x, y)
+        return _batch_dot_operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
     return _cached_operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
 
 
@@ -192,7 +201,7 @@ def dot(x: Any, y: Any) -> Any:
 
     Source: ``tf.keras.backend.dot``; 1-D and scalar operands as ``numpy.dot``.
     """
-    return _trace(_DOT, x, y) if _is_tracing() else _DOT(x, y)
+    return _DOT(x, y)
 
 
 def plan(
@@ -246,14 +255,6 @@ def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: 
 _cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
 
 _DOT = Operation("dot", Contraction.numpy_dot, sparse=sparse_dot)
-
-
-def _trace(operation: Operation, x: Any, y: Any) -> Any:
-    """Run without a cache: its keys would make torch.compile build one graph for each batch size."""
-    x, y = operation.read(x, y)
-    if operation.sparse is not None and x.layout != torch.strided:
-        return operation.sparse(x, y)
-    return operation.plan(x, y).run(x, y)
 
 
 def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:

@@ -18,6 +18,8 @@ from batchdot.graph.topology import sort_graph
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
+_is_tracing = torch.compiler.is_dynamo_compiling
+
 
 @LAYERS.register("Functional")
 class Model(Layer):
@@ -104,6 +106,8 @@ class Model(Layer):
         if program is None or kwargs or type(self).call is not Model.call or symbolic_leaves(args):
             return super().forward(*args, **kwargs)
         tensors = self._read_values(args[0] if len(args) == 1 else list(args))
+        if _is_tracing() and self._is_plain():
+            return self._write_values(program.run(tensors))
         calls = CONTEXT.calls
         if not calls:
             self._forget_call_losses()
@@ -148,15 +152,16 @@ class Model(Layer):
             )
         else:
             values = [inputs]
-        if len(values) != len(self.inputs):
-            raise ValueError(f"Model {self.name} has {len(self.inputs)} inputs. Received: {len(values)}.")
+        specs = self.inputs
+        if len(values) != len(specs):
+            raise ValueError(f"Model {self.name} has {len(specs)} inputs. Received: {len(values)}.")
         for index, value in enumerate(values):
             if value.__class__ is not Tensor:
-                values[index] = as_tensor(value, self._probe.device, self.inputs[index].dtype)
-            if len(values[index].shape) != len(self.inputs[index].shape):
+                values[index] = value = as_tensor(value, self._probe.device, specs[index].dtype)
+            if value.ndim != len(specs[index].shape):
                 raise ValueError(
-                    f"Input {index} of model {self.name} has shape {tuple(values[index].shape)} "
-                    f"instead of {self.inputs[index].shape}."
+                    f"Input {index} of model {self.name} has shape {tuple(value.shape)} "
+                    f"instead of {specs[index].shape}."
                 )
         return values
 
@@ -197,6 +202,17 @@ class Model(Layer):
     def output_names(self) -> list[str]:
         """The names of the layers that the outputs come from."""
         return [tensor.node.layer.name for tensor in self.outputs if tensor.node is not None]
+
+    def _is_plain(self) -> bool:
+        functional = self._program is not None and type(self).call is Model.call
+        return functional and self.activity_regularizer is None and all(x._is_plain() for x in self._layers)
+
+    def _forget_call_losses(self) -> None:
+        if self._call_losses:
+            self._call_losses = []
+        for layer in self.layers if self._program is None else self._layers:
+            if layer._modules or layer._call_losses:
+                layer._forget_call_losses()
 
     def _inner_modules(self) -> list[nn.Module]:
         return list(self._layers) if self._program is not None else super()._inner_modules()

@@ -61,6 +61,7 @@ class Program:
             for tensor in node.outputs:
                 numbers[id(tensor)] = count
                 count += 1
+        self._calls: list[tuple[Any, Any, Step]] = [(step.layer, step.numbers, step) for step in self.steps]
         self.outputs = [numbers[id(tensor)] for tensor in outputs]
         self.needs_masks = any(step.takes_mask for step in self.steps)
 
@@ -68,14 +69,13 @@ class Program:
         """Return the outputs for the inputs, whose list is used up."""
         if self.needs_masks:
             return self._run_with_masks(values, masks)[0]
-        for step in self.steps:
-            numbers = step.numbers
+        for layer, numbers, step in self._calls:
             if numbers.__class__ is int:
-                result = step.layer(values[numbers])
+                result = layer(values[numbers])
             elif numbers is not None:
-                result = step.layer([values[number] for number in numbers])  # type: ignore[union-attr]
+                result = layer([values[number] for number in numbers])
             else:
-                result = step.layer(*_fill(step.args, values), **_fill(step.kwargs, values))
+                result = layer(*_fill(step.args, values), **_fill(step.kwargs, values))
             if result.__class__ is Tensor:
                 values.append(result)
             else:

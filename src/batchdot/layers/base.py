@@ -27,6 +27,8 @@ from batchdot.layers.naming import unique_name
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_is_tracing = torch.compiler.is_dynamo_compiling
+
 _IGNORED = ("dynamic", "implementation", "batch_size")
 """Keywords of Keras layers that mean nothing here."""
 
@@ -193,22 +195,32 @@ class Layer(Connections, Losses):
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors the first time, and where there is more to do than that."""
-        args = tuple(self._read_input(arg) for arg in args)
+        args = tuple([self._read_input(arg) for arg in args])
         kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
+        training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
+        if "training" in self._call_takes:
+            given = training is not None or self._resolves_training
+            kwargs["training"] = training if given else self.is_training(None)
+        if "mask" in self._call_takes:
+            kwargs["mask"] = mask
+        plain = self._is_plain() and not CONTEXT.inferring
+        outputs = self.call(*args, **kwargs) if plain else self._call_in_context(args, kwargs, training)
+        if outputs is None:
+            raise ValueError(
+                f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
+            )
+        if not _is_tracing():  # a compiled call leaves the layer as it was: one graph, not two
+            self._direct = plain and not self.autocast and self.input_spec is None
+        return outputs
+
+    def _call_in_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
+        """Run `call` where calls inside, or losses, depend on this call being under way."""
         if not CONTEXT.calls:
             self._forget_call_losses()
-        takes = self._call_takes
-        training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
         around = CONTEXT.training
         CONTEXT.training = around if training is None else bool(training)
-        if "training" in takes:
-            if training is None and not self._resolves_training:
-                training = self.is_training(None)
-            kwargs["training"] = training
-        if "mask" in takes:
-            kwargs["mask"] = mask
         CONTEXT.calls.append(self)
         try:
             if CONTEXT.inferring:  # weights that have just been made are not where the inputs are
@@ -219,13 +231,8 @@ class Layer(Connections, Losses):
         finally:
             CONTEXT.calls.pop()
             CONTEXT.training = around
-        if outputs is None:
-            raise ValueError(
-                f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
-            )
         if self.activity_regularizer is not None and not CONTEXT.inferring:
             self._regularize_activity(outputs, args[0] if args else None)
-        self._direct = self._may_go_direct() and not CONTEXT.inferring
         return outputs
 
     def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -282,14 +289,12 @@ class Layer(Connections, Losses):
             return value
         return as_tensor(value, self._probe.device, self._dtype)
 
-    def _may_go_direct(self) -> bool:
-        """Whether the next call on tensors can go straight to `call`."""
-        special = {"mask"} if self._resolves_training else {"mask", "training"}
+    def _is_plain(self) -> bool:
+        """Whether a call is nothing but `call`: no losses, no layers inside, nothing to be told."""
+        told = {"mask"} if self._resolves_training else {"mask", "training"}
         return (
-            not self.autocast
-            and self.activity_regularizer is None
-            and self.input_spec is None
-            and not self._call_takes & special
+            self.activity_regularizer is None
+            and not self._call_takes & told
             and not self._call_adds
             and not self._modules
         )

@@ -3,11 +3,12 @@
 from copy import deepcopy
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from batchdot.axes import read_axes
 from batchdot.contraction import Contraction, Shape
-from batchdot.functional import EPSILON, batch_dot, batch_dot_operation
+from batchdot.functional import EPSILON, Operation, batch_dot_operation
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
@@ -56,9 +57,8 @@ class Dot(Layer):
             raise TypeError(
                 f"Invalid type for argument `axes`: it should be a list or an int. Received: axes={axes!r}"
             )
-        # Raises what is wrong with the arguments; the layer keeps them as the user said them.
-        batch_dot_operation(axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon)
-        self.axes = deepcopy(axes) if isinstance(axes, int | list | tuple) else read_axes(axes)
+        pair = read_axes(axes)
+        self.axes = deepcopy(axes) if isinstance(axes, int | list | tuple) else pair
         self.normalize = normalize
         self.batch_dims = batch_dims
         self.epsilon = epsilon
@@ -70,9 +70,29 @@ class Dot(Layer):
 
     def call(self, inputs: Any, y: Any = None) -> Any:
         """Return the dot products of the samples of two tensors."""
-        x, y = (inputs, y) if y is not None else _pair(inputs)
-        return batch_dot(
-            x, y, self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
+        if y is None:
+            inputs, y = _pair(inputs)
+        return self._operation(inputs, y)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep the operation that the arguments of the layer ask for."""
+        super().__setattr__(name, value)
+        if name in ("axes", "normalize", "batch_dims", "epsilon") and "epsilon" in self.__dict__:
+            self.__dict__["_operation"] = self._ask()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the operation behind: its plans are this process's."""
+        return {key: value for key, value in super().__getstate__().items() if key != "_operation"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.__dict__["_operation"] = self._ask()
+
+    _operation: Operation
+
+    def _ask(self) -> Operation:
+        return batch_dot_operation(
+            self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
         )
 
     def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
@@ -113,7 +133,8 @@ class Dot(Layer):
         return config
 
     def _build_once(self, inputs: Any) -> None:
-        self.built = True  # what build would check, the call checks
+        if not torch.compiler.is_dynamo_compiling():  # a compiled call leaves the layer as it was
+            self.built = True  # what build would check, the call checks
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return super()._call_with_care(([self._read_input(x) for x in _pair(*args)],), kwargs)
@@ -123,10 +144,7 @@ class Dot(Layer):
         return super()._call_symbolically(([*_pair(*args)],), kwargs)
 
     def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        operation = batch_dot_operation(
-            self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
-        )
-        return operation.infer(*_pair(*args)), None
+        return self._operation.infer(*_pair(*args)), None
 
     def _contract(self, input_shape: Any) -> Contraction:
         shapes = list(input_shape) if isinstance(input_shape, list | tuple) else []
@@ -134,8 +152,7 @@ class Dot(Layer):
             raise ValueError(
                 f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}"
             )
-        operation = batch_dot_operation(self.axes, batch_dims=self.batch_dims)
-        return operation.contract(tuple(shapes[0]), tuple(shapes[1]))
+        return self._operation.contract(tuple(shapes[0]), tuple(shapes[1]))
 
 
 def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
