@@ -45,6 +45,7 @@ ROWS = [
     ("relu", {"max_value": 2.5}, None, "23"),
     ("relu", {"threshold": 2.5}, None, "23"),
     ("relu", {"threshold": -1.0}, None, "23"),
+    ("relu", {"threshold": -1.0, "max_value": 2.0}, None, "23"),
     ("relu", {"alpha": 0.5, "max_value": 3.0, "threshold": 1.0}, {"3": {"negative_slope": 0.5}}, "23"),
     ("relu", {"alpha": 0.5, "max_value": 3.0}, {"3": {"negative_slope": 0.5}}, "23"),
     ("leaky_relu", {}, None, "3"),
