@@ -300,7 +300,13 @@ class Layer(Connections, Losses):
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Take the careful way again where a setting changes what a call does."""
+        """Refuse to replace what is only read; take the careful way again where a call may change."""
+        found = getattr(type(self), name, None)
+        if isinstance(found, property) and found.fset is None:  # torch.nn.Module lets parameters pass
+            raise AttributeError(
+                f'Can\'t set the attribute "{name}", likely because it conflicts with an existing read-only '
+                "@property of the object. Please choose a different name."
+            )
         super().__setattr__(name, value)
         if name in ("activity_regularizer", "autocast", "input_spec", "built"):
             self.__dict__["_direct"] = False
