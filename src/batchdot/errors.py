@@ -1,4 +1,4 @@
-"""The exceptions that carry more than one meaning."""
+"""The exceptions of this package's own."""
 
 
 class AxisError(ValueError, IndexError):
@@ -13,3 +13,7 @@ class AxisError(ValueError, IndexError):
     batchdot.errors.AxisError: Axis 5 is out of range for x, whose rank is 2. \
 Received: x.shape=(1, 2), y.shape=(1, 2), axes=5.
     """
+
+
+class FileFormatError(ValueError):
+    """A file that does not hold what its name or its header says, or that has no place for a result."""
