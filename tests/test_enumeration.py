@@ -85,7 +85,9 @@ def test_cosines(dtype, ranks):
         x, y = case.tensors(dtype)
         out = batch_dot(x, y, case.axes, normalize=True)
         right = oracle.cosine(oracle.to_numpy(x), oracle.to_numpy(y), case.axes)
-        error = np.abs(oracle.to_numpy(out) - right).max(initial=0.0) if out.shape == right.shape else out.shape
+        error = (
+            np.abs(oracle.to_numpy(out) - right).max(initial=0.0) if out.shape == right.shape else out.shape
+        )
         if out.dtype != dtype or isinstance(error, tuple) or error > 4 * torch.finfo(dtype).eps:
             found.append(f"{case}: {error}")
     assert not found

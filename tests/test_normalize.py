@@ -152,7 +152,9 @@ def test_scales_in_one_batch_do_not_disturb_each_other():
     y = torch.rand(7, 5, dtype=torch.float64)
     out = cosine(x * scales[:, None], y)
     assert worst_ulps(out, x * scales[:, None], y) <= 0.51
-    assert torch.equal(out[3:], torch.cat([cosine(x[i : i + 1] * scales[i], y[i : i + 1]) for i in range(3, 7)]))
+    assert torch.equal(
+        out[3:], torch.cat([cosine(x[i : i + 1] * scales[i], y[i : i + 1]) for i in range(3, 7)])
+    )
 
 
 @pytest.mark.parametrize("dtype", (torch.complex64, torch.complex128), ids=str)
@@ -236,7 +238,9 @@ def test_complex_norms_use_the_absolute_value_and_products_do_not_conjugate(dtyp
     x, y = torch.tensor([[3 + 4j, 0]], dtype=dtype), torch.tensor([[1j, 1]], dtype=dtype)
     right = torch.tensor(((3 + 4j) * 1j) / (5 * math.sqrt(2)), dtype=dtype)
     torch.testing.assert_close(cosine(x, y).squeeze(), right, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(cosine(x[:, None], y[:, None].expand(1, 2, 2))[0, 0, 1], right, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        cosine(x[:, None], y[:, None].expand(1, 2, 2))[0, 0, 1], right, rtol=1e-3, atol=1e-3
+    )
     if dtype != torch.complex32:
         x, y = torch.randn(5, 4, 3, dtype=dtype), torch.randn(5, 6, 3, dtype=dtype)
         right = oracle.cosine(oracle.to_numpy(x), oracle.to_numpy(y), 2)
@@ -262,7 +266,9 @@ def test_layout_and_batch_do_not_change_a_bit(dtype):
     assert torch.equal(cosine(x.t().contiguous().t(), y), out)
     assert torch.equal(cosine(x.reshape(64, 1, 100), y).reshape(64, 1), out)
     for size in (1, 3, 16, 63):
-        assert torch.equal(torch.cat([cosine(*pair) for pair in zip(x.split(size), y.split(size), strict=True)]), out)
+        assert torch.equal(
+            torch.cat([cosine(*pair) for pair in zip(x.split(size), y.split(size), strict=True)]), out
+        )
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
