@@ -8,6 +8,8 @@ import torch
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+torch.sparse.check_sparse_tensor_invariants.enable()  # torch warns until one says which
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():

@@ -3,12 +3,12 @@
 import itertools
 
 import numpy as np
-import oracle
 import pytest
 import torch
-from cases import LAYOUTS, RANKS, SIZES, Case, enumerate_cases
 
+import oracle
 from batchdot import batch_dot
+from cases import LAYOUTS, RANKS, SIZES, Case, enumerate_cases
 
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.complex64, torch.bfloat16)
 PAIRS = list(itertools.product(RANKS, RANKS))
@@ -78,7 +78,7 @@ def test_the_enumeration_is_what_it_says():
 
 
 @pytest.mark.parametrize("ranks", PAIRS, ids=str)
-@pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_cosines(dtype, ranks):
     found = []
     for case in enumerate_cases(*ranks, sample=DTYPES.index(dtype)):
@@ -125,7 +125,7 @@ def right_shape(x_shape, y_shape, axes, batch_dims):
     return (-1, -1) if len(y_shape) == batch_dims + 1 else (-1, -2)
 
 
-@pytest.mark.parametrize("dtype", (*DTYPES, torch.float16, torch.int8), ids=str)
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16, torch.int8], ids=str)
 def test_several_axes_and_several_shared_axes(dtype):
     found = []
     for number, (x_shape, y_shape, axes, batch_dims) in enumerate(WIDER):
@@ -138,7 +138,7 @@ def test_several_axes_and_several_shared_axes(dtype):
     assert not found
 
 
-@pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_cosines_of_several_axes(dtype):
     for number, (x_shape, y_shape, axes, batch_dims) in enumerate(WIDER):
         resolved = right_shape(x_shape, y_shape, axes, batch_dims)
@@ -159,7 +159,7 @@ def test_cosine_along_no_axes_normalizes_each_number():
 BLOCKS = [((3000, 200), (3000, 200), 1), ((3000, 1, 200), (3000, 200), (2, 1)), ((70000, 8), (70000, 8), -1)]
 
 
-@pytest.mark.parametrize("normalize", (False, True))
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(("x_shape", "y_shape", "axes"), BLOCKS, ids=str)
 def test_rows_in_blocks(x_shape, y_shape, axes, normalize):
     x, y = torch.randn(x_shape, dtype=torch.float64), torch.randn(y_shape, dtype=torch.float64)

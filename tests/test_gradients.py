@@ -46,7 +46,7 @@ def points(x_shape, y_shape, dtype=torch.float64):
     return tuple(torch.randn(shape, dtype=dtype, requires_grad=True) for shape in (x_shape, y_shape))
 
 
-@pytest.mark.parametrize("normalize", (False, True))
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_gradients(case, normalize):
     x_shape, y_shape, axes, batch_dims = CASES[case]
@@ -57,8 +57,8 @@ def test_gradients(case, normalize):
     check(function, points(x_shape, y_shape))
 
 
-@pytest.mark.parametrize("normalize", (False, True))
-@pytest.mark.parametrize("case", ("row", "matrix", "batch_dims 2", "several axes, matrix"))
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("case", ["row", "matrix", "batch_dims 2", "several axes, matrix"])
 def test_gradients_of_complex_numbers(case, normalize):
     x_shape, y_shape, axes, batch_dims = CASES[case]
 
@@ -70,7 +70,7 @@ def test_gradients_of_complex_numbers(case, normalize):
 
 @pytest.mark.parametrize(
     ("x_shape", "y_shape"),
-    (((), (2, 3)), ((3,), (3,)), ((3,), (2, 3, 2)), ((2, 3), (3,)), ((2, 3), (3, 2))),
+    [((), (2, 3)), ((3,), (3,)), ((3,), (2, 3, 2)), ((2, 3), (3,)), ((2, 3), (3, 2))],
     ids=str,
 )
 def test_gradients_of_dot(x_shape, y_shape):
@@ -79,8 +79,8 @@ def test_gradients_of_dot(x_shape, y_shape):
 
 # The floor is taken to be 1 here, so that finite differences can tell both of its sides apart: squared
 # norms of 0, a little below it and a little above it. Steps of 1e-6 stay on their side.
-@pytest.mark.parametrize("case", ("row", "matrix-vector", "vector-matrix", "matrix", "several axes, matrix"))
-@pytest.mark.parametrize("norm", (0.0, 0.5, 0.999, 1.001, 2.0))
+@pytest.mark.parametrize("case", ["row", "matrix-vector", "vector-matrix", "matrix", "several axes, matrix"])
+@pytest.mark.parametrize("norm", [0.0, 0.5, 0.999, 1.001, 2.0])
 def test_gradients_around_the_floor(case, norm):
     x_shape, y_shape, axes, batch_dims = CASES[case]
     x, y = points(x_shape, y_shape)
@@ -95,8 +95,8 @@ def test_gradients_around_the_floor(case, norm):
     check(function, (x, y), second=norm > 0 or case != "row")
 
 
-@pytest.mark.parametrize("shape", ((2, 4), (2, 1, 4), (2, 3, 4)), ids=str)
-@pytest.mark.parametrize("epsilon", (1e-12, 1e-14, 1e-2, 1e-70, 1e-300), ids=str)
+@pytest.mark.parametrize("shape", [(2, 4), (2, 1, 4), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-14, 1e-2, 1e-70, 1e-300], ids=str)
 def test_the_gradient_at_a_zero_vector(shape, epsilon):
     """It is y_hat / sqrt(epsilon)."""
     dtype = torch.float64 if epsilon < 1e-70 else torch.float32
@@ -111,9 +111,9 @@ def test_the_gradient_at_a_zero_vector(shape, epsilon):
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("x_scale", (0.0, "tiny", 1e-7, 1e-6, 1e-3, 1.0, 300.0, "max"), ids=str)
-@pytest.mark.parametrize("y_scale", (0.0, "tiny", 1.0, "max"), ids=str)
-@pytest.mark.parametrize("epsilon", (1e-12, 1e-14, 5e-324, 1e300), ids=str)
+@pytest.mark.parametrize("x_scale", [0.0, "tiny", 1e-7, 1e-6, 1e-3, 1.0, 300.0, "max"], ids=str)
+@pytest.mark.parametrize("y_scale", [0.0, "tiny", 1.0, "max"], ids=str)
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-14, 5e-324, 1e300], ids=str)
 def test_finite_inputs_have_no_nan_gradient(dtype, x_scale, y_scale, epsilon):
     info = torch.finfo(dtype)
     sizes = {"tiny": info.smallest_normal / 16, "max": info.max}
@@ -128,8 +128,8 @@ def test_finite_inputs_have_no_nan_gradient(dtype, x_scale, y_scale, epsilon):
         assert not any(g.isnan().any() for g in gradients)
 
 
-@pytest.mark.parametrize("scale", (1e-160, 1e-150, 1e-60, 1e60, 1e120, 1e160, 1e200, 1e307), ids=str)
-@pytest.mark.parametrize("shape", ((1, 3), (1, 2, 3)), ids=str)
+@pytest.mark.parametrize("scale", [1e-160, 1e-150, 1e-60, 1e60, 1e120, 1e160, 1e200, 1e307], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3), (1, 2, 3)], ids=str)
 def test_gradients_scale_with_the_input(scale, shape):
     """A cosine does not change when x is multiplied by s, so its gradient is divided by s."""
     x, y = torch.rand(shape, dtype=torch.float64), torch.rand(shape, dtype=torch.float64)
@@ -143,8 +143,8 @@ def test_gradients_scale_with_the_input(scale, shape):
     torch.testing.assert_close(gradient(x * factor) * factor, gradient(x), rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16, torch.float32), ids=str)
-@pytest.mark.parametrize("normalize", (False, True))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("normalize", [False, True])
 def test_gradients_keep_their_dtype(dtype, normalize):
     """Computed in a wider one, rounded once."""
     x, y = torch.rand(2, 5).to(dtype).requires_grad_(), torch.rand(2, 5).to(dtype).requires_grad_()
