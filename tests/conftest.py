@@ -10,6 +10,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 torch.sparse.check_sparse_tensor_invariants.enable()  # torch warns until one says which
 
+# What torch says once a process of parts of its own, whoever meets them first.
+TORCH_WARNINGS = (
+    "ignore:ComplexHalf support is experimental:UserWarning",
+    "ignore:Sparse CS. tensor support is in beta state:UserWarning",
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for warning in TORCH_WARNINGS:
+        config.addinivalue_line("filterwarnings", warning)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():

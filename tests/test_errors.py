@@ -73,7 +73,6 @@ def test_compiled(row):
 
 
 @pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
-@pytest.mark.filterwarnings("ignore:Sparse CS:UserWarning")
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 @pytest.mark.parametrize("row", error_cases.HOST, ids=ids(error_cases.HOST))
 def test_the_rest(row):

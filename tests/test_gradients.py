@@ -8,9 +8,6 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from batchdot import batch_dot, dot
 
-# What torch does itself when forward mode first runs.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 # x shape, y shape, axes, batch_dims: every label of a plan

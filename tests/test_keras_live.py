@@ -138,14 +138,10 @@ def test_dot_as_tf_keras(tf, tf_keras):
         x_shape = [rng.randint(0 if rng.random() < 0.1 else 1, 4) for _ in range(x_rank)]
         y_shape = [rng.randint(1, 4) for _ in range(y_rank)]
         y_shape[-2] = x_shape[-1]
-        x, y = (
-            np.random.default_rng(1).standard_normal(shape).astype("float32") for shape in (x_shape, y_shape)
-        )
-        compare(
-            dot(torch.tensor(x), torch.tensor(y)),
-            tf_keras.backend.dot(tf.constant(x), tf.constant(y)),
-            x_shape,
-        )
+        numbers = np.random.default_rng(1)
+        x, y = (numbers.standard_normal(shape).astype("float32") for shape in (x_shape, y_shape))
+        theirs = tf_keras.backend.dot(tf.constant(x), tf.constant(y))
+        compare(dot(torch.tensor(x), torch.tensor(y)), theirs, (x_shape, y_shape))
 
 
 def test_sparse_dot_as_tf_keras(tf, tf_keras):

@@ -99,11 +99,11 @@ ARITHMETIC = frozenset(
 """The dtypes that are multiplied and summed."""
 
 _UNPROMOTED = frozenset([torch.uint16, torch.uint32, torch.uint64])
-"""The integers that torch promotes to no other integer."""
+"""The integers that torch promotes to nothing but floats."""
 
 
 def _meets_in_no_dtype(x: torch.dtype, y: torch.dtype) -> bool:
-    return x in _UNPROMOTED and not (y.is_floating_point or y.is_complex)
+    return x in _UNPROMOTED and not y.is_floating_point
 
 
 def _holds_tensor(values: Any) -> bool:
