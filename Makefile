@@ -56,7 +56,7 @@ clean: ## Remove what was built, and the virtual environment.
 
 $(CONSTRAINTS): constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade 'pip>=23.1' 'setuptools>=77' wheel
+	$(PIP) install 'pip>=23.1' 'setuptools>=77' wheel
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --constraint constraints.txt torch==2.13.0
 	grep -v '^torch==' constraints.txt > $@
 	$(BIN)/python -c "from importlib.metadata import version as v; print('torch==' + v('torch'))" >> $@

@@ -46,7 +46,7 @@ def read_axes(axes: object) -> Axes:
         x_axis, y_axis = axes
         if x_axis.__class__ is int and y_axis.__class__ is int:
             return (x_axis, y_axis)
-    if _is_bool(axes):
+    if is_bool(axes):
         raise TypeError(f"Invalid type for argument `axes`: a bool is not an axis. Received: axes={axes!r}")
     if (single := _as_integer(axes)) is not None:
         return single
@@ -132,7 +132,7 @@ def _read_group(group: object, axes: object) -> Group:
 
 
 def _read_integer(value: object, axes: object) -> int:
-    if _is_bool(value):
+    if is_bool(value):
         raise TypeError(f"Invalid type for argument `axes`: a bool is not an axis. Received: axes={axes!r}")
     integer = _as_integer(value)
     if integer is None:
@@ -151,7 +151,8 @@ def _as_integer(value: object) -> int | None:
         return None
 
 
-def _is_bool(value: object) -> bool:
+def is_bool(value: object) -> bool:
+    """Return whether a value is a truth value: Python's, numpy's or torch's."""
     return isinstance(value, bool) or (
         getattr(value, "ndim", None) == 0 and str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
     )
@@ -162,7 +163,7 @@ def _is_sequence(value: object) -> bool:
         hasattr(value, "__len__")
         and hasattr(value, "__getitem__")
         and not isinstance(value, str | bytes | bytearray | dict)
-        and getattr(value, "ndim", 1) == 1
+        and getattr(value, "ndim", 1) != 0
     )
 
 

@@ -29,6 +29,8 @@ def as_tensor(
     """
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, list | tuple) and _holds_tensor(value):
+        raise TypeError("Expected a tensor, and received a list of tensors. Use torch.stack to make one.")
     tensor = _from_numbers(value) if _is_plain(value) else _from_array(value)
     if float_dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(float_dtype)
@@ -71,7 +73,7 @@ def check_dtypes(x: torch.dtype, y: torch.dtype, function: str) -> None:
             raise TypeError(
                 f"{function} cannot multiply {name} of {dtype}. Cast it first, to torch.float32 say."
             )
-    if x != y and (x in _UNPROMOTED or y in _UNPROMOTED):
+    if x != y and (_meets_in_no_dtype(x, y) or _meets_in_no_dtype(y, x)):
         raise TypeError(f"{function} finds no common dtype for x of {x} and y of {y}. Cast one of them.")
 
 
@@ -97,7 +99,15 @@ ARITHMETIC = frozenset(
 """The dtypes that are multiplied and summed."""
 
 _UNPROMOTED = frozenset([torch.uint16, torch.uint32, torch.uint64])
-"""The dtypes that torch promotes to nothing but themselves."""
+"""The integers that torch promotes to nothing but floats."""
+
+
+def _meets_in_no_dtype(x: torch.dtype, y: torch.dtype) -> bool:
+    return x in _UNPROMOTED and not y.is_floating_point
+
+
+def _holds_tensor(values: Any) -> bool:
+    return any(isinstance(v, Tensor) or (isinstance(v, list | tuple) and _holds_tensor(v)) for v in values)
 
 
 def read_dtype(dtype: Any) -> torch.dtype:
@@ -137,22 +147,22 @@ def _from_numbers(value: Any) -> Tensor:
 
 
 def _from_array(value: Any) -> Tensor:
-    if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
-        raise TypeError("Expected a tensor, and received a list of tensors. Use torch.stack to make one.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy warns of what is refused below
             array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         text = str(error).partition("\n")[0]
-        raise TypeError(f"Cannot read {type(value).__name__} as a tensor: {text}") from None
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"Cannot read {type(value).__name__} as a tensor of numbers: {text}") from None
     if array.dtype.name == "bfloat16":  # as ml_dtypes registers it for JAX and TensorFlow
         return torch.from_numpy(array.copy().view(np.int16)).view(torch.bfloat16)
     if array.dtype.kind not in "iufcb" or array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
         raise TypeError(
             f"Cannot read {type(value).__name__} as a tensor of numbers: its dtype is {array.dtype}."
         )
-    # torch shares memory with arrays that are writable, in native order and of positive strides.
+    # torch shares memory with arrays that are writable, in native order, of strides that count elements.
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    shareable = native.flags.writeable and all(stride >= 0 for stride in native.strides)
+    strides = all(stride >= 0 and stride % native.itemsize == 0 for stride in native.strides)
+    shareable = native.flags.writeable and strides
     return torch.from_numpy(native if shareable else native.copy())

@@ -1,4 +1,4 @@
-"""The exceptions that carry more than one meaning."""
+"""The exceptions of this package's own."""
 
 
 class AxisError(ValueError, IndexError):
@@ -26,3 +26,7 @@ class NotConnectedError(AttributeError, RuntimeError):
     ...
     batchdot.errors.NotConnectedError: Layer dot is not connected, no input to return.
     """
+
+
+class FileFormatError(ValueError):
+    """A file that does not hold what its name or its header says, or that has no place for a result."""

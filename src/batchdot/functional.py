@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from batchdot.axes import Axes, read_axes, refuse_shared_axes
+from batchdot.axes import Axes, is_bool, read_axes, refuse_shared_axes
 from batchdot.contraction import Contraction, Shape
 from batchdot.conversion import as_tensor, check_dtypes, check_operands
 from batchdot.graph.functions import FUNCTIONS, call_symbolically
@@ -263,8 +263,8 @@ def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:
         return False
     if plan.epsilon is not None and not (x.is_floating_point() or x.is_complex()):
         return False  # depends on the default dtype
-    # A sparse COO tensor shows strides of zero: no dense tensor may have left a plan for that.
-    return all(any(t.stride()) or not t.ndim for t in (x, y))
+    # A sparse COO tensor shows strides of zero, or none: no dense tensor may have left a plan for that.
+    return all(any(t.stride()) for t in (x, y))
 
 
 def _has_plain_sizes(x: Tensor, y: Tensor) -> bool:
@@ -272,7 +272,7 @@ def _has_plain_sizes(x: Tensor, y: Tensor) -> bool:
 
 
 def _read_batch_dims(value: Any) -> int:
-    if isinstance(value, bool):
+    if is_bool(value):
         raise TypeError(f"batch_dims should be an integer. Received: {value!r}")
     try:
         return index(value)
@@ -281,9 +281,13 @@ def _read_batch_dims(value: Any) -> int:
 
 
 def _read_epsilon(value: Any) -> float:
+    if is_bool(value) or isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"epsilon should be a number. Received: {value!r}")
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except OverflowError:
+        return inf
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"epsilon should be a number. Received: {value!r}") from None
 
 

@@ -31,7 +31,7 @@ _COMPUTE = {
     torch.uint64: torch.int64,
     torch.complex32: torch.complex64,
 }
-_ROW_COMPUTE = _COMPUTE | {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+ROW_COMPUTE = _COMPUTE | {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
 # A row kernel of two ATen calls writes a product as large as its input. In blocks of 256 Ki elements
 # it stays in cache: (65536, 128) float32 took 14.8 ms in one piece, 3.0 ms in torch.bmm and 1.6 ms
@@ -176,7 +176,7 @@ def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | Non
     label = _label(all(n == 1 for n in x_free), all(n == 1 for n in y_free), bool(contraction.contracted))
     x_view, y_view, dims = _VIEWS[label](contraction, x.strides, y.strides)
     row = label == ROW
-    compute = (_ROW_COMPUTE if row else _COMPUTE).get(dtype, dtype)
+    compute = (ROW_COMPUTE if row else _COMPUTE).get(dtype, dtype)
     if epsilon is None:  # a cosine casts its inputs to the wide dtype itself
         x_view, y_view = (
             view if operand.dtype == compute else replace(view, cast=compute)

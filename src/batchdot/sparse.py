@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from batchdot.conversion import check_dtypes
-from batchdot.lowering import result_dtype
+from batchdot.lowering import ROW_COMPUTE, result_dtype
 
 
 def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
@@ -32,8 +32,11 @@ def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
         raise ValueError(f"dot takes tensors on one device, and x is on {x.device}, y on {y.device}.")
     check_dtypes(x.dtype, y.dtype, "dot")
     dtype = result_dtype(x.dtype, y.dtype, normalize=False)
-    compute = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+    compute = ROW_COMPUTE.get(dtype, dtype)
+    x = x.to(compute)
+    if x.layout == torch.sparse_coo and x.dense_dim():
+        x = x.to_dense().to_sparse()
     if not (compute.is_floating_point or compute.is_complex):
         x = x.to_sparse(layout=torch.sparse_coo)  # torch multiplies sparse integers in this layout alone
-    product: Tensor = torch.sparse.mm(x.to(compute), y.to(compute))
+    product: Tensor = torch.sparse.mm(x, y.to(compute))
     return product.to(dtype)

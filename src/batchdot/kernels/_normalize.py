@@ -5,19 +5,22 @@ things are done to it, none of which changes it:
 
 * Sums are formed in a wider dtype, float64 where the device has it, so that neither float32 squares
   nor 16-bit ones overflow, underflow or lose digits.
-* Where no dtype is wider (float64), slices are first scaled by a power of two, a constant to
-  autograd, and row cosines are evaluated in double-double arithmetic.
+* Where the squares could leave the range of that dtype as well, slices are first scaled by a power of
+  two, a constant to autograd.
+* Where no dtype is wider (float64), row cosines are evaluated in double-double arithmetic.
 * A value that was corrected keeps the derivative of the formula: `_with_value`.
 """
+
+from math import log2
 
 import torch
 from torch import Tensor
 
 from batchdot.kernels import _double_double as double_double
 
-# Where the largest element is beyond the first number, squares are formed of elements times the
-# second: the largest finite number times it squares without overflow, in sums of 2^40 and more terms.
-_SCALING = {torch.float64: (2.0**480, 2.0**-600), torch.float32: (2.0**40, 2.0**-92)}
+# Slices are scaled so that their largest element has an exponent within half a step of 0, and a norm's
+# fifth power, which a second derivative holds, stays in range.
+_STEP = {torch.float64: 300, torch.float32: 38}
 
 
 def row_cosine(
@@ -62,11 +65,11 @@ def bounded(cosine: Tensor) -> Tensor:
 
 
 def _with_value(tensor: Tensor, value: Tensor) -> Tensor:
-    """Return ``value`` with the derivative of ``tensor``, which is within a few ulp of it.
+    """Return ``value``, a constant, with the derivative of ``tensor``, which is finite where it is.
 
-    The difference of such neighbours is exact, and so is the sum.
+    What is added is 0, and carries the derivative.
     """
-    return tensor + (value - tensor).detach()
+    return value + (tensor - tensor.detach())
 
 
 def _as_narrow(dtype: torch.dtype, wide: torch.dtype) -> bool:
@@ -77,16 +80,19 @@ def _as_narrow(dtype: torch.dtype, wide: torch.dtype) -> bool:
 def _widen(
     x: Tensor, dims: tuple[int, ...], epsilon: float, wide: torch.dtype, scale: bool
 ) -> tuple[Tensor, Tensor | float]:
-    """Return x in the wide dtype, scaled where its squares would overflow, and the floor for it."""
+    """Return x in the wide dtype, scaled where its squares would leave its range, and the floor for it."""
     x = x.to(wide)
-    if not scale or 0 in x.shape:
+    step = _STEP[wide.to_real()]
+    # A slice far below the floor needs no scaling: the floor is what is divided by.
+    lowest = -step * max(0, round(-log2(epsilon) / 2 / step))
+    if not (scale or lowest) or 0 in x.shape:
         return x, epsilon
-    threshold, factor = _SCALING[wide.to_real()]
     parts = x.detach()
-    largest = (parts.real.abs().maximum(parts.imag.abs()) if wide.is_complex else parts.abs()).amax(
-        dims, True
-    )
-    power = torch.ones_like(largest).masked_fill(largest > threshold, factor)
+    largest = parts.real.abs().maximum(parts.imag.abs()) if wide.is_complex else parts.abs()
+    largest = largest.amax(dims, True)
+    power = torch.full_like(largest, 2.0**-lowest)
+    for exponent in range(lowest + step, int(log2(torch.finfo(wide).max)) + 1, step):
+        power = power.masked_fill(largest > 2.0 ** (exponent - step // 2), 2.0**-exponent)
     return x * power, epsilon * power * power
 
 

@@ -1,0 +1,8 @@
+"""``python -m batchdot`` is the command line."""
+
+import sys
+
+from batchdot.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

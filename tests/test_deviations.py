@@ -1,0 +1,407 @@
+"""Each row of DEVIATIONS.md: what Keras does, seen on the live one, and what batchdot does instead."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from batchdot import AxisError, Dot, backend, batch_dot, dot, layers
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import keras
+    import tensorflow as tf
+    import tf_keras
+
+K = tf_keras.backend
+TF_ERRORS = (
+    TypeError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.UnimplementedError,
+)
+
+ROWS: dict[str, Callable[[], None]] = {}
+
+
+def row(function: Callable[[], None]) -> Callable[[], None]:
+    """Name a row of DEVIATIONS.md after the function that holds it."""
+    ROWS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def keras_3_batch_dot(x, y, axes=None):
+    """Keras 3 has batch_dot only under its Dot layer."""
+    from keras.src.layers.merging.dot import batch_dot as implementation
+
+    return implementation(x, y, axes)
+
+
+# Axes
+
+
+@row
+def axis_out_of_range():
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 3, 3))
+    assert K.batch_dot(tf.constant(x), tf.constant(y), axes=(-4, 2)).shape == (3, 3, 3)
+    assert tf_keras.layers.Dot(-5)([tf.ones((2, 3)), tf.ones((2, 3))]).shape == (2, 1)
+    with pytest.raises(AxisError, match="Axis -4 is out of range for x, whose rank is 3"):
+        batch_dot(x, y, axes=(-4, 2))
+    with pytest.raises(AxisError, match="Axis -5 is out of range"):
+        Dot(-5)(torch.ones(2, 3), torch.ones(2, 3))
+
+
+@row
+def axis_error():
+    with pytest.raises(IndexError, match="tuple index out of range"):
+        K.batch_dot(tf.ones((2, 3)), tf.ones((2, 3)), axes=5)
+    with pytest.raises(AxisError, match="Axis 5 is out of range for x, whose rank is 2") as caught:
+        batch_dot(torch.ones(2, 3), torch.ones(2, 3), axes=5)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, IndexError)
+
+
+@row
+def axis_0_in_the_constructor():
+    assert tf_keras.layers.Dot(0).axes == keras.layers.Dot(0).axes == 0
+    with pytest.raises(ValueError, match="Cannot perform batch_dot over axis 0"):
+        Dot(0)
+    with pytest.raises(ValueError, match="Cannot perform batch_dot over axis 0"):
+        Dot((1, 0))
+
+
+@row
+def bool_axes():
+    assert tf_keras.layers.Dot(True)([tf.ones((2, 3)), tf.ones((2, 3))]).shape == (2, 1)
+    for axes in (True, (True, 1), np.True_):
+        with pytest.raises(TypeError, match="a bool is not an axis"):
+            Dot(axes)
+
+
+@row
+def integers_of_other_libraries():
+    for axes in (np.int64(1), torch.tensor(1), np.array([1, 1]), range(1, 3)):
+        with pytest.raises(TypeError, match="it should be a list or an int"):
+            tf_keras.layers.Dot(axes)
+        with pytest.raises(TypeError, match="it should be a list or an int"):
+            keras.layers.Dot(axes)
+    x = torch.ones(2, 3)
+    for axes in (np.int64(1), torch.tensor(1), np.array([1, 1]), (np.int8(1), 1)):
+        assert Dot(axes)(x, x).tolist() == [[3], [3]]
+    assert Dot(range(1, 3))(x, torch.ones(2, 4, 3)).shape == (2, 4)
+
+
+@row
+def several_axes():
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 3, 4)).astype("float32")
+    with pytest.raises(ValueError, match="Multiple target dimensions are not supported"):
+        K.batch_dot(tf.constant(x), tf.constant(y), axes=[[1, 2], [1, 2]])
+    out = batch_dot(x, y, axes=[[1, 2], [1, 2]])
+    torch.testing.assert_close(out[:, 0], torch.from_numpy((x * y).sum((1, 2))))
+
+
+@row
+def shared_leading_axes():
+    x, y = torch.randn(2, 3, 4, 12, 3), torch.randn(2, 3, 4, 15, 3)
+    assert K.batch_dot(tf.constant(x.numpy()), tf.constant(y.numpy()), axes=4).shape == (
+        2,
+        3,
+        4,
+        12,
+        3,
+        4,
+        15,
+    )
+    assert batch_dot(x, y, axes=4).shape == (2, 3, 4, 12, 3, 4, 15)
+    torch.testing.assert_close(batch_dot(x, y, axes=4, batch_dims=3), x @ y.mT)
+
+
+@row
+def axes_are_copied():
+    axes = [1, 1]
+    theirs, ours = tf_keras.layers.Dot(axes), Dot(axes)
+    axes[0] = 7
+    theirs.get_config()["axes"][1] = 9
+    ours.get_config()["axes"][1] = 9
+    assert list(theirs.axes) == [7, 9]
+    assert ours.axes == [1, 1]
+
+
+# Sizes
+
+
+@row
+def batch_of_1():
+    spec = tf.TensorSpec([None, 3])
+    function = tf.function(lambda x, y: K.batch_dot(x, y, axes=1), input_signature=[spec, spec])
+    assert function(tf.ones((1, 3)), tf.ones((4, 3))).shape == (4, 1)
+    with pytest.raises(ValueError, match="different batch sizes"):
+        batch_dot(torch.ones(1, 3), torch.ones(4, 3), axes=1)
+
+
+@row
+def empty_sizes():
+    x, y = torch.ones(0, 6, 4, 3), torch.ones(0, 5, 3)
+    with pytest.raises(RuntimeError, match="cannot reshape tensor of 0 elements"):
+        keras_3_batch_dot(x, y, (3, 2))
+    assert batch_dot(x, y, (3, 2)).shape == (0, 6, 4, 5)
+    assert batch_dot(torch.ones(2, 6, 4, 0), torch.ones(2, 0, 5), (3, 1)).count_nonzero() == 0
+
+
+@row
+def unknown_sizes_fit():
+    for module in (tf_keras, keras):
+        with pytest.raises(ValueError, match=r"axis values None \(at axis 1\) != 3"):
+            module.layers.Dot(1).build([(2, None), (2, 3)])
+    Dot(1).build([(2, None), (2, 3)])
+
+
+@row
+def output_shape_is_checked():
+    for module in (tf_keras, keras):
+        assert tuple(module.layers.Dot(1).compute_output_shape([(2, 3), (7, 99)])) == (2, 1)
+    with pytest.raises(ValueError, match="different batch sizes"):
+        Dot(1).compute_output_shape([(2, 3), (7, 3)])
+    with pytest.raises(ValueError, match="axes of different sizes"):
+        Dot(1).compute_output_shape([(2, 3), (2, 99)])
+
+
+@row
+def output_shape_is_a_tuple():
+    assert type(tf_keras.layers.Dot(1).compute_output_shape([(2, 3), (2, 3)])) is tf.TensorShape
+    assert type(Dot(1).compute_output_shape([(2, 3), (2, 3)])) is tuple
+
+
+@row
+def batch_size_of_either():
+    for module in (tf_keras, keras):
+        assert tuple(module.layers.Dot(1).compute_output_shape([(None, 3), (5, 3)])) == (None, 1)
+    assert Dot(1).compute_output_shape([(None, 3), (5, 3)]) == (5, 1)
+
+
+# Numbers
+
+
+@row
+def dtype_promotion():
+    with pytest.raises(TF_ERRORS):
+        K.batch_dot(tf.ones((2, 3)), tf.ones((2, 3), "float64"), axes=1)
+    with pytest.raises(TF_ERRORS):
+        K.dot(tf.ones((2, 3)), tf.ones((3, 2), "float64"))
+    assert batch_dot(torch.ones(2, 3), torch.ones(2, 3, dtype=torch.float64), 1).dtype == torch.float64
+    assert batch_dot(torch.ones(2, 3), torch.ones(2, 3, dtype=torch.int64), 1).dtype == torch.float32
+    assert dot(torch.ones(2, 3), torch.ones(3, 2, dtype=torch.float64)).dtype == torch.float64
+
+
+@row
+def dtypes_are_kept():
+    big = torch.full((1, 2), 2**40)
+    assert keras_3_batch_dot(big, torch.ones_like(big), 1).dtype == torch.int32
+    assert batch_dot(big, torch.ones_like(big), 1).item() == 2**41
+    x = tf.constant([[3, 4]], "int8")
+    with pytest.raises(TF_ERRORS):
+        K.batch_dot(tf.expand_dims(x, 1), x, axes=(2, 1))
+    for dtype in (torch.int8, torch.uint8, torch.int16, torch.float64):
+        x = torch.tensor([[3, 4]], dtype=dtype)
+        assert batch_dot(x, x, 1).dtype == dtype
+
+
+@row
+def bool_inputs():
+    x = torch.tensor([[True, False]])
+    assert keras_3_batch_dot(x, x, 1).dtype == torch.bool
+    with pytest.raises(TypeError, match="x is bool"):
+        batch_dot(x, x, 1)
+
+
+@row
+def arrays_and_lists():
+    with pytest.raises(AttributeError):
+        K.batch_dot([[1.0, 2.0]], [[3.0, 4.0]], axes=1)
+    with pytest.raises(AttributeError):
+        K.dot(np.ones((2, 3)), np.ones((3, 2)))
+    assert batch_dot([[1.0, 2.0]], np.array([[3.0, 4.0]]), axes=1).tolist() == [[11.0]]
+    assert dot(np.ones((2, 3)), [[1], [2], [3]]).tolist() == [[6.0], [6.0]]
+
+
+@row
+def layer_keeps_the_dtype():
+    x = np.ones((2, 3))
+    assert tf_keras.layers.Dot(1)([tf.constant(x), tf.constant(x)]).dtype == tf.float32
+    assert Dot(1)(torch.from_numpy(x), torch.from_numpy(x)).dtype == torch.float64
+    assert Dot(1, dtype="float32")(torch.from_numpy(x), torch.from_numpy(x)).dtype == torch.float32
+    assert Dot(1)(x, x).dtype == torch.float32
+
+
+@row
+def keras_configs():
+    for module in (tf_keras, keras):
+        layer = Dot.from_config(module.layers.Dot((1, 2), name="scores").get_config())
+        assert (layer.name, tuple(layer.axes), layer.dtype) == ("scores", (1, 2), "float32")
+        x = torch.ones(2, 3, dtype=torch.float64)
+        assert layer(x, torch.ones(2, 4, 3)).dtype == torch.float64
+
+
+@row
+def symbolic_dtype():
+    inputs = [keras.Input((3,), dtype="int32") for _ in "xy"]
+    assert keras.layers.Dot(1)(inputs).dtype == "float32"
+    x = backend.placeholder((None, 3), dtype="int32")
+    assert batch_dot(x, x, 1).dtype == torch.int32
+
+
+# Cosines
+
+
+@row
+def cosines_out_of_range():
+    for x in (np.float32([[1e20, 0]]), np.float16([[300, 0]])):
+        layer = tf_keras.layers.Dot(1, normalize=True, dtype=str(x.dtype))
+        assert layer([tf.constant(x), tf.constant(x)]).numpy() == 0
+        assert batch_dot(x, x, 1, normalize=True).item() == 1
+
+
+@row
+def half_precision_zero_vectors():
+    x, y = np.float16([[0, 0]]), np.float16([[1, 2]])
+    layer = tf_keras.layers.Dot(1, normalize=True, dtype="float16")
+    assert np.isnan(layer([tf.constant(x), tf.constant(y)]).numpy())
+    assert batch_dot(x, y, 1, normalize=True).item() == 0
+
+
+@row
+def cosines_are_bounded():
+    x = torch.randn(20000, 8, generator=torch.Generator().manual_seed(0))
+    theirs = tf_keras.layers.Dot(1, normalize=True)([tf.constant(x.numpy())] * 2).numpy()
+    assert theirs.max() > 1
+    assert batch_dot(x, x, 1, normalize=True).max() <= 1
+    assert batch_dot(x[:1000, None], x[:1000, None].expand(-1, 2, -1), 2, normalize=True).max() <= 1
+
+
+@row
+def cosines_are_rounded_once():
+    x, y = torch.rand(2, 5000, 128, generator=torch.Generator().manual_seed(0))
+    exact = torch.nn.functional.cosine_similarity(x.double(), y.double()).unsqueeze(1)
+    ulp = torch.finfo(torch.float32).eps / 2  # of numbers in [0.5, 1)
+    theirs = torch.from_numpy(
+        tf_keras.layers.Dot(1, normalize=True)([tf.constant(x.numpy()), tf.constant(y.numpy())]).numpy()
+    )
+    assert exact.min() > 0.5
+    assert (theirs.double() - exact).abs().max() > 2 * ulp
+    assert (batch_dot(x, y, 1, normalize=True).double() - exact).abs().max() <= 0.51 * ulp
+
+
+@row
+def zero_vector_gradient():
+    y = torch.tensor([[3.0, 4.0]])
+    x = torch.zeros(1, 2, requires_grad=True)
+    (gradient,) = torch.autograd.grad(keras.layers.Dot(1, normalize=True)([x, y]).sum(), x)
+    assert gradient.isnan().all()
+    (gradient,) = torch.autograd.grad(Dot(1, normalize=True)(x, y).sum(), x)
+    torch.testing.assert_close(gradient, torch.tensor([[0.6e6, 0.8e6]]))
+
+
+@row
+def floor_of_the_norm():
+    x, y = torch.tensor([[1e-7, 0.0]]), torch.tensor([[1.0, 0.0]])
+    tensorflow = tf_keras.layers.Dot(1, normalize=True)([tf.constant(x.numpy()), tf.constant(y.numpy())])
+    keras_3 = keras.layers.Dot(1, normalize=True)([x, y])
+    assert tensorflow.numpy().item() == pytest.approx(0.1)
+    assert keras_3.item() == pytest.approx(1.0)
+    assert Dot(1, normalize=True)(x, y).item() == pytest.approx(0.1)
+    assert Dot(1, normalize=True, epsilon=1e-14)(x, y).item() == pytest.approx(1.0)
+
+
+@row
+def cosines_of_integers():
+    x = np.array([[3, 4]])
+    with pytest.raises(TypeError, match="Cannot convert 1e-12"):
+        tf_keras.layers.Dot(1, normalize=True)([tf.constant(x), tf.constant(x)])
+    assert batch_dot(x, x[:, ::-1].copy(), 1, normalize=True).item() == pytest.approx(0.96)
+    assert batch_dot(x, x, 1, normalize=True).dtype == torch.get_default_dtype()
+
+
+@row
+def complex_cosines():
+    x = np.array([[3j, 4]], "complex64")
+    with pytest.raises(RuntimeError, match="not implemented for complex"):
+        keras.layers.Dot(1, normalize=True, dtype="complex64")([torch.from_numpy(x)] * 2)
+    theirs = tf_keras.layers.Dot(1, normalize=True, dtype="complex64")([tf.constant(x)] * 2)
+    assert theirs.numpy().item() == pytest.approx(7 / 25)
+    assert batch_dot(x, x, 1, normalize=True).item() == pytest.approx(7 / 25)
+
+
+# The layer
+
+
+@row
+def two_arguments():
+    with pytest.raises(ValueError, match="should be called on a list of 2 inputs"):
+        tf_keras.layers.Dot(1)(tf.ones((2, 3)), tf.ones((2, 3)))
+    x = torch.ones(2, 3)
+    torch.testing.assert_close(Dot(1)(x, x), Dot(1)([x, x]))
+
+
+@row
+def build_marks_the_layer_as_built():
+    theirs, ours = tf_keras.layers.Dot(1), Dot(1)
+    theirs.build([(2, 3), (2, 3)])
+    ours.build([(2, 3), (2, 3)])
+    assert not theirs.built
+    assert ours.built
+
+
+@row
+def functional_form():
+    x = torch.ones(2, 3)
+    with pytest.raises(TypeError, match="positional argument"):
+        keras.layers.dot([x, x], 1, True)
+    torch.testing.assert_close(layers.dot([x, x], 1, True), torch.ones(2, 1))
+
+
+@row
+def error_texts():
+    with pytest.raises(ValueError, match="Exception encountered when calling layer"):
+        tf_keras.layers.Dot(1)([tf.ones((2, 3)), tf.ones((3, 3))])
+    with pytest.raises(KeyError, match="0"):
+        tf_keras.layers.Dot(1)({"x": tf.ones((2, 3)), "y": tf.ones((2, 3))})
+    with pytest.raises(ZeroDivisionError):
+        tf_keras.layers.Dot(-1)([tf.constant(1.0), tf.constant(1.0)])
+    text = (
+        r"batch sizes: x.shape\[0\] != y.shape\[0\] \(2 != 3\). Received: x.shape=\(2, 3\), y.shape=\(3, 3\)"
+    )
+    with pytest.raises(ValueError, match=text):
+        Dot(1)(torch.ones(2, 3), torch.ones(3, 3))
+    with pytest.raises(ValueError, match="should be called on a list of 2 inputs"):
+        Dot(1)({"x": torch.ones(2, 3), "y": torch.ones(2, 3)})
+    with pytest.raises(ValueError, match="rank < 2"):
+        Dot(-1)(torch.tensor(1.0), torch.tensor(1.0))
+
+
+# dot
+
+
+@row
+def dot_of_vectors_and_scalars():
+    with pytest.raises(TF_ERRORS):
+        K.dot(tf.ones(3), tf.ones(3))
+    with pytest.raises(IndexError):
+        K.dot(tf.ones((2, 6, 3)), tf.ones(3))
+    assert dot(torch.ones(3), torch.ones(3)).item() == 3
+    assert dot(torch.ones(2, 6, 3), torch.ones(3)).shape == (2, 6)
+    assert dot(2.0, torch.ones(3)).tolist() == [2.0, 2.0, 2.0]
+
+
+@row
+def dot_of_higher_ranks():
+    x, y = torch.ones(2, 3, 4), torch.ones(2, 4, 5)
+    assert keras.ops.dot(x, y).shape == (2, 3, 5)
+    assert K.dot(tf.ones((2, 3, 4)), tf.ones((2, 4, 5))).shape == (2, 3, 2, 5)
+    assert dot(x, y).shape == (2, 3, 2, 5)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_deviation(name):
+    ROWS[name]()

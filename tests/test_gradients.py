@@ -1,0 +1,179 @@
+"""Gradients: against finite differences to second order, forward and backward; finite everywhere."""
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from batchdot import batch_dot, dot
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+# x shape, y shape, axes, batch_dims: every label of a plan
+CASES = {
+    "row": ((3, 4), (3, 4), 1, 1),
+    "row, free axes of 1": ((2, 1, 3), (2, 3), (2, 1), 1),
+    "matrix-vector": ((2, 3, 2), (2, 2), (2, 1), 1),
+    "vector-matrix": ((2, 2), (2, 2, 3), (1, 1), 1),
+    "matrix": ((2, 3, 2), (2, 4, 2), 2, 1),
+    "matrix, mixed axes": ((2, 2, 3), (2, 3, 2), (1, 2), 1),
+    "rank 4": ((2, 2, 2, 3), (2, 2, 2), (2, 1), 1),
+    "batch_dims 2": ((2, 3, 2), (2, 3, 2), 2, 2),
+    "batch_dims 2, matrix": ((2, 2, 3, 2), (2, 2, 2), (3, 2), 2),
+    "several axes, row": ((2, 3, 2), (2, 2, 3), ((1, 2), (2, 1)), 1),
+    "several axes, matrix": ((2, 3, 2, 2), (2, 2, 3), ((1, 3), (2, 1)), 1),
+}
+
+
+def check(function, inputs, second=True):
+    assert gradcheck(
+        function,
+        inputs,
+        check_forward_ad=True,
+        check_batched_grad=True,
+        check_batched_forward_grad=True,
+        check_undefined_grad=True,
+    )
+    if second:
+        assert gradgradcheck(function, inputs, check_fwd_over_rev=True, check_rev_over_rev=True)
+
+
+def points(x_shape, y_shape, dtype=torch.float64):
+    return tuple(torch.randn(shape, dtype=dtype, requires_grad=True) for shape in (x_shape, y_shape))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_gradients(case, normalize):
+    x_shape, y_shape, axes, batch_dims = CASES[case]
+
+    def function(x, y):
+        return batch_dot(x, y, axes, batch_dims=batch_dims, normalize=normalize)
+
+    check(function, points(x_shape, y_shape))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("case", ["row", "matrix", "batch_dims 2", "several axes, matrix"])
+def test_gradients_of_complex_numbers(case, normalize):
+    x_shape, y_shape, axes, batch_dims = CASES[case]
+
+    def function(x, y):
+        return batch_dot(x, y, axes, batch_dims=batch_dims, normalize=normalize)
+
+    check(function, points(x_shape, y_shape, torch.complex128), second=case in ("row", "matrix"))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "y_shape"),
+    [((), (2, 3)), ((3,), (3,)), ((3,), (2, 3, 2)), ((2, 3), (3,)), ((2, 3), (3, 2))],
+    ids=str,
+)
+def test_gradients_of_dot(x_shape, y_shape):
+    check(dot, points(x_shape, y_shape))
+
+
+# The floor is taken to be 1 here, so that finite differences can tell both of its sides apart: squared
+# norms of 0, a little below it and a little above it. Steps of 1e-6 stay on their side.
+@pytest.mark.parametrize("case", ["row", "matrix-vector", "vector-matrix", "matrix", "several axes, matrix"])
+@pytest.mark.parametrize("norm", [0.0, 0.5, 0.999, 1.001, 2.0])
+def test_gradients_around_the_floor(case, norm):
+    x_shape, y_shape, axes, batch_dims = CASES[case]
+    x, y = points(x_shape, y_shape)
+    dims = [axes[0] if isinstance(axes, tuple) else axes]
+    dims = list(dims[0]) if isinstance(dims[0], tuple) else dims
+    with torch.no_grad():
+        x *= norm / (x * x).sum(dims, True).sqrt()
+
+    def function(x, y):
+        return batch_dot(x, y, axes, batch_dims=batch_dims, normalize=True, epsilon=1.0)
+
+    check(function, (x, y), second=norm > 0 or case != "row")
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 1, 4), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-14, 1e-2, 1e-70, 1e-300], ids=str)
+def test_the_gradient_at_a_zero_vector(shape, epsilon):
+    """It is y_hat / sqrt(epsilon)."""
+    dtype = torch.float64 if epsilon < 1e-70 else torch.float32
+    x = torch.zeros(shape, dtype=dtype, requires_grad=True)
+    y = torch.randn(shape, dtype=dtype, requires_grad=True)
+    batch_dot(x, y, -1, normalize=True, epsilon=epsilon).sum().backward()
+    y_hat = y.detach() / y.detach().norm(dim=-1, keepdim=True)
+    if len(shape) == 3:
+        y_hat = y_hat.sum(1, keepdim=True).expand(shape)
+    torch.testing.assert_close(x.grad, y_hat / math.sqrt(epsilon))
+    assert not y.grad.any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("x_scale", [0.0, "tiny", 1e-7, 1e-6, 1e-3, 1.0, 300.0, "max"], ids=str)
+@pytest.mark.parametrize("y_scale", [0.0, "tiny", 1.0, "max"], ids=str)
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-14, 5e-324, 1e300], ids=str)
+def test_finite_inputs_have_no_nan_gradient(dtype, x_scale, y_scale, epsilon):
+    info = torch.finfo(dtype)
+    sizes = {"tiny": info.smallest_normal / 16, "max": info.max}
+    x, y = (
+        (torch.rand(3, 4, dtype=torch.float64) * sizes.get(scale, scale)).to(dtype).requires_grad_()
+        for scale in (x_scale, y_scale)
+    )
+    for a, b in ((x, y), (x[None], y[None]), (x[None], y[:1])):
+        out = batch_dot(a, b, -1, normalize=True, epsilon=epsilon)
+        gradients = torch.autograd.grad(out.sum(), (x, y), create_graph=True)
+        assert not out.isnan().any()
+        assert not any(g.isnan().any() for g in gradients)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e-150, 1e-60, 1e60, 1e120, 1e160, 1e200, 1e307], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3), (1, 2, 3)], ids=str)
+def test_gradients_scale_with_the_input(scale, shape):
+    """A cosine does not change when x is multiplied by s, so its gradient is divided by s."""
+    x, y = torch.rand(shape, dtype=torch.float64), torch.rand(shape, dtype=torch.float64)
+
+    def gradient(x):
+        x = x.clone().requires_grad_()
+        batch_dot(x, y, -1, normalize=True, epsilon=5e-324).sum().backward()
+        return x.grad
+
+    factor = 2.0 ** round(math.log2(scale))
+    torch.testing.assert_close(gradient(x * factor) * factor, gradient(x), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_gradients_keep_their_dtype(dtype, normalize):
+    """Computed in a wider one, rounded once."""
+    x, y = torch.rand(2, 5).to(dtype).requires_grad_(), torch.rand(2, 5).to(dtype).requires_grad_()
+    got = torch.autograd.grad(batch_dot(x, y, 1, normalize=normalize).sum(), (x, y))
+    wide = [t.detach().double().requires_grad_() for t in (x, y)]
+    right = torch.autograd.grad(batch_dot(*wide, 1, normalize=normalize).sum(), wide)
+    for g, r in zip(got, right, strict=True):
+        assert g.dtype == dtype
+        torch.testing.assert_close(
+            g.double(), r, rtol=2 * torch.finfo(dtype).eps, atol=2 * torch.finfo(dtype).eps
+        )
+
+
+def test_gradients_at_cosines_of_1_are_those_of_the_formula():
+    """A value that was pulled back to 1 keeps its derivative: clamp would cut it."""
+    x = torch.randn(2000, 3, dtype=torch.float64)
+    for shape in ((2000, 3), (1, 2000, 3)):
+        a = x.reshape(shape).clone().requires_grad_()
+        y = x.reshape(shape).clone()
+        out = (
+            batch_dot(a, y, -1, normalize=True)
+            if len(shape) == 2
+            else batch_dot(a, y[:, :1], -1, normalize=True)
+        )
+        tangent = torch.randn_like(a)
+        (jvp,) = torch.autograd.grad(out.sum(), a, create_graph=True)
+        curvature = torch.autograd.grad((jvp * tangent).sum(), a)[0]
+        assert curvature.flatten(0, -2).norm(dim=-1).min() > 0
+
+
+def test_gradients_of_mixed_dtypes_return_to_their_own():
+    x, y = torch.rand(2, 3, dtype=torch.float32, requires_grad=True), torch.rand(2, 3, dtype=torch.float64)
+    batch_dot(x, y.requires_grad_(), 1).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(x.grad.double(), y.detach(), rtol=1e-6, atol=0)
