@@ -1,5 +1,6 @@
 """The members of a layer that speak of losses and updates."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ class Losses(Weights):
     """
 
     activity_regularizer: Callable[[Tensor], Tensor] | None
+    _call_adds: bool
 
     def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
         super().__init__(trainable, dtype)
@@ -42,6 +44,10 @@ class Losses(Weights):
             if isinstance(loss, KerasTensor) or CONTEXT.inferring:
                 self._keep_symbolic_loss(loss, inputs)
             elif any(layer is self for layer in CONTEXT.calls):
+                self._call_losses.append((loss, inputs))
+            elif _is_running(self):  # through a function that `call` calls, which it does not show
+                self._call_adds = True
+                self.__dict__["_direct"] = False
                 self._call_losses.append((loss, inputs))
             else:
                 self._lasting_losses.append((loss, inputs))
@@ -108,6 +114,16 @@ class Losses(Weights):
         for module in self.modules() if self._modules else (self,):
             if isinstance(module, Losses) and module._call_losses:
                 module._call_losses = []
+
+
+def _is_running(layer: Any) -> bool:
+    """Whether `call` of a layer is on the stack: a plain call leaves no other trace."""
+    frame, code = inspect.currentframe(), getattr(type(layer).call, "__code__", None)
+    while frame is not None:
+        if frame.f_code is code and any(value is layer for value in frame.f_locals.values()):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _evaluate(loss: Any) -> Any:

@@ -6,6 +6,7 @@ stands in a record beside it.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,17 @@ from batchdot.conversion import as_tensor, read_dtype
 
 @dataclass
 class Weight:
-    """What Keras knows of a weight beside its value. ``key`` is its name among torch's."""
+    """What Keras knows of a weight beside its value.
+
+    ``key`` is its name among torch's; ``is_attribute`` says that it was assigned to one.
+    """
 
     name: str
     key: str
     trainable: bool
     regularizer: Callable[[Tensor], Tensor] | None
     constraint: Callable[[Tensor], Tensor] | None
+    is_attribute: bool = False
 
 
 class Weights(nn.Module):
@@ -136,13 +141,12 @@ class Weights(nn.Module):
     @property
     def trainable_weights(self) -> list[Tensor]:
         """The weights that are trained, in the order they were made; none if the layer is not."""
-        return [weight for weight in self._all_weights() if weight.requires_grad] if self.trainable else []
+        return self._gather_weights("trainable_weights") if self.trainable else []
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
-        """The weights that are not trained: what trained once first, then what never did."""
-        frozen = [weight for weight in self._all_weights() if not (self.trainable and weight.requires_grad)]
-        return sorted(frozen, key=lambda weight: not isinstance(weight, nn.Parameter))
+        """The weights that are not trained: all, where the layer is not."""
+        return self._gather_weights("non_trainable_weights" if self.trainable else "weights")
 
     @property
     def weights(self) -> list[Tensor]:
@@ -236,14 +240,16 @@ class Weights(nn.Module):
         for key in keys:
             yield self.get_parameter_or_buffer(key)
 
-    def _all_weights(self) -> list[Tensor]:
-        found: list[Tensor] = list(self._own_weights())
+    def _gather_weights(self, which: str) -> list[Tensor]:
+        """Return the weights of a list, the layer's own and those inside."""
+        own = list(self._own_weights())
+        if which == "weights":  # as a layer that is not trained has them: parameters first
+            own.sort(key=lambda weight: not isinstance(weight, nn.Parameter))
+        else:
+            own = [weight for weight in own if weight.requires_grad == (which == "trainable_weights")]
         for child in self._inner_modules():
-            if isinstance(child, Weights):
-                found += child._all_weights()
-            else:
-                found += [*child.parameters(), *child.buffers()]
-        return list({id(weight): weight for weight in found}.values())
+            own += _weights_of(child, which)
+        return list({id(weight): weight for weight in own}.values())
 
     def _inner_modules(self) -> list[nn.Module]:
         return list(self.children())
@@ -288,14 +294,19 @@ class Weights(nn.Module):
         """Let a weight go by the attribute it is assigned to."""
         if isinstance(value, Tensor) and "_records" in self.__dict__:
             for record in self._records:
-                if record.key != name and self.get_parameter_or_buffer(record.key) is value:
+                if self.get_parameter_or_buffer(record.key) is not value:
+                    continue
+                is_buffer = record.key in self._buffers
+                if record.key != name and not record.is_attribute:
                     self._parameters.pop(record.key, None)
-                    is_buffer = self._buffers.pop(record.key, None) is not None
+                    self._buffers.pop(record.key, None)
                     record.key = name
-                    if is_buffer:
-                        self.register_buffer(name, value)
-                        return
-                    break
+                record.is_attribute = True
+                if is_buffer:
+                    self.__dict__.pop(name, None)
+                    self._buffers[name] = value
+                    return
+                break
         super().__setattr__(name, value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
@@ -304,16 +315,44 @@ class Weights(nn.Module):
         self._pending = {key: fn(value) for key, value in self._pending.items()}
         return result
 
-    def _load_pending(self) -> None:
-        """Load what `load_state_dict` brought before the layer knew its sizes."""
-        if self._pending:
-            pending, self._pending = self._pending, {}
-            try:
-                self.load_state_dict(pending)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"Layer {self.name} cannot take the state it was given before it was built: {error}"
-                ) from None
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[set[str]]:
+        """Undo what was built where building fails; give the keys of the state before."""
+        stores = (self._parameters, self._buffers, self._modules)
+        before = [dict(store) for store in stores]
+        records, pending = list(self._records), dict(self._pending)
+        try:
+            yield set(self.state_dict()) - set(pending)
+        except BaseException:
+            for store, contents in zip(stores, before, strict=True):
+                store.clear()
+                store.update(contents)
+            self._records, self._pending, self.built = records, pending, False
+            raise
+
+    def _load_pending(self, before: set[str]) -> None:
+        """Load what `load_state_dict` brought before the layer knew its sizes.
+
+        Raises:
+            ValueError: it does not fit what has been built since the state had the keys ``before``.
+        """
+        if not self._pending:
+            return
+        given, self._pending = self._pending, {}
+        own = self.state_dict()
+        wrong = [
+            f"{key} has shape {tuple(own[key].shape)}, not {tuple(value.shape)}"
+            for key, value in given.items()
+            if key in own and own[key].shape != value.shape
+        ]
+        wrong += [f"{key} is missing" for key in own if key not in given and key not in before]
+        if not wrong:
+            wrong = [f"there is no {key}" for key in self.load_state_dict(given, strict=False)[1]]
+        if wrong:
+            raise ValueError(
+                f"Layer {self.name} cannot take the state it was given before it was built: "
+                f"{', '.join(wrong)}."
+            )
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
@@ -330,6 +369,17 @@ class Weights(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for key, value in self._pending.items():
             destination[prefix + key] = value
+
+
+def _weights_of(module: nn.Module, which: str) -> list[Tensor]:
+    """Return the weights of a module inside a layer: of a layer its list, of another what torch says."""
+    if isinstance(module, Weights):
+        return list(getattr(module, which))
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    found = [w for w in own if which == "weights" or w.requires_grad == (which == "trainable_weights")]
+    for child in module.children():
+        found += _weights_of(child, which)
+    return found
 
 
 def _is_taken(module: nn.Module, name: str) -> bool:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _is_tracing = torch.compiler.is_dynamo_compiling
 
+_RESERVED = frozenset(["training", "mask"])
+"""Arguments of ``call`` that every call of a layer may be given."""
+
 _IGNORED = ("dynamic", "implementation", "batch_size")
 """Keywords of Keras layers that mean nothing here."""
 
@@ -94,7 +97,6 @@ class Layer(Connections, Losses):
         Losses.__init__(self, trainable, kind)
         self.inbound_nodes: list[Node] = []
         self.outbound_nodes: list[Node] = []
-        self._dtype = kind
         self.autocast = autocast and dtype is not None
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.batch_input_shape = _batch_shape(input_shape, batch_input_shape, kwargs.get("batch_size"))
@@ -111,6 +113,11 @@ class Layer(Connections, Losses):
     def name(self) -> str:  # type: ignore[override]  # read-only, unlike the bases' annotation
         """The name of the layer."""
         return str(self._name)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The layer's dtype: what it was given, or what ``double()`` and the like have made of it."""
+        return self._probe.dtype
 
     @property
     def dtype(self) -> str:
@@ -183,6 +190,8 @@ class Layer(Connections, Losses):
                     break
             else:
                 return self.call(*args)
+        if len(args) > 1 and self._call_takes & _RESERVED:
+            args, kwargs = self._name_reserved(args, kwargs)
         if symbolic_leaves([args, kwargs]):
             return self._call_symbolically(args, kwargs)
         return self._call_with_care(args, kwargs)
@@ -192,6 +201,14 @@ class Layer(Connections, Losses):
         if callable(inputs) and not isinstance(inputs, Tensor):
             return super().apply(inputs)
         return self(inputs, *args, **kwargs)
+
+    def _name_reserved(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of a call with those by name that follow the first that is reserved."""
+        names = list(inspect.signature(self.call).parameters)[: len(args)]
+        first = next((i for i, name in enumerate(names) if name in _RESERVED), len(args))
+        return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors the first time, and where there is more to do than that."""
@@ -267,13 +284,13 @@ class Layer(Connections, Losses):
         if self.built:
             return
         shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), self._all_or_nothing() as before:
             self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
-        self.built = True
-        if self._initial_weights is not None:
-            self.set_weights(self._initial_weights)
-            self._initial_weights = None
-        self._load_pending()
+            self.built = True
+            if self._initial_weights is not None:
+                self.set_weights(self._initial_weights)
+            self._load_pending(before)
+        self._initial_weights = None
 
     def _read_input(self, value: Any) -> Any:
         """Return an input as the layer takes it: tensors, cast where the layer was given a dtype."""
