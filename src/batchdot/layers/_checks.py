@@ -1,0 +1,101 @@
+"""What layers say of arguments and inputs that they cannot take: one wording, most of it tf.keras's."""
+
+import operator
+from typing import Any
+
+
+def read_size(layer: str, argument: str, value: Any, least: int = 1) -> int:
+    """Return an argument that is a size as an int.
+
+    Args:
+        layer: the class of the layer.
+        argument: the name of the argument.
+        value: an integer, or a float that is one.
+        least: the smallest that is allowed.
+
+    Raises:
+        ValueError: it is no integer, or too small.
+
+    >>> read_size("Dense", "units", 3.0)
+    3
+    >>> read_size("Dense", "units", 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: Dense received an invalid value for `units`, expected a positive integer. Received: units=0
+    """
+    try:
+        whole = isinstance(value, float) and value.is_integer()
+        size = operator.index(int(value) if whole else value)
+    except TypeError:
+        size = least - 1
+    if isinstance(value, bool) or size < least:
+        kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ValueError(
+            f"{layer} received an invalid value for `{argument}`, expected {kind}. "
+            f"Received: {argument}={value!r}"
+        )
+    return size
+
+
+def read_flag(layer: str, argument: str, value: Any) -> bool:
+    """Return an argument that is a bool, or 0 or 1.
+
+    Raises:
+        TypeError: it is something else.
+
+    >>> read_flag("Dense", "use_bias", 1)
+    True
+    """
+    if not isinstance(value, int) or value not in (0, 1):
+        raise TypeError(f"{layer} expects `{argument}` to be a boolean. Received: {argument}={value!r}")
+    return bool(value)
+
+
+def read_axis(layer: str, axis: Any) -> int:
+    """Return an argument that is an axis.
+
+    Raises:
+        TypeError: it is no integer.
+
+    >>> read_axis("Concatenate", -1)
+    -1
+    """
+    try:
+        if not isinstance(axis, bool):
+            return operator.index(axis)
+    except TypeError:
+        pass
+    raise TypeError(f"{layer} expects `axis` to be an integer. Received: axis={axis!r}")
+
+
+def incompatible(layer: Any, why: str, shape: Any) -> ValueError:
+    """Return the error of an input whose shape a layer does not take.
+
+    >>> incompatible(type("_", (), {"name": "permute"}), "expected ndim=3, found ndim=2", (2, 3))
+    ValueError('Input 0 of layer "permute" is incompatible with the layer: expected ndim=3, found ndim=2. \
+Full shape received: (2, 3)')
+    """
+    return ValueError(
+        f'Input 0 of layer "{layer.name}" is incompatible with the layer: {why}. '
+        f"Full shape received: {tuple(shape)}"
+    )
+
+
+def check_rank(layer: Any, shape: Any, expected: int) -> None:
+    """Refuse a shape of another rank than expected.
+
+    Raises:
+        ValueError: in the words of tf.keras.
+    """
+    if len(shape) != expected:
+        raise incompatible(layer, f"expected ndim={expected}, found ndim={len(shape)}", shape)
+
+
+def check_least_rank(layer: Any, shape: Any, least: int) -> None:
+    """Refuse a shape of fewer axes than the layer needs.
+
+    Raises:
+        ValueError: in the words of tf.keras.
+    """
+    if len(shape) < least:
+        raise incompatible(layer, f"expected min_ndim={least}, found ndim={len(shape)}", shape)
