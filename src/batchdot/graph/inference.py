@@ -19,7 +19,9 @@ from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_str
 _STAND_INS = (10007, 10009)
 
 
-def infer_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+def infer_call(
+    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any, ask: bool = True
+) -> tuple[Any, Any]:
     """Return what a built layer returns, and the mask of that, as symbolic tensors.
 
     Args:
@@ -27,18 +29,22 @@ def infer_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks:
         args: positional arguments of the call; KerasTensors, tensors and other values.
         kwargs: keyword arguments of the call.
         masks: the masks of the first argument, in its structure.
+        ask: whether to ask the layer's own compute_output_shape, if it has one.
 
     Raises:
         ValueError: `call` cannot be run without numbers, and the layer has no compute_output_shape.
     """
-    own_shape = _overrides(layer, "compute_output_shape")
+    own_shape = ask and _overrides(layer, "compute_output_shape")
     layer.__dict__["_inferred_inputs"] = symbolic_leaves([args, kwargs])
     try:
         first, first_mask = _run(layer, args, kwargs, masks, _STAND_INS[0])
+        if not own_shape or any(mask is not None for mask in flatten(first_mask)):
+            second, second_mask = _run(layer, args, kwargs, masks, _STAND_INS[1], record=False)
+        else:
+            second, second_mask = first, first_mask
         if own_shape:
             shapes = layer.compute_output_shape(_shapes_of(args[0]))
-            return _with_shapes(first, shapes), _between(first_mask, first_mask)
-        second, second_mask = _run(layer, args, kwargs, masks, _STAND_INS[1], record=False)
+            return _with_shapes(first, shapes), _between(first_mask, second_mask)
     except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
         if not own_shape:
             text = str(error).partition("\n")[0]
@@ -48,7 +54,7 @@ def infer_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks:
         shapes = layer.compute_output_shape(_shapes_of(args[0]))
         return _from_shapes(shapes, _promoted(args)), None
     finally:
-        del layer.__dict__["_inferred_inputs"]
+        layer.__dict__.pop("_inferred_inputs", None)
     return _between(first, second), _between(first_mask, second_mask)
 
 

@@ -177,7 +177,7 @@ class Layer(Connections, Losses):
         tensors = [KerasTensor(tuple(shape), self._dtype) for shape in shapes]
         inputs = tensors if _is_shape_list(input_shape) else tensors[0]
         self._build_once(inputs)
-        outputs, _ = infer_call(self, (inputs,), {}, None)
+        outputs, _ = infer_call(self, (inputs,), {}, None, ask=False)
         return map_structure(lambda tensor: tensor.shape, outputs)
 
     # What happens in a call.
@@ -285,12 +285,25 @@ class Layer(Connections, Losses):
             return
         shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
         with torch.inference_mode(False), self._all_or_nothing() as before:
+            self._adopt_lists()
             self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
+            self._adopt_lists()
             self.built = True
             if self._initial_weights is not None:
                 self.set_weights(self._initial_weights)
             self._load_pending(before)
         self._initial_weights = None
+
+    def _adopt_lists(self) -> None:
+        """Make lists and dicts of modules modules, as Keras does; torch would not find those inside."""
+        for name, value in list(self.__dict__.items()):
+            items = value.values() if isinstance(value, dict) else value
+            if not isinstance(value, list | tuple | dict) or not items:
+                continue
+            if all(isinstance(item, torch.nn.Module) for item in items):
+                kind: Any = torch.nn.ModuleDict if isinstance(value, dict) else torch.nn.ModuleList
+                del self.__dict__[name]
+                self._modules[name] = kind(value)
 
     def _read_input(self, value: Any) -> Any:
         """Return an input as the layer takes it: tensors, cast where the layer was given a dtype."""

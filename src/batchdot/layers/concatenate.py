@@ -73,7 +73,7 @@ class Concatenate(Merge):
             raise AxisError(f"Layer {self.name} has no axis {axis} to concatenate along: shapes {shapes}")
         sizes: list[int | None] = []
         for index in range(rank):
-            known = [shape[index] for shape in shapes if shape[index] is not None]
+            known = [size for size in (shape[index] for shape in shapes) if size is not None]
             if index == axis % rank:
                 sizes.append(sum(known) if len(known) == len(shapes) else None)
             elif len(set(known)) > 1:

@@ -107,12 +107,9 @@ class Dense(Layer):
             )
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor) -> Any:
         """Return the outputs for inputs of shape (B, ..., K)."""
-        # Found here they cost a tenth of what the attributes do. A parametrization hides them.
-        own = self._parameters
-        kernel = self.kernel if "kernel" not in own else own["kernel"]
-        bias = self.bias if "bias" not in own else own["bias"]
+        kernel, bias = self._find_weight("kernel"), self._find_weight("bias")
         if inputs.dtype is not kernel.dtype:
             inputs = self._cast(inputs, kernel.dtype)
         rank = inputs.dim()

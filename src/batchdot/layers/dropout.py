@@ -52,9 +52,9 @@ class Dropout(Layer):
             )
         if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
             raise TypeError(f"Dropout expects `seed` to be an integer. Received: seed={seed!r}")
-        self.rate = rate
-        self.noise_shape = tuple(noise_shape) if isinstance(noise_shape, list) else noise_shape
-        self.seed = seed
+        self.rate: float = rate
+        self.noise_shape: Any = tuple(noise_shape) if isinstance(noise_shape, list) else noise_shape
+        self.seed: int | None = seed
         self.supports_masking = True
         self._generator: torch.Generator | None = None
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
@@ -42,7 +40,7 @@ class Masking(Layer):
         self.mask_value = mask_value
         self.supports_masking = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Any) -> Any:
         """Return the inputs, with masked steps set to 0."""
         return inputs * (inputs != self.mask_value).any(-1, keepdim=True)
 

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from math import prod
 from typing import Any
 
-from torch import Tensor
-
 from batchdot.contraction import Shape
 from batchdot.layers._checks import check_least_rank, read_size
 from batchdot.layers.base import Layer
@@ -47,7 +45,7 @@ class Reshape(Layer):
                 f"Received: target_shape={self.target_shape}"
             )
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Any) -> Any:
         """Return the reshaped tensor, a view where that is possible."""
         shape = inputs.shape
         if not inputs.numel() or not shape:
