@@ -13,6 +13,9 @@ from batchdot.graph.tensor import symbolic_leaves
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """The functions that a config may name."""
 
+INFERENCES: dict[str, Callable[..., Any]] = {}
+"""How functions that know infer their results from symbolic tensors, which are their arguments."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from batchdot.conversion import as_tensor
 from batchdot.graph.context import CONTEXT
+from batchdot.graph.flat import FlatGraph
 from batchdot.graph.node import Node
 from batchdot.graph.replay import Program
 from batchdot.graph.summary import print_summary
 from batchdot.graph.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
 from batchdot.graph.topology import sort_graph
+from batchdot.layers._weights import weights_of
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
@@ -157,13 +159,19 @@ class Model(Layer):
             raise ValueError(f"Model {self.name} has {len(specs)} inputs. Received: {len(values)}.")
         for index, value in enumerate(values):
             if value.__class__ is not Tensor:
-                values[index] = value = as_tensor(value, self._probe.device, specs[index].dtype)
+                values[index] = value = as_tensor(value, self._probe.device, self._input_dtype(index))
             if value.ndim != len(specs[index].shape):
                 raise ValueError(
                     f"Input {index} of model {self.name} has shape {tuple(value.shape)} "
                     f"instead of {specs[index].shape}."
                 )
         return values
+
+    def _input_dtype(self, index: int) -> torch.dtype:
+        """Return the dtype of an input: what it was given, or what ``double()`` and the like made of it."""
+        node = self.inputs[index].node
+        assert node is not None
+        return node.layer._dtype if not node.inputs else self.inputs[index].dtype
 
     def _write_values(self, values: list[Any]) -> Any:
         if self._output_structure.__class__ is KerasTensor:
@@ -214,6 +222,13 @@ class Model(Layer):
             if layer._modules or layer._call_losses:
                 layer._forget_call_losses()
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """All weights, layer by layer."""
+        own = [weight for weight in super().weights if any(weight is mine for mine in self._own_weights())]
+        found = [weight for module in self._inner_modules() for weight in weights_of(module, "weights")]
+        return list({id(weight): weight for weight in found + own}.values())
+
     def _inner_modules(self) -> list[nn.Module]:
         return list(self._layers) if self._program is not None else super()._inner_modules()
 
@@ -235,7 +250,7 @@ class Model(Layer):
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is at least 1. Received: {batch_size}")
-        x = map_structure(lambda v: v if isinstance(v, Tensor) else as_tensor(v, float_dtype=self._dtype), x)
+        x = self._read_values(x) if self._program is not None else map_structure(self._read_input, x)
         sizes = {leaf.shape[0] for leaf in flatten(x)}
         if len(sizes) != 1:
             raise ValueError(f"The inputs of predict have different batch sizes: {sorted(sizes)}.")
@@ -244,7 +259,7 @@ class Model(Layer):
             from tqdm import tqdm
 
             starts = tqdm(starts, desc=self.name, unit="batch")
-        was_training, parts = self.training, []
+        modes, parts = [(module, module.training) for module in self.modules()], []
         self.eval()
         try:
             with torch.no_grad():
@@ -252,7 +267,8 @@ class Model(Layer):
                     batch = map_structure(itemgetter(slice(start, start + batch_size)), x)
                     parts.append(flatten(self(batch)))
         finally:
-            self.train(was_training)
+            for module, mode in modes:
+                module.training = mode
         arrays = [
             np.concatenate([_to_numpy(value) for value in values]) for values in zip(*parts, strict=True)
         ]
@@ -302,13 +318,22 @@ class Model(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the graph inside: a copied model has its own."""
-        return super().__getstate__()
+        state = super().__getstate__()
+        if self._program is not None:
+            graph = {key: state.pop(key) for key in _GRAPH}
+            state["_graph"] = FlatGraph(self._nodes, graph)
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        graph = state.pop("_graph", None)
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if self._program is not None:
-            for node in self._nodes:
-                node.connect()
+        if graph is not None:
+            self._nodes, structures = graph.restore()
+            self.__dict__.update(structures)
+
+
+_GRAPH = ("inputs", "outputs", "_input_structure", "_output_structure")
+"""The attributes of a model that hold symbolic tensors; beside them, ``_nodes`` does."""
 
 
 def _to_numpy(value: Tensor) -> np.ndarray[Any, Any]:

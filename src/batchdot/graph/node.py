@@ -48,8 +48,8 @@ class Node:
 
     @property
     def input_tensors(self) -> Any:
-        """The input, or the list of inputs."""
-        return unwrap(self.inputs)
+        """The input, or the list of inputs; a placeholder is its own."""
+        return unwrap(self.inputs or self.outputs)
 
     @property
     def output_tensors(self) -> Any:
@@ -59,7 +59,7 @@ class Node:
     @property
     def input_shapes(self) -> Any:
         """The shape of the input, or the list of shapes."""
-        return unwrap([tensor.shape for tensor in self.inputs])
+        return unwrap([tensor.shape for tensor in self.inputs or self.outputs])
 
     @property
     def output_shapes(self) -> Any:
@@ -69,7 +69,7 @@ class Node:
     @property
     def input_masks(self) -> Any:
         """The mask of the input, or the list of masks, None where there is none."""
-        return unwrap([tensor.mask for tensor in self.inputs])
+        return unwrap([tensor.mask for tensor in self.inputs or self.outputs])
 
     @property
     def output_masks(self) -> Any:

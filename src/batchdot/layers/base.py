@@ -105,7 +105,7 @@ class Layer(Connections, Losses):
         self.supports_masking = False
         self.input_spec: Any = None
         self._direct = False
-        self._call_takes, self._call_adds = _read_signature(self.__class__.call)
+        self._call_takes, self._call_told, self._call_adds = _read_signature(self.__class__.call)
 
     # What the layer is.
 
@@ -298,7 +298,7 @@ class Layer(Connections, Losses):
         """Make lists and dicts of modules modules, as Keras does; torch would not find those inside."""
         for name, value in list(self.__dict__.items()):
             items = value.values() if isinstance(value, dict) else value
-            if not isinstance(value, list | tuple | dict) or not items:
+            if name == "_modules" or not isinstance(value, list | tuple | dict) or not items:
                 continue
             if all(isinstance(item, torch.nn.Module) for item in items):
                 kind: Any = torch.nn.ModuleDict if isinstance(value, dict) else torch.nn.ModuleList
@@ -321,10 +321,10 @@ class Layer(Connections, Losses):
 
     def _is_plain(self) -> bool:
         """Whether a call is nothing but `call`: no losses, no layers inside, nothing to be told."""
-        told = {"mask"} if self._resolves_training else {"mask", "training"}
+        told = self._call_told - {"training"} if self._resolves_training else self._call_told
         return (
             self.activity_regularizer is None
-            and not self._call_takes & told
+            and not told
             and not self._call_adds
             and not self._modules
         )
@@ -373,11 +373,16 @@ class Layer(Connections, Losses):
 
 
 @lru_cache(maxsize=1024)
-def _read_signature(call: Any) -> tuple[frozenset[str], bool]:
-    """Return the parameters of a `call`, and whether it adds losses or updates."""
+def _read_signature(call: Any) -> tuple[frozenset[str], frozenset[str], bool]:
+    """Return the parameters of a `call`, those it has to be told of, and whether it adds losses."""
     code = getattr(call, "__code__", None)
     adds = code is None or not {"add_loss", "add_update"}.isdisjoint(code.co_names)
-    return frozenset(inspect.signature(call).parameters), adds
+    parameters = inspect.signature(call).parameters
+    # A mask that is not given is None, which a default says as well.
+    told = {key for key in _RESERVED if key in parameters}
+    if "mask" in told and parameters["mask"].default is None:
+        told.remove("mask")
+    return frozenset(parameters), frozenset(told), adds
 
 
 def _are_tensors(values: list[Any]) -> bool:
