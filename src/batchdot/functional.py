@@ -12,7 +12,7 @@ from torch import Tensor
 from batchdot.axes import Axes, is_bool, read_axes, refuse_shared_axes
 from batchdot.contraction import Contraction, Shape
 from batchdot.conversion import as_tensor, check_dtypes, check_operands
-from batchdot.graph.functions import FUNCTIONS, call_symbolically
+from batchdot.graph.functions import FUNCTIONS, INFERENCES, call_symbolically
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.kernels import choose
 from batchdot.lowering import Operand, Plan, Run, lower, result_dtype
@@ -291,4 +291,9 @@ def _read_epsilon(value: Any) -> float:
         raise TypeError(f"epsilon should be a number. Received: {value!r}") from None
 
 
+def _infer_batch_dot(x: Any, y: Any, **options: Any) -> KerasTensor:
+    return batch_dot_operation(**options).infer(x, y)
+
+
 FUNCTIONS.update(batch_dot=batch_dot, dot=dot)
+INFERENCES.update(batch_dot=_infer_batch_dot, dot=_DOT.infer)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from batchdot.graph.functions import FUNCTIONS
+from batchdot.graph.functions import FUNCTIONS, INFERENCES
 from batchdot.graph.tensor import is_keras_tensor, map_structure, symbolic_leaves
 from batchdot.layers.base import Layer
 from batchdot.layers.naming import unique_name
@@ -59,6 +59,12 @@ class Function(Layer):
         tensors = inputs if isinstance(inputs, list | tuple) else [inputs]
         args, kwargs = _fill(self.template, tensors)
         return FUNCTIONS[self.function](*args, **kwargs)
+
+    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+        if self.function not in INFERENCES:
+            return super()._infer(args, kwargs, masks)
+        args, kwargs = _fill(self.template, symbolic_leaves(args))
+        return INFERENCES[self.function](*args, **kwargs), None
 
     def get_config(self) -> dict[str, Any]:
         """Return the function's name and its arguments."""
