@@ -58,8 +58,8 @@ class Lambda(Layer):
         self._output_shape = output_shape
         self.supports_masking = mask is not None
         # The function says what it is to be told, not the layer's own `call`.
-        self._told = _parameters(function) & {"mask", "training"}
-        self._call_takes = frozenset({"inputs"} | self._told)
+        self._call_told = _parameters(function) & {"mask", "training"}
+        self._call_takes = self._call_told | {"inputs"}
 
     def call(self, inputs: Any, **told: Any) -> Any:
         """Return the function's value."""
