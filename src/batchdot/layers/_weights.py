@@ -45,6 +45,7 @@ class Weights(nn.Module):
         self._records: list[Weight] = []
         # Weights that come into being later are made where the module was moved to: this goes along.
         self._probe = torch.empty(0, dtype=dtype)
+        self._given_dtype = dtype
         self._pending: dict[str, Tensor] = {}
 
     def add_weight(
@@ -133,10 +134,7 @@ class Weights(nn.Module):
             if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
                 parameter.requires_grad_(self._trainable and key not in fixed)
         for child in self.children():
-            if isinstance(child, Weights):
-                child.trainable = value
-            else:
-                child.requires_grad_(self._trainable)
+            _set_trainable(child, self._trainable)
 
     @property
     def trainable_weights(self) -> list[Tensor]:
@@ -325,7 +323,7 @@ class Weights(nn.Module):
     @contextmanager
     def _all_or_nothing(self) -> Iterator[set[str]]:
         """Undo what was built where building fails; give the keys of the state before."""
-        stores = (self._parameters, self._buffers, self._modules)
+        stores: list[dict[str, Any]] = [self._parameters, self._buffers, self._modules]
         before = [dict(store) for store in stores]
         records, pending = list(self._records), dict(self._pending)
         try:
@@ -336,6 +334,15 @@ class Weights(nn.Module):
                 store.update(contents)
             self._records, self._pending, self.built = records, pending, False
             raise
+
+    def _take_in(self, known: list[nn.Module]) -> None:
+        """Do to the modules that `build` made what was done to the layer before: move them, freeze them."""
+        kind = None if self._probe.dtype == self._given_dtype else self._probe.dtype
+        for module in self.children():
+            if all(module is not other for other in known):
+                module.to(device=self._probe.device, dtype=kind)
+                if not self._trainable:
+                    _set_trainable(module, False)
 
     def _load_pending(self, before: set[str]) -> None:
         """Load what `load_state_dict` brought before the layer knew its sizes.
@@ -376,6 +383,18 @@ class Weights(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for key, value in self._pending.items():
             destination[prefix + key] = value
+
+
+def _set_trainable(module: nn.Module, value: bool) -> None:
+    """Let a module inside a layer, and the layers inside it, be trained or not."""
+    if isinstance(module, Weights):
+        module.trainable = value
+        return
+    for parameter in module.parameters(recurse=False):
+        if parameter.is_floating_point() or parameter.is_complex():
+            parameter.requires_grad_(value)
+    for child in module.children():
+        _set_trainable(child, value)
 
 
 def weights_of(module: nn.Module, which: str) -> list[Tensor]:

@@ -130,6 +130,8 @@ class Layer(Connections, Losses):
         The dictionary and what it holds are copies.
         """
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = self.batch_input_shape
         # Every Keras config says float32. Only with this key does it stand for a dtype that was given.
@@ -286,8 +288,10 @@ class Layer(Connections, Losses):
         shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
         with torch.inference_mode(False), self._all_or_nothing() as before:
             self._adopt_lists()
+            known = list(self.children())
             self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
             self._adopt_lists()
+            self._take_in(known)
             self.built = True
             if self._initial_weights is not None:
                 self.set_weights(self._initial_weights)
@@ -338,6 +342,8 @@ class Layer(Connections, Losses):
                 "@property of the object. Please choose a different name."
             )
         super().__setattr__(name, value)
+        if name == "activity_regularizer":
+            self.__dict__["_call_losses"] = []
         if name in ("activity_regularizer", "autocast", "input_spec", "built"):
             self.__dict__["_direct"] = False
 
