@@ -55,10 +55,18 @@ class Losses(Weights):
     @property
     def losses(self) -> list[Any]:
         """The losses of this layer and those inside; functions and regularizers are evaluated now."""
-        found = [_evaluate(loss) for loss, _ in self._own_losses()] + self._weight_losses()
-        for child in self._inner_modules():
-            for layer in [child] if isinstance(child, Losses) else _layers_in(child):
-                found += layer.losses
+        found: list[Any] = []
+        seen: set[int] = set()
+        waiting: list[nn.Module] = [self]
+        while waiting:  # a layer may stand in several places, and counts once
+            module = waiting.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            if isinstance(module, Losses):
+                found += [_evaluate(loss) for loss, _ in module._own_losses()] + module._weight_losses()
+            inner = module._inner_modules() if isinstance(module, Losses) else list(module.children())
+            waiting += reversed(inner)
         return found
 
     def get_losses_for(self, inputs: Any) -> list[Any]:
@@ -129,14 +137,6 @@ def _is_running(layer: Any) -> bool:
 def _evaluate(loss: Any) -> Any:
     value = loss() if callable(loss) and not isinstance(loss, Tensor) else loss
     return value if isinstance(value, Tensor | KerasTensor) else torch.as_tensor(value, dtype=torch.float32)
-
-
-def _layers_in(module: nn.Module) -> list["Losses"]:
-    """Return the outermost layers inside a module that is not one."""
-    found: list[Losses] = []
-    for child in module.children():
-        found += [child] if isinstance(child, Losses) else _layers_in(child)
-    return found
 
 
 def _call_inputs(layer: Any) -> list[KerasTensor]:

@@ -150,6 +150,8 @@ class Layer(Connections, Losses):
         dtype = config.get("dtype")
         if isinstance(dtype, dict):  # Keras 3 writes a policy
             dtype = config["dtype"] = dtype.get("config", {}).get("name")
+        if config.get("quantization_config", config) is None:  # Keras 3 writes that there is none
+            del config["quantization_config"]
         if "dtype" in config and (dtype is None or (dtype == "float32" and not config.get("autocast"))):
             del config["dtype"]
         return cls(**config)
