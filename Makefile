@@ -67,6 +67,7 @@ $(VENV)/installed: $(CONSTRAINTS) $(PACKAGE)
 
 $(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[test]'
+	rm -rf .mypy_cache # which remembers what was not installed
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-dev: $(CONSTRAINTS) $(PACKAGE)
