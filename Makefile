@@ -28,7 +28,7 @@ test: $(VENV)/installed-test ## Run the tests; ARGS="-k cosine" passes arguments
 test-full: $(VENV)/installed-test ## Run the tests, the whole enumeration included.
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/installed-dev ## Check style and types.
+lint: $(VENV)/installed-dev $(VENV)/installed-test ## Check style and types.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -67,6 +67,7 @@ $(VENV)/installed: $(CONSTRAINTS) $(PACKAGE)
 
 $(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[test]'
+	rm -rf .mypy_cache # which remembers what was not installed
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-dev: $(CONSTRAINTS) $(PACKAGE)

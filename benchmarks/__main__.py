@@ -53,7 +53,7 @@ class Row:
         cells = [f"{self.ours.ratio(self.timings[c]):.2f}" if c in self.timings else "" for c in COLUMNS]
         ratio = self.ours.ratio(self.timings[self.best])
         return (
-            f"{self.work.name:<28}{_us(self.ours.median):>9}{spread:>20}{ratio:>7.2f} "
+            f"{self.work.name:<28}{_us(self.ours.median):>11}{spread:>24}{ratio:>7.2f} "
             + "".join(f"{cell:>{_width(column)}}" for cell, column in zip(cells, COLUMNS, strict=True))
             + f"  {self.plan.kernel}: {self.plan.label}{' cosine' if self.plan.epsilon else ''}"
         )
@@ -80,7 +80,7 @@ def main() -> None:
     print(f"\nTimes in microseconds, medians of {args.rounds} rounds in turns, with quartiles.")
     print("Every other number is our time over a peer's: below 1.00 we are faster.\n")
     print(
-        f"{'':<28}{'batch_dot':>9}{'quartiles':>20}{'best':>7} "
+        f"{'':<28}{'batch_dot':>11}{'quartiles':>24}{'best':>7} "
         + "".join(f"{column:>{_width(column)}}" for column in COLUMNS)
         + "  kernel: kind of work"
     )

@@ -218,7 +218,7 @@ def read_or_refuse(name: Path):
 FLIPS = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), min_size=1, max_size=4)
 
 
-@settings(max_examples=20000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(flips=FLIPS, version=st.sampled_from([(1, 0), (2, 0), (3, 0)]), cut=st.integers(0, 3))
 def test_a_damaged_npy_file_is_refused_or_right(tmp_path_factory, flips, version, cut):
     stream = io.BytesIO()
@@ -226,7 +226,7 @@ def test_a_damaged_npy_file_is_refused_or_right(tmp_path_factory, flips, version
     check_damaged(tmp_path_factory.getbasetemp() / "damaged.npy", stream.getvalue(), flips, cut)
 
 
-@settings(max_examples=20000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(flips=FLIPS, cut=st.integers(0, 3))
 def test_a_damaged_safetensors_file_is_refused_or_right(tmp_path_factory, flips, cut):
     content = safetensors.numpy.save({"a": np.arange(12, dtype="f4").reshape(3, 4)})
@@ -248,7 +248,7 @@ def check_damaged(path, content, flips, cut):
     np.testing.assert_array_equal(ours.numpy(), theirs)
 
 
-@settings(max_examples=20000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     text=st.text(max_size=80) | st.from_regex(r"\{'descr': .{0,20}, 'shape': \(.{0,9}\)\}", fullmatch=True)
 )

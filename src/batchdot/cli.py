@@ -34,6 +34,18 @@ examples:
   batchdot explain "(None, 128)" "(None, 128)" --axes 1 --normalize
 """
 
+DEMO_EXAMPLE = """\
+example:
+  batchdot demo
+
+It takes some seconds, and exits with 1 if the accuracy or the agreement with Keras is not as promised.
+"""
+
+INFO_EXAMPLE = """\
+example:
+  batchdot info
+"""
+
 EPILOG = """\
 example:
   batchdot explain "(32, 64, 10, 128)" "(32, 128, 32, 15)" --axes 3,1
@@ -166,8 +178,12 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("y_shape", metavar="Y_SHAPE", help="likewise")
     _add_contraction_arguments(explain)
-    add("demo", "find the nearest neighbours of real handwritten digits by cosine, and compare with Keras")
-    add("info", "list versions, devices and kernels, and why one is unavailable")
+    add(
+        "demo",
+        "recognize real handwritten digits by cosine, and compare with Keras and PyTorch",
+        DEMO_EXAMPLE,
+    )
+    add("info", "list versions, devices and kernels, and why one is unavailable", INFO_EXAMPLE)
     return parser
 
 

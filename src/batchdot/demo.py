@@ -34,6 +34,9 @@ KERAS_QUERIES = slice(None, None, 12)
 KERAS_OTHERS = slice(None, None, 14)
 """The digits, of those held out and of the others, whose outputs of Keras are recorded."""
 
+ROUNDS = 11
+"""How often each rival is timed, after a first time that does not count."""
+
 ENGINES = ("tf_keras 2.21.0", "keras 3.15.1")
 
 
@@ -147,10 +150,10 @@ def _report_time(x: Tensor, y: Tensor, what: Explanation) -> None:
         print(f"  {name:<38} {median * 1e3:9.3f} ms{ratio}")
 
 
-def _medians(functions: list[Callable[[], Any]], rounds: int = 15) -> list[float]:
+def _medians(functions: list[Callable[[], Any]]) -> list[float]:
     """Time functions in turn, so that what else the machine does falls on all of them."""
     times: list[list[float]] = [[] for _ in functions]
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         for function, own in zip(functions, times, strict=True):
             start = time.perf_counter()
             function()

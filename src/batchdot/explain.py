@@ -170,8 +170,10 @@ def _walk(c: Contraction, operand: int) -> list[Step]:
 
 def _plain_torch(c: Contraction, normalize: bool) -> str:
     x, y = "x", "y"
-    if normalize:
-        # max(|x|, 1e-6) is the square root of max(|x|^2, 1e-12).
+    # max(|x|, 1e-6) is the square root of max(|x|^2, 1e-12).
+    if normalize and not c.contracted:
+        x, y = (f"({name} / {name}.abs().clamp_min(1e-6))" for name in (x, y))
+    elif normalize:
         x, y = (
             f"torch.nn.functional.normalize({name}, dim={_dims(c, operand)}, eps=1e-6)"
             for operand, name in enumerate((x, y))

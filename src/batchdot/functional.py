@@ -281,6 +281,8 @@ def _read_batch_dims(value: Any) -> int:
 
 
 def _read_epsilon(value: Any) -> float:
+    if isinstance(value, float):
+        return float(value)  # a symbol of torch.compile, of which nothing else can be asked
     if is_bool(value) or isinstance(value, str | bytes | bytearray):
         raise TypeError(f"epsilon should be a number. Received: {value!r}")
     try:

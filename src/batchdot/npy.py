@@ -96,7 +96,7 @@ def _evaluate(text: bytes, name: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            fields = ast.literal_eval(text.decode("ascii").strip())
+            fields = ast.literal_eval(text.decode("ascii").rstrip(" \n"))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, Warning):
         raise FileFormatError(f"{name} has a malformed header: it is not a Python dictionary") from None
     if not isinstance(fields, dict):

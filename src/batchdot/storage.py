@@ -156,10 +156,10 @@ def check_length(file: RegularFile, start: int, nbytes: int) -> None:
             f"{shown(file.path)} is truncated: its header promises {expected:,} bytes "
             f"and it has {file.size:,}"
         )
-    if file.size > expected:
+    if (extra := file.size - expected) > 0:
         raise FileFormatError(
-            f"{shown(file.path)} has {file.size - expected:,} bytes behind its numbers: its header promises "
-            f"{expected:,} bytes and it has {file.size:,}"
+            f"{shown(file.path)} has {extra:,} byte{'s' * (extra != 1)} behind its numbers: its header "
+            f"promises {expected:,} bytes and it has {file.size:,}"
         )
 
 

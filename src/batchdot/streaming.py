@@ -231,6 +231,8 @@ class _Job:
     def contract(self, x: Tensor, y: Tensor) -> Tensor:
         """Contract some samples."""
         gone = self.cut.lead - 1
+        if gone:  # as one sample of many rows: a call may split samples, down to lone ones, never rows
+            x, y, gone = x.unsqueeze(0), y.unsqueeze(0), gone - 1
         pairs = [(x_axis - gone, y_axis - gone) for x_axis, y_axis in self.contraction.contracted]
         axes = tuple(zip(*pairs, strict=True)) or ((), ())
         normalize, epsilon = self.epsilon is not None, self.epsilon or EPSILON

@@ -11,8 +11,6 @@ things are done to it, none of which changes it:
 * A value that was corrected keeps the derivative of the formula: `_with_value`.
 """
 
-from math import log2
-
 import torch
 from torch import Tensor
 
@@ -20,7 +18,8 @@ from batchdot.kernels import _double_double as double_double
 
 # Slices are scaled so that their largest element has an exponent within half a step of 0, and a norm's
 # fifth power, which a second derivative holds, stays in range.
-_STEP = {torch.float64: 300, torch.float32: 38}
+_STEP = {torch.float64: 300, torch.complex128: 300, torch.float32: 38, torch.complex64: 38}
+_LARGEST = {torch.float64: 900, torch.complex128: 900, torch.float32: 114, torch.complex64: 114}
 
 
 def row_cosine(
@@ -82,16 +81,17 @@ def _widen(
 ) -> tuple[Tensor, Tensor | float]:
     """Return x in the wide dtype, scaled where its squares would leave its range, and the floor for it."""
     x = x.to(wide)
-    step = _STEP[wide.to_real()]
-    # A slice far below the floor needs no scaling: the floor is what is divided by.
-    lowest = -step * max(0, round(-log2(epsilon) / 2 / step))
+    step = _STEP[wide]
+    # A slice far below the floor needs no scaling: the floor is what is divided by. (Compared, for
+    # torch.compile may hold epsilon as a symbol.)
+    lowest = -step * len([power for power in (step, 3 * step, 5 * step) if epsilon < 2.0**-power])
     if not (scale or lowest) or 0 in x.shape:
         return x, epsilon
     parts = x.detach()
     largest = parts.real.abs().maximum(parts.imag.abs()) if wide.is_complex else parts.abs()
     largest = largest.amax(dims, True)
     power = torch.full_like(largest, 2.0**-lowest)
-    for exponent in range(lowest + step, int(log2(torch.finfo(wide).max)) + 1, step):
+    for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
         power = power.masked_fill(largest > 2.0 ** (exponent - step // 2), 2.0**-exponent)
     return x * power, epsilon * power * power
 

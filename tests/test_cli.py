@@ -1,0 +1,214 @@
+"""The command line: what it prints, the line that refuses, the exit status, and signals."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+import batchdot
+from batchdot import batch_dot, cli
+from batchdot.cli import main
+from wrong_commands import WRONG
+
+COMMAND = [sys.executable, "-m", "batchdot"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory: a.npy (5, 3, 4), b.npy (5, 4, 2), c.npy (6, 4), d.safetensors of p and q."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name, shape in {"a": (5, 3, 4), "b": (5, 4, 2), "c": (6, 4)}.items():
+        np.save(f"{name}.npy", random.standard_normal(shape).astype("f4"))
+    safetensors.numpy.save_file({"p": np.load("a.npy"), "q": np.load("b.npy")}, "d.safetensors")
+    return tmp_path
+
+
+def run(capsys, *argv):
+    status = main(argv)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize(
+    ("written", "axes"),
+    [
+        ([], None),
+        (["--axes", "2,1"], (2, 1)),
+        (["--axes", "-1,-2"], (-1, -2)),
+        (["--axes=-1,-2"], (-1, -2)),
+        (["--axes", "(2, 1)"], (2, 1)),
+        (["--axes", "2,1", "--normalize", "--epsilon", "1e-3"], (2, 1)),
+    ],
+)
+@pytest.mark.parametrize("x", ["a.npy", "d.safetensors:p"])
+@pytest.mark.parametrize("y", ["./b.npy", "d.safetensors:q"])
+def test_dot_writes_what_batch_dot_returns(written, axes, x, y, folder, capsys):
+    assert run(capsys, "dot", x, y, *written, "-o", "out.npy") == (0, "out.npy: (5, 3, 2) float32\n", "")
+    what = {"normalize": True, "epsilon": 1e-3} if "--normalize" in written else {}
+    expected = batch_dot(np.load("a.npy"), np.load("b.npy"), axes, **what)
+    np.testing.assert_array_equal(np.load("out.npy"), expected.numpy())
+
+
+def test_dot_takes_every_option(folder, capsys):
+    options = [
+        "--axes",
+        "-1",
+        "--batch-dims",
+        "2",
+        "--dtype",
+        "float64",
+        "--no-progress",
+        "-o",
+        "o.safetensors:r",
+    ]
+    status = run(capsys, "dot", "a.npy", "a.npy", *options)
+    assert status == (0, "o.safetensors:r: (5, 3) float64\n", "")
+    x = np.load("a.npy").astype("f8")
+    result = safetensors.numpy.load_file("o.safetensors")["r"]
+    np.testing.assert_array_equal(result, batch_dot(x, x, -1, batch_dims=2).numpy())
+    assert run(capsys, "dot", "a.npy", "b.npy", "--axes", "-1", "--axes", "2,1", "--output=o.npy")[0] == 0
+
+
+def test_several_axes(folder, capsys):
+    assert run(capsys, "dot", "a.npy", "a.npy", "--axes", "1+2", "-o", "out.npy")[0] == 0
+    x = np.load("a.npy")
+    np.testing.assert_array_equal(np.load("out.npy"), batch_dot(x, x, ((1, 2), (1, 2))).numpy())
+
+
+@pytest.mark.parametrize(("command", "line"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_in_one_line(command, line, folder, capsys):
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    status, out, err = run(capsys, *command.split(" "))
+    assert (status, out) == (2, "")
+    assert err.startswith("batchdot: " + line.format(folder=folder))
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("how", ["symlink", "hardlink", "relative", "folder link", "to itself"])
+def test_an_output_that_is_an_input_by_another_name_is_refused(how, folder, capsys):
+    names = {
+        "symlink": "link.npy",
+        "hardlink": "hard.npy",
+        "relative": f"../{folder.name}/a.npy",
+        "folder link": "same/a.npy",
+        "to itself": "loop.npy",
+    }
+    (folder / "link.npy").symlink_to("a.npy")
+    (folder / "hard.npy").hardlink_to("a.npy")
+    (folder / "same").symlink_to(folder)
+    (folder / "loop.npy").symlink_to("loop.npy")
+    before = (folder / "a.npy").read_bytes()
+    status, out, err = run(capsys, "dot", "a.npy", "b.npy", "-o", names[how])
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    reason = (
+        "too many levels of symbolic links"
+        if how == "to itself"
+        else "it is the same file as the input a.npy"
+    )
+    assert err == f"batchdot: cannot write {names[how]}: {reason}\n"
+    assert (folder / "a.npy").read_bytes() == before
+
+
+def test_explain_prints_the_explanation(capsys):
+    argv = ["(32, 64, 10, 128)", "32,128,?,15", "--axes", "3,1"]
+    expected = batchdot.explain((32, 64, 10, 128), (32, 128, None, 15), (3, 1))
+    assert run(capsys, "explain", *argv) == (0, f"{expected}\n", "")
+    argv = ["[None, 7, 3]", "(None, 7, 3)", "--axes", "-1", "--normalize", "--batch-dims", "2"]
+    expected = batchdot.explain((None, 7, 3), (None, 7, 3), -1, normalize=True, batch_dims=2)
+    assert run(capsys, "explain", *argv) == (0, f"{expected}\n", "")
+
+
+@pytest.mark.parametrize("command", ["", "dot", "explain", "demo", "info"])
+def test_help_says_what_and_shows_an_example(command, capsys):
+    status, out, err = run(capsys, *command.split(), "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: batchdot {command}".rstrip())
+    assert command == "" or command in out.partition("example")[2]
+
+
+def test_without_a_command_it_helps_and_fails(capsys):
+    status, out, err = run(capsys)
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: batchdot")
+
+
+def test_version(capsys):
+    assert run(capsys, "--version") == (0, f"batchdot {batchdot.__version__}\n", "")
+
+
+def test_the_command_is_installed():
+    (command,) = entry_points(group="console_scripts", name="batchdot")
+    assert command.load() is main
+
+
+def test_the_package_loads_nothing_of_the_command_line():
+    heavy = [
+        "tqdm",
+        "argparse",
+        "batchdot.cli",
+        "batchdot.streaming",
+        "batchdot.files",
+        "batchdot.demo",
+        "batchdot.npy",
+    ]
+    loaded = "set(sys.modules) - before"
+    code = f"import torch, sys; before = set(sys.modules); import batchdot; print(({loaded}) & set({heavy}))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        == "set()\n"
+    )
+
+
+def test_handlers_are_put_back(folder, capsys):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run(capsys, "dot", "a.npy", "b.npy", "-o", "out.npy")
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_reader_that_goes_away_is_no_error(folder):
+    process = subprocess.Popen([*COMMAND, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def fail(arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "_info", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["info"])
+
+
+def test_a_message_stays_on_one_line(folder, capsys):
+    status, _, err = run(capsys, "dot", "a\nb.npy", "b.npy", "-o", "o.npy")
+    assert (status, err) == (2, "batchdot: cannot read a\\nb.npy: no such file or directory\n")
+    status, _, err = run(capsys, "dot", "a.npy", "b.npy", "--axes", "1\n2", "-o", "o.npy")
+    assert status == 2
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
+def test_a_name_of_any_bytes(folder):
+    name = os.fsdecode(b"\xff.npy")
+    os.rename("a.npy", name)
+    process = subprocess.run(
+        [*COMMAND, "dot", name, name, "--axes", "2", "-o", os.fsdecode(b"\xfe.npy")],
+        capture_output=True,
+        check=True,
+    )
+    assert process.stdout == b"\\udcfe.npy: (5, 3, 3) float32\n"
+    assert torch.from_numpy(np.load(os.fsdecode(b"\xfe.npy"))).shape == (5, 3, 3)
