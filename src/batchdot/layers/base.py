@@ -322,12 +322,7 @@ class Layer(Connections, Losses):
     def _is_plain(self) -> bool:
         """Whether a call is nothing but `call`: no losses, no layers inside, nothing to be told."""
         told = self._call_told - {"training"} if self._resolves_training else self._call_told
-        return (
-            self.activity_regularizer is None
-            and not told
-            and not self._call_adds
-            and not self._modules
-        )
+        return self.activity_regularizer is None and not told and not self._call_adds and not self._modules
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to replace what is only read; take the careful way again where a call may change."""
