@@ -16,6 +16,7 @@ from torch import Tensor
 
 from batchdot import regularizers
 from batchdot.conversion import as_tensor, read_dtype
+from batchdot.defaults import float_dtype, floatx
 from batchdot.graph.context import CONTEXT
 from batchdot.graph.inference import infer_call, on_meta
 from batchdot.graph.node import Node
@@ -43,8 +44,8 @@ class Layer(Connections, Losses):
         name: name of the layer; by default the class name in snake case, made unique.
         trainable: whether its weights, if it has any, are to be trained.
         dtype: a torch dtype or its name. Weights have it, and floating inputs are cast to it. By
-            default weights are float32, torch tensors keep their dtype, and what is not a tensor
-            becomes float32.
+            default weights are `backend.floatx()`, torch tensors keep their dtype, and what is not a
+            tensor becomes floatx.
         autocast: False keeps tensors as they are although a dtype is given.
         activity_regularizer: a name, config, or function of the output to a scalar that joins
             `losses`, divided by the batch size.
@@ -92,7 +93,7 @@ class Layer(Connections, Losses):
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
         self.__dict__["_name"] = unique_name(type(self).__name__) if name is None else name
-        kind = torch.float32 if dtype is None else read_dtype(dtype)
+        kind = float_dtype() if dtype is None else read_dtype(dtype)
         # Every base is a Module of its own; each initializes the one above it.
         Losses.__init__(self, trainable, kind)
         self.inbound_nodes: list[Node] = []
@@ -132,8 +133,8 @@ class Layer(Connections, Losses):
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = self.batch_input_shape
-        # Every Keras config says float32. Only with this key does it stand for a dtype that was given.
-        if self.autocast and self._dtype == torch.float32:
+        # Every Keras config says floatx. Only with this key does it stand for a dtype that was given.
+        if self.autocast and self.dtype == floatx():
             config["autocast"] = True
         return config
 
@@ -148,7 +149,7 @@ class Layer(Connections, Losses):
         dtype = config.get("dtype")
         if isinstance(dtype, dict):  # Keras 3 writes a policy
             dtype = config["dtype"] = dtype.get("config", {}).get("name")
-        if "dtype" in config and (dtype is None or (dtype == "float32" and not config.get("autocast"))):
+        if "dtype" in config and (dtype is None or (dtype == floatx() and not config.get("autocast"))):
             del config["dtype"]
         return cls(**config)
 
