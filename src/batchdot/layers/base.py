@@ -6,6 +6,7 @@ happens in a call is here. What PyTorch owns stays PyTorch's: parameters, buffer
 """
 
 import inspect
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchdot import regularizers
+from batchdot import activations, regularizers
 from batchdot.conversion import as_tensor, read_dtype
 from batchdot.defaults import float_dtype, floatx
 from batchdot.graph.context import CONTEXT
@@ -24,6 +25,7 @@ from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_str
 from batchdot.layers._connections import Connections
 from batchdot.layers._losses import Losses
 from batchdot.layers.naming import unique_name
+from batchdot.registry import custom_object_scope
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,8 +35,11 @@ _is_tracing = torch.compiler.is_dynamo_compiling
 _RESERVED = frozenset(["training", "mask"])
 """Arguments of ``call`` that every call of a layer may be given."""
 
-_IGNORED = ("dynamic", "implementation", "batch_size")
-"""Keywords of Keras layers that mean nothing here."""
+_IGNORED = ("dynamic", "implementation", "batch_size", "input_dim")
+"""Keywords of Keras layers that mean nothing here, or are read with others."""
+
+_UNSET = ("lora_rank", "lora_alpha", "quantization_config")
+"""Keywords of Keras 3 that may be None: a weight here is what it is."""
 
 
 class Layer(Connections, Losses):
@@ -85,7 +90,7 @@ class Layer(Connections, Losses):
         weights: Any = None,
         **kwargs: Any,
     ) -> None:
-        unknown = [key for key in kwargs if key not in _IGNORED]
+        unknown = [k for k, v in kwargs.items() if k not in _IGNORED and not (k in _UNSET and v is None)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, unknown))}.")
         if name is not None and not isinstance(name, str):
@@ -100,6 +105,8 @@ class Layer(Connections, Losses):
         self.outbound_nodes: list[Node] = []
         self.autocast = autocast and dtype is not None
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if input_shape is None and "input_dim" in kwargs:
+            input_shape = (kwargs["input_dim"],)
         self.batch_input_shape = _batch_shape(input_shape, batch_input_shape, kwargs.get("batch_size"))
         self._initial_weights = weights
         self.built = False
@@ -147,11 +154,14 @@ class Layer(Connections, Losses):
         """
         config = deepcopy(config)
         dtype = config.get("dtype")
-        if isinstance(dtype, dict):  # Keras 3 writes a policy
+        meanings: Mapping[str, Any] = {}
+        if isinstance(dtype, dict):  # a policy, which Keras 3 always writes
+            meanings = activations.KERAS_3 if dtype.get("class_name") == "DTypePolicy" else {}
             dtype = config["dtype"] = dtype.get("config", {}).get("name")
         if "dtype" in config and (dtype is None or (dtype == floatx() and not config.get("autocast"))):
             del config["dtype"]
-        return cls(**config)
+        with custom_object_scope(meanings):
+            return cls(**config)
 
     # What a subclass defines.
 
