@@ -233,7 +233,8 @@ class Layer(Connections, Losses):
             kwargs["training"] = training if given else self.is_training(None)
         if "mask" in self._call_takes:
             kwargs["mask"] = mask
-        plain = self._is_plain() and not CONTEXT.inferring
+        unheard = training is not None and bool(self._modules)  # what layers inside are to be told
+        plain = self._is_plain() and not CONTEXT.inferring and not unheard
         outputs = self.call(*args, **kwargs) if plain else self._call_in_context(args, kwargs, training)
         if outputs is None:
             raise ValueError(
