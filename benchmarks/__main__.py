@@ -21,6 +21,7 @@ from batchdot import Dot, __version__, batch_dot
 from batchdot.functional import plan
 from batchdot.kernels import KERNELS
 from batchdot.lowering import Plan
+from benchmarks.layers import measure_layers
 from benchmarks.timing import Timing, time_in_turns
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -90,6 +91,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     _print_reasons(rows)
     cost = _measure_call_cost(args.rounds, args.device)
+    if args.device == "cpu" and not args.only:
+        cost["layers"] = measure_layers(keras, args.rounds)
     path = _write(machine, versions, rows, cost)
     print(f"\nWritten to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
