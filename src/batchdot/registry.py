@@ -168,6 +168,8 @@ class Registry(Generic[T]):
                 make = getattr(thing, "from_config", None)
                 return make(dict(arguments)) if make else thing(**arguments)  # type: ignore[no-any-return]
             except TypeError as error:
+                if str(error).startswith("Cannot make the "):
+                    raise  # of a thing inside, which says enough
                 raise TypeError(f"Cannot make the {self.kind} {name!r} of {arguments!r}: {error}") from error
 
     def serialize(self, thing: Any) -> Any:

@@ -8,9 +8,10 @@ import json
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from batchdot.graph.node import Node
-from batchdot.graph.tensor import KerasTensor, is_keras_tensor, map_structure
+from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
 from batchdot.layers import registry as layer_registry
 
 VERSION = "2.21.0"
@@ -39,6 +40,10 @@ def write_model(model: Any) -> dict[str, Any]:
     entries = []
     for layer in model.layers:
         entry: dict[str, Any] = layer_registry.serialize_layer(layer)
+        if any(isinstance(leaf, Tensor) for leaf in flatten(entry["config"])):
+            raise ValueError(
+                f"Layer {layer.name} works with a tensor of its own, which a config cannot hold."
+            )
         calls = [node for node in layer.inbound_nodes if id(node) in kept and node.inputs]
         entry |= {"name": layer.name, "inbound_nodes": [_write_node(node, index) for node in calls]}
         entries.append(entry)
@@ -55,8 +60,13 @@ def read_model(cls: Any, config: dict[str, Any], custom_objects: dict[str, Any] 
     """Make a functional model from its config.
 
     Raises:
-        ValueError: an unknown layer, or calls that refer to what is not there.
+        ValueError: an unknown layer, a part that is missing, or calls that refer to what is not there.
     """
+    entries = config["layers"]
+    parts = [(config, key) for key in ("input_layers", "output_layers")]
+    for part, key in parts + [(entry, key) for entry in entries for key in ("config", "inbound_nodes")]:
+        if key not in part:
+            raise ValueError(f"The config of model {config.get('name')!r} lacks {key!r}.")
     layers = {
         entry["name"] if "name" in entry else entry["config"]["name"]: entry for entry in config["layers"]
     }

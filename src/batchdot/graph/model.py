@@ -131,6 +131,19 @@ class Model(Layer):
         masks = flatten(mask) if mask is not None else None
         return self._write_values(self._program.run(self._read_values(inputs), masks))
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output, or the outputs' in their structure, for shapes of the inputs.
+
+        Raises:
+            ValueError: a layer does not fit these shapes.
+        """
+        if self._program is None:
+            return super().compute_output_shape(input_shape)
+        shapes = [input_shape] if _is_shape(input_shape) else list(input_shape)
+        values = [KerasTensor(tuple(s), t.dtype) for s, t in zip(shapes, self.inputs, strict=True)]
+        outputs = self._write_values(self._program.infer(values))
+        return map_structure(lambda tensor: tensor.shape, outputs)
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the masks of the outputs."""
         if self._program is None:
@@ -149,9 +162,7 @@ class Model(Layer):
                 raise ValueError(f"Model {self.name} has no value for its inputs {missing}.")
             values = [inputs[name] for name in names]
         elif isinstance(inputs, list | tuple) and (len(self.inputs) > 1 or len(inputs) == 1):
-            values = (
-                flatten(inputs) if any(isinstance(item, list | tuple) for item in inputs) else list(inputs)
-            )
+            values = list(inputs) if len(inputs) == len(self.inputs) else flatten(inputs)
         else:
             values = [inputs]
         specs = self.inputs
@@ -216,10 +227,10 @@ class Model(Layer):
         return functional and self.activity_regularizer is None and all(x._is_plain() for x in self._layers)
 
     def _forget_call_losses(self) -> None:
-        if self._call_losses:
+        if _is_tracing() or self._call_losses:
             self._call_losses = []
         for layer in self.layers if self._program is None else self._layers:
-            if layer._modules or layer._call_losses:
+            if _is_tracing() or layer._modules or layer._call_losses:
                 layer._forget_call_losses()
 
     @property
@@ -334,6 +345,10 @@ class Model(Layer):
 
 _GRAPH = ("inputs", "outputs", "_input_structure", "_output_structure")
 """The attributes of a model that hold symbolic tensors; beside them, ``_nodes`` does."""
+
+
+def _is_shape(value: Any) -> bool:
+    return all(size is None or isinstance(size, int) for size in value)
 
 
 def _to_numpy(value: Tensor) -> np.ndarray[Any, Any]:

@@ -82,6 +82,14 @@ class Program:
                 values += flatten(result)
         return [values[number] for number in self.outputs]
 
+    def infer(self, values: list[Any]) -> list[Any]:
+        """Return symbolic outputs for symbolic inputs, whose list is used up; no call is kept."""
+        for step in self.steps:
+            values += flatten(
+                step.layer._infer(_fill(step.args, values), _fill(step.kwargs, values), None)[0]
+            )
+        return [values[number] for number in self.outputs]
+
     def run_masks(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
         """Return the masks of the outputs for the inputs and their masks."""
         return self._run_with_masks(values, masks)[1]

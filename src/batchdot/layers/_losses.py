@@ -11,6 +11,8 @@ from batchdot.graph.context import CONTEXT
 from batchdot.graph.tensor import KerasTensor, flatten, symbolic_leaves
 from batchdot.layers._weights import Weights
 
+_is_tracing = torch.compiler.is_dynamo_compiling
+
 
 class Losses(Weights):
     """What a layer adds to the loss of whoever trains it.
@@ -120,7 +122,8 @@ class Losses(Weights):
     def _forget_call_losses(self) -> None:
         """Drop the losses of the call before, here and inside."""
         for module in self.modules() if self._modules else (self,):
-            if isinstance(module, Losses) and module._call_losses:
+            # A compiler that looks at old losses asks for their gradients.
+            if isinstance(module, Losses) and (_is_tracing() or module._call_losses):
                 module._call_losses = []
 
 

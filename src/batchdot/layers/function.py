@@ -95,4 +95,6 @@ def _fill(template: Any, tensors: Any) -> Any:
     if isinstance(template, list | tuple):
         items = [_fill(item, tensors) for item in template]
         return items if isinstance(template, list) else tuple(items)
+    if isinstance(template, torch.Tensor) and isinstance(tensors[0], torch.Tensor):
+        return template.to(tensors[0].device)  # meta among them, when shapes are inferred
     return template

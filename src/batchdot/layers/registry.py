@@ -23,4 +23,11 @@ def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None)
         ValueError: an unknown class, or a config that does not fit it.
         TypeError: an argument that the layer does not have.
     """
-    return LAYERS.deserialize(config, custom_objects)
+    try:
+        return LAYERS.deserialize(config, custom_objects)
+    except ValueError as error:
+        arguments = config.get("config") if isinstance(config, dict) else None
+        if not isinstance(arguments, dict) or "layers" in arguments or str(error).startswith("Unknown layer"):
+            raise  # says already which layer
+        what = f"layer {arguments.get('name')!r} ({config['class_name']})"
+        raise type(error)(f"Cannot make {what}: {error}") from error
