@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import batchdot
 from batchdot import AxisError, Dot, backend, batch_dot, dot, layers
 
 with warnings.catch_warnings():
@@ -378,6 +379,91 @@ def error_texts():
         Dot(1)({"x": torch.ones(2, 3), "y": torch.ones(2, 3)})
     with pytest.raises(ValueError, match="rank < 2"):
         Dot(-1)(torch.tensor(1.0), torch.tensor(1.0))
+
+
+# The Layer contract
+
+
+def two_towers(k):
+    x, y = k.Input((3,)), k.Input((3,))
+    return x, y, k.layers.Dot(1)
+
+
+@row
+def several_nodes():
+    for k in (tf_keras, batchdot):
+        x, y, layer = two_towers(k)
+        first = layer([x, y])
+        layer([y, x])
+        if k is tf_keras:
+            assert layer.output is first
+        else:
+            with pytest.raises(AttributeError, match=r"2 inbound nodes.*Use get_output_at\(node_index\)"):
+                _ = layer.output
+            assert layer.output_shape == (None, 1)
+            assert layer.get_output_at(0) is first
+
+
+@row
+def no_node():
+    with pytest.raises(AttributeError) as caught:
+        _ = tf_keras.layers.Dot(1).input
+    assert not isinstance(caught.value, RuntimeError)
+    for error in (AttributeError, RuntimeError):
+        with pytest.raises(error, match="is not connected, no input to return"):
+            _ = Dot(1).input
+
+
+@row
+def members_that_were_removed():
+    for member in ("apply", "get_losses_for", "get_updates_for"):
+        assert not hasattr(tf_keras.layers.Dot(1), member)
+        assert hasattr(Dot(1), member)
+    assert not hasattr(keras.layers.Dot(1), "get_output_at")
+
+
+@row
+def losses_that_are_values():
+    theirs, ours = tf_keras.layers.Dot(1), Dot(1)
+    with pytest.raises(ValueError, match="Expected a symbolic Tensors or a callable"):
+        theirs.add_loss(tf.constant(2.0))
+    ours.add_loss([torch.tensor(2.0), 3.0, lambda: torch.tensor(4.0)])
+    assert [float(loss) for loss in ours.losses] == [2, 3, 4]
+
+
+@row
+def training_mode():
+    x = np.ones((1, 1000), "float32")
+    assert np.array_equal(tf_keras.layers.Dropout(0.5)(x), x)
+    layer = layers.Dropout(0.5)
+    assert not torch.equal(layer(torch.from_numpy(x)), torch.from_numpy(x))
+    assert torch.equal(layer.eval()(torch.from_numpy(x)), torch.from_numpy(x))
+
+
+@row
+def average_of_integers():
+    x = np.array([[1, 2]], "int32")
+    assert tf_keras.layers.Average()([tf.constant(x), tf.constant(x + 1)]).dtype == tf.float64
+    average = layers.Average()([torch.from_numpy(x), torch.from_numpy(x + 1)])
+    assert average.dtype == torch.float32
+    assert average.tolist() == [[1.5, 2.5]]
+
+
+@row
+def arguments_are_checked_at_once():
+    tf_keras.layers.Dense(0)
+    tf_keras.layers.Dropout(1.0)
+    with pytest.raises(ValueError, match="units"):
+        layers.Dense(0)
+    with pytest.raises(ValueError, match="rate"):
+        layers.Dropout(1.0)
+
+
+@row
+def functions_in_configs():
+    assert tf_keras.layers.Lambda(lambda x: x).get_config()["function_type"] == "lambda"
+    with pytest.raises(NotImplementedError, match="lambda"):
+        layers.Lambda(lambda x: x).get_config()
 
 
 # dot
