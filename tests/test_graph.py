@@ -210,7 +210,7 @@ def test_a_model_is_made_of_symbolic_tensors_that_come_from_somewhere(what: str)
     x = Input((3,))
     for wrong, text in (
         (torch.ones(1), "tensor([1.])"),
-        (keras.backend.placeholder((2, 3)), "<KerasTensor shape=(2, 3) dtype=float32>"),
+        (KerasTensor((2, 3)), "<KerasTensor shape=(2, 3) dtype=float32>"),
     ):
         says = f"The {what} of a model are symbolic tensors that come from Input. Received: {text}"
         arguments = {"inputs": x, "outputs": x} | {what: wrong}

@@ -15,12 +15,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from batchdot.defaults import epsilon
 from batchdot.registry import Configured, Registry
 
 Constrain: TypeAlias = Callable[..., Tensor]
-
-EPSILON = 1e-7
-"""What is added to a norm before dividing by it: Keras's epsilon()."""
 
 _registry = Registry[Constrain]("constraint", "keras.constraints")
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
@@ -53,7 +51,7 @@ class MaxNorm(Constraint):
     def __call__(self, w: Tensor) -> Tensor:
         """Return the allowed weights."""
         norm = _norm(w, self.axis)
-        return w * (norm.clamp(0, self.max_value) / (EPSILON + norm))
+        return w * (norm.clamp(0, self.max_value) / (epsilon() + norm))
 
 
 @_registry.register("nonneg")
@@ -84,7 +82,7 @@ class UnitNorm(Constraint):
 
     def __call__(self, w: Tensor) -> Tensor:
         """Return the allowed weights."""
-        return w / (EPSILON + _norm(w, self.axis))
+        return w / (epsilon() + _norm(w, self.axis))
 
 
 @_registry.register()
@@ -113,7 +111,7 @@ class MinMaxNorm(Constraint):
         """Return the allowed weights."""
         norm = _norm(w, self.axis)
         desired = self.rate * norm.clamp(self.min_value, self.max_value) + (1 - self.rate) * norm
-        return w * (desired / (EPSILON + norm))
+        return w * (desired / (epsilon() + norm))
 
 
 max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm

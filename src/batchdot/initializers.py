@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from batchdot.conversion import as_tensor
+from batchdot.defaults import float_dtype
 from batchdot.registry import Configured, Registry
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ class Initializer(Configured):
     """Base of the initializers. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
 
     def __call__(
-        self, shape: Sequence[int], dtype: torch.dtype | str | None = torch.float32, device: Device = None
+        self, shape: Sequence[int], dtype: torch.dtype | str | None = None, device: Device = None
     ) -> Tensor:
         """Return a tensor of values.
 
         Args:
             shape: a sequence of integers.
-            dtype: a torch dtype or its name; None stands for float32.
+            dtype: a torch dtype or its name; None stands for `backend.floatx()`.
             device: where the tensor is to be; None stands for torch's default device.
 
         Raises:
@@ -400,7 +401,7 @@ def _one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
 
 def _read_dtype(dtype: torch.dtype | str | None) -> torch.dtype:
     if dtype is None:
-        return torch.float32
+        return float_dtype()
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype):
         raise TypeError(f"Expected `dtype` argument to be a torch.dtype or its name, but got: {dtype!r}")

@@ -193,7 +193,7 @@ def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | Non
         output_shape=contraction.output_shape,  # type: ignore[arg-type]  # its sizes are known here
         dtype=dtype,
         compute=compute,
-        wide=_wide(dtype, x.device),
+        wide=wide_dtype(dtype, x.device),
         device=x.device,
         traced=traced,
         rows=_rows(contraction) if row and not traced else None,
@@ -208,7 +208,8 @@ def _label(one_x: bool, one_y: bool, contracts: bool) -> str:
     return MATVEC if one_y else VECMAT if one_x else MATMUL
 
 
-def _wide(dtype: torch.dtype, device: str) -> torch.dtype:
+def wide_dtype(dtype: torch.dtype, device: str) -> torch.dtype:
+    """Return the dtype that norms of tensors of a dtype are formed in."""
     if device == "mps":  # has no float64
         return torch.complex64 if dtype.is_complex else torch.float32
     return torch.complex128 if dtype.is_complex else torch.float64

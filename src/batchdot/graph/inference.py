@@ -36,6 +36,8 @@ def infer_call(
     """
     own_shape = ask and _overrides(layer, "compute_output_shape")
     layer.__dict__["_inferred_inputs"] = symbolic_leaves([args, kwargs])
+    # Asked first, because what it refuses it says in the sizes that the user knows.
+    shapes = layer.compute_output_shape(_shapes_of(args[0])) if own_shape else None
     try:
         first, first_mask = _run(layer, args, kwargs, masks, _STAND_INS[0])
         if not own_shape or any(mask is not None for mask in flatten(first_mask)):
@@ -43,7 +45,6 @@ def infer_call(
         else:
             second, second_mask = first, first_mask
         if own_shape:
-            shapes = layer.compute_output_shape(_shapes_of(args[0]))
             return _with_shapes(first, shapes), _between(first_mask, second_mask)
     except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
         if not own_shape:
@@ -51,7 +52,6 @@ def infer_call(
             raise ValueError(
                 f"Layer {layer.name} cannot be called on {_describe(args, kwargs)}: {text}"
             ) from error
-        shapes = layer.compute_output_shape(_shapes_of(args[0]))
         return _from_shapes(shapes, _promoted(args)), None
     finally:
         layer.__dict__.pop("_inferred_inputs", None)

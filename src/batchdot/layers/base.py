@@ -6,6 +6,7 @@ happens in a call is here. What PyTorch owns stays PyTorch's: parameters, buffer
 """
 
 import inspect
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchdot import regularizers
+from batchdot import activations, regularizers
 from batchdot.conversion import as_tensor, read_dtype
+from batchdot.defaults import float_dtype, floatx
 from batchdot.graph.context import CONTEXT
 from batchdot.graph.inference import infer_call, on_meta
 from batchdot.graph.node import Node
@@ -23,6 +25,7 @@ from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_str
 from batchdot.layers._connections import Connections
 from batchdot.layers._losses import Losses
 from batchdot.layers.naming import unique_name
+from batchdot.registry import custom_object_scope
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,8 +35,11 @@ _is_tracing = torch.compiler.is_dynamo_compiling
 _RESERVED = frozenset(["training", "mask"])
 """Arguments of ``call`` that every call of a layer may be given."""
 
-_IGNORED = ("dynamic", "implementation", "batch_size")
-"""Keywords of Keras layers that mean nothing here."""
+_IGNORED = ("dynamic", "implementation", "batch_size", "input_dim")
+"""Keywords of Keras layers that mean nothing here, or are read with others."""
+
+_UNSET = ("lora_rank", "lora_alpha", "quantization_config")
+"""Keywords of Keras 3 that may be None: a weight here is what it is."""
 
 
 class Layer(Connections, Losses):
@@ -43,8 +49,8 @@ class Layer(Connections, Losses):
         name: name of the layer; by default the class name in snake case, made unique.
         trainable: whether its weights, if it has any, are to be trained.
         dtype: a torch dtype or its name. Weights have it, and floating inputs are cast to it. By
-            default weights are float32, torch tensors keep their dtype, and what is not a tensor
-            becomes float32.
+            default weights are `backend.floatx()`, torch tensors keep their dtype, and what is not a
+            tensor becomes floatx.
         autocast: False keeps tensors as they are although a dtype is given.
         activity_regularizer: a name, config, or function of the output to a scalar that joins
             `losses`, divided by the batch size.
@@ -84,7 +90,7 @@ class Layer(Connections, Losses):
         weights: Any = None,
         **kwargs: Any,
     ) -> None:
-        unknown = [key for key in kwargs if key not in _IGNORED]
+        unknown = [k for k, v in kwargs.items() if k not in _IGNORED and not (k in _UNSET and v is None)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, unknown))}.")
         if name is not None and not isinstance(name, str):
@@ -92,13 +98,15 @@ class Layer(Connections, Losses):
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
         self.__dict__["_name"] = unique_name(type(self).__name__) if name is None else name
-        kind = torch.float32 if dtype is None else read_dtype(dtype)
+        kind = float_dtype() if dtype is None else read_dtype(dtype)
         # Every base is a Module of its own; each initializes the one above it.
         Losses.__init__(self, trainable, kind)
         self.inbound_nodes: list[Node] = []
         self.outbound_nodes: list[Node] = []
         self.autocast = autocast and dtype is not None
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if input_shape is None and "input_dim" in kwargs:
+            input_shape = (kwargs["input_dim"],)
         self.batch_input_shape = _batch_shape(input_shape, batch_input_shape, kwargs.get("batch_size"))
         self._initial_weights = weights
         self.built = False
@@ -134,8 +142,8 @@ class Layer(Connections, Losses):
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = self.batch_input_shape
-        # Every Keras config says float32. Only with this key does it stand for a dtype that was given.
-        if self.autocast and self._dtype == torch.float32:
+        # Every Keras config says floatx. Only with this key does it stand for a dtype that was given.
+        if self.autocast and self.dtype == floatx():
             config["autocast"] = True
         return config
 
@@ -148,13 +156,14 @@ class Layer(Connections, Losses):
         """
         config = deepcopy(config)
         dtype = config.get("dtype")
-        if isinstance(dtype, dict):  # Keras 3 writes a policy
+        meanings: Mapping[str, Any] = {}
+        if isinstance(dtype, dict):  # a policy, which Keras 3 always writes
+            meanings = activations.KERAS_3 if dtype.get("class_name") == "DTypePolicy" else {}
             dtype = config["dtype"] = dtype.get("config", {}).get("name")
-        if config.get("quantization_config", config) is None:  # Keras 3 writes that there is none
-            del config["quantization_config"]
-        if "dtype" in config and (dtype is None or (dtype == "float32" and not config.get("autocast"))):
+        if "dtype" in config and (dtype is None or (dtype == floatx() and not config.get("autocast"))):
             del config["dtype"]
-        return cls(**config)
+        with custom_object_scope(meanings):
+            return cls(**config)
 
     # What a subclass defines.
 
@@ -226,7 +235,8 @@ class Layer(Connections, Losses):
             kwargs["training"] = training if given else self.is_training(None)
         if "mask" in self._call_takes:
             kwargs["mask"] = mask
-        plain = self._is_plain() and not CONTEXT.inferring
+        unheard = training is not None and bool(self._modules)  # what layers inside are to be told
+        plain = self._is_plain() and not CONTEXT.inferring and not unheard
         outputs = self.call(*args, **kwargs) if plain else self._call_in_context(args, kwargs, training)
         if outputs is None:
             raise ValueError(

@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot.contraction import Shape
 from batchdot.errors import AxisError
 from batchdot.layers._checks import read_axis
-from batchdot.layers.merge import Merge
+from batchdot.layers.merge import LISTS, Merge
 from batchdot.layers.registry import LAYERS
 
 
@@ -39,7 +39,7 @@ class Concatenate(Merge):
 
     def call(self, inputs: Any) -> Tensor:
         """Return the concatenated tensor."""
-        if not isinstance(inputs, list | tuple):
+        if not isinstance(inputs, LISTS):
             self._read_shapes(getattr(inputs, "shape", inputs))
         try:
             return torch.cat(inputs, self.axis)

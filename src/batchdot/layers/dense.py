@@ -7,7 +7,7 @@ from torch import Tensor
 
 from batchdot import activations, constraints, initializers, regularizers
 from batchdot.contraction import Shape
-from batchdot.layers._checks import check_least_rank, read_flag, read_size
+from batchdot.layers._checks import incompatible, read_flag, read_size
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
@@ -83,7 +83,8 @@ class Dense(Layer):
         Raises:
             ValueError: fewer than two axes, or a last size that is not known.
         """
-        check_least_rank(self, input_shape, 2)
+        if len(input_shape) < 2:
+            raise self._misfit(input_shape)
         if input_shape[-1] is None:
             raise ValueError(
                 "The last dimension of the inputs to a Dense layer should be defined. Found None. "
@@ -113,14 +114,17 @@ class Dense(Layer):
         if inputs.dtype is not kernel.dtype:
             inputs = self._cast(inputs, kernel.dtype)
         rank = inputs.dim()
-        if rank < 2 or inputs.shape[-1] != kernel.shape[0]:
-            raise self._misfit(inputs.shape, kernel.shape[0])
-        if bias is None:
-            outputs = torch.matmul(inputs, kernel)
-        elif rank == 2:
-            outputs = torch.addmm(bias, inputs, kernel)
-        else:
-            outputs = torch.nn.functional.linear(inputs, kernel.t(), bias)
+        try:
+            if bias is not None and rank == 2:
+                outputs = torch.addmm(bias, inputs, kernel)
+            elif rank > 1:
+                outputs = torch.nn.functional.linear(inputs, kernel.t(), bias)
+            else:
+                raise self._misfit(inputs.shape)
+        except RuntimeError:
+            if inputs.shape[-1] != kernel.shape[0]:
+                raise self._misfit(inputs.shape) from None
+            raise
         activation = self.activation
         return outputs if activation is activations.linear else activation(outputs)
 
@@ -134,9 +138,8 @@ class Dense(Layer):
         (None, 7, 4)
         """
         shape = tuple(input_shape)
-        check_least_rank(self, shape, 2)
-        if self.built and shape[-1] not in (None, self.kernel.shape[0]):
-            raise self._misfit(shape, self.kernel.shape[0])
+        if len(shape) < 2 or (self.built and shape[-1] not in (None, self.kernel.shape[0])):
+            raise self._misfit(shape)
         return (*shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -162,12 +165,10 @@ class Dense(Layer):
             )
         return inputs.to(dtype)
 
-    def _misfit(self, shape: Any, size: int) -> ValueError:
-        try:
-            check_least_rank(self, shape, 2)
-        except ValueError as error:
-            return error
+    def _misfit(self, shape: Any) -> ValueError:
+        if len(shape) < 2:
+            return incompatible(self, f"expected min_ndim=2, found ndim={len(shape)}", shape)
         return ValueError(
             f'Input 0 of layer "{self.name}" is incompatible with the layer: expected axis -1 of input '
-            f"shape to have value {size}, but received input with shape {tuple(shape)}"
+            f"shape to have value {self.kernel.shape[0]}, but received input with shape {tuple(shape)}"
         )

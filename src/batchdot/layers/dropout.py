@@ -19,7 +19,7 @@ class Dropout(Layer):
         noise_shape: the shape of the random choice, broadcast over the input: None stands for the
             input's size, 1 for one choice along an axis.
         seed: an integer, with which the choices are the same for every layer made; None draws from
-            torch's own generator, which ``torch.manual_seed`` governs.
+            torch's own generator, which ``torch.manual_seed`` governs, and which torch.compile can trace.
         **kwargs: as for every `Layer`.
 
     It trains where the call says so, ``layer(x, training=True)``, or a call around it, or
@@ -64,7 +64,7 @@ class Dropout(Layer):
             return inputs
         if not inputs.is_floating_point() and not inputs.is_complex():
             raise TypeError(f"Layer {self.name} drops from floating tensors. Received: {inputs.dtype}")
-        if self.noise_shape is None and self.seed is None:
+        if self.noise_shape is None and self.seed is None and not inputs.is_complex():
             return torch.nn.functional.dropout(inputs, float(self.rate))
         return inputs * self._noise(inputs)
 
@@ -79,7 +79,7 @@ class Dropout(Layer):
     def _noise(self, inputs: Tensor) -> Tensor:
         """Return what to multiply with: 0 for what is dropped, the scale for what stays."""
         shape = tuple(inputs.shape) if self.noise_shape is None else self._noise_shape(inputs.shape)
-        if self.seed is None:
+        if self.seed is None or inputs.is_meta:  # shapes are inferred without drawing numbers
             kept = torch.rand(shape, device=inputs.device)
         else:  # the same numbers on every device
             if self._generator is None:

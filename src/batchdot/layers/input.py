@@ -16,7 +16,7 @@ class InputLayer(Layer):
     Args:
         input_shape: shape of the input without the batch axis; sizes unknown are None.
         batch_size: size of the batch axis, None where unknown.
-        dtype: dtype of the input, float32 by default.
+        dtype: dtype of the input, `backend.floatx()` by default.
         name: name of the layer; by default ``input_1``, ``input_2``, ...
         batch_input_shape: the shape with the batch axis, instead of ``input_shape``. ``batch_shape``
             is Keras 3's name for it.
@@ -98,7 +98,7 @@ def Input(  # noqa: N802  # Keras's name
         shape: the shape without the batch axis: a tuple of sizes, None where unknown.
         batch_size: size of the batch axis, None where unknown.
         name: name of the layer behind it.
-        dtype: dtype of the input, float32 by default.
+        dtype: dtype of the input, `backend.floatx()` by default.
         sparse: refused where true; a graph here is of dense tensors. So is ``ragged``.
         tensor: a symbolic tensor to return as it is.
         ragged: see sparse.

@@ -13,6 +13,9 @@ from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
+LISTS = (list, tuple)
+"""What several inputs come in."""
+
 
 class Merge(Layer):
     """Base of the layers that merge a list of tensors.
@@ -46,10 +49,14 @@ class Merge(Layer):
 
     def call(self, inputs: Any) -> Tensor:
         """Return the merged tensor."""
-        if not isinstance(inputs, list | tuple) or not inputs:
+        if not isinstance(inputs, LISTS) or not inputs:
             self._read_shapes(getattr(inputs, "shape", inputs))
         try:
-            return self._merge(self._align(inputs))
+            rank = inputs[0].dim()
+            for x in inputs:
+                if x.dim() != rank:
+                    return self._merge(_align(inputs))
+            return self._merge(inputs)
         except RuntimeError:
             self.compute_output_shape([tuple(x.shape) for x in inputs])
             raise
@@ -84,17 +91,6 @@ class Merge(Layer):
         """Merge tensors of one rank."""
         merged: Tensor = reduce(type(self)._operation, inputs)
         return merged
-
-    def _align(self, inputs: Any) -> Any:
-        """Return the tensors with as many axes as the one that has most."""
-        rank = inputs[0].dim()
-        for x in inputs:
-            if x.dim() != rank:
-                break
-        else:
-            return inputs
-        rank = max(x.dim() for x in inputs)
-        return [x.reshape(*x.shape[:1], *[1] * (rank - x.dim()), *x.shape[1:]) for x in inputs]
 
     def _broadcast(self, first: Shape, second: Shape) -> Shape:
         """Return the shape of an operation on two samples."""
@@ -265,6 +261,12 @@ def maximum(inputs: Any, **kwargs: Any) -> Any:
 def minimum(inputs: Any, **kwargs: Any) -> Any:
     """Functional form of `Minimum`."""
     return Minimum(**kwargs)(inputs)
+
+
+def _align(inputs: Any) -> list[Tensor]:
+    """Return the tensors with as many axes as the one that has most, the new ones behind the batch."""
+    rank = max(x.dim() for x in inputs)
+    return [x.reshape(*x.shape[:1], *[1] * (rank - x.dim()), *x.shape[1:]) for x in inputs]
 
 
 def _fill(tensor: Any, sizes: Shape) -> Any:

@@ -1,0 +1,72 @@
+"""The functions of keras.backend that dot products are met with, under their names there.
+
+Tensors are torch's. What takes tensors takes symbolic ones too, numpy arrays and nested lists; ``name``
+is accepted everywhere, and means something only for a placeholder. A variable is a plain tensor, which
+``requires_grad_()`` lets an optimizer train.
+
+Source: ``tf.keras.backend``.
+"""
+
+from batchdot.backend._arrays import (
+    cast,
+    expand_dims,
+    l2_normalize,
+    permute_dimensions,
+    reshape,
+    squeeze,
+    transpose,
+)
+from batchdot.backend._values import (
+    constant,
+    dtype,
+    eval,
+    get_value,
+    int_shape,
+    is_sparse,
+    ndim,
+    ones,
+    placeholder,
+    random_normal_variable,
+    random_uniform_variable,
+    set_value,
+    shape,
+    variable,
+    zeros,
+)
+from batchdot.defaults import epsilon, floatx, set_epsilon, set_floatx
+from batchdot.functional import batch_dot, dot
+from batchdot.graph.tensor import is_keras_tensor
+from batchdot.layers.naming import clear_names as clear_session
+
+__all__ = [
+    "batch_dot",
+    "cast",
+    "clear_session",
+    "constant",
+    "dot",
+    "dtype",
+    "epsilon",
+    "eval",
+    "expand_dims",
+    "floatx",
+    "get_value",
+    "int_shape",
+    "is_keras_tensor",
+    "is_sparse",
+    "l2_normalize",
+    "ndim",
+    "ones",
+    "permute_dimensions",
+    "placeholder",
+    "random_normal_variable",
+    "random_uniform_variable",
+    "reshape",
+    "set_epsilon",
+    "set_floatx",
+    "set_value",
+    "shape",
+    "squeeze",
+    "transpose",
+    "variable",
+    "zeros",
+]

@@ -1,0 +1,78 @@
+"""What holds where nothing is said: the dtype of floats, and the small number of Keras."""
+
+import math
+
+import torch
+
+_FLOATS = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+_settings: dict[str, float | str] = {"floatx": "float32", "epsilon": 1e-7}
+
+
+def floatx() -> str:
+    """Return the name of the dtype that layers, variables and constants have where none is given.
+
+    >>> floatx()
+    'float32'
+
+    Source: ``tf.keras.backend.floatx``.
+    """
+    return str(_settings["floatx"])
+
+
+def float_dtype() -> torch.dtype:
+    """Return `floatx` as torch's dtype.
+
+    >>> float_dtype()
+    torch.float32
+    """
+    return _FLOATS[floatx()]
+
+
+def set_floatx(value: str) -> None:
+    """Set `floatx`, for what is made from now on.
+
+    Raises:
+        ValueError: not one of float16, bfloat16, float32 and float64.
+
+    >>> set_floatx("int8")
+    Traceback (most recent call last):
+    ...
+    ValueError: Unknown `floatx` value: 'int8'. Expected one of ['bfloat16', 'float16', 'float32', 'float64']
+    """
+    if value not in _FLOATS:
+        raise ValueError(f"Unknown `floatx` value: {value!r}. Expected one of {sorted(_FLOATS)}")
+    _settings["floatx"] = value
+
+
+def epsilon() -> float:
+    """Return the small number that constraints add before they divide.
+
+    It is not the floor of a normalized dot product, which is an argument of that.
+
+    >>> epsilon()
+    1e-07
+
+    Source: ``tf.keras.backend.epsilon``.
+    """
+    return float(_settings["epsilon"])
+
+
+def set_epsilon(value: float) -> None:
+    """Set `epsilon`.
+
+    Raises:
+        ValueError: not a positive finite number.
+
+    >>> set_epsilon(-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: `epsilon` should be a positive finite number. Received: -1
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"`epsilon` should be a positive finite number. Received: {value!r}")
+    _settings["epsilon"] = float(value)
