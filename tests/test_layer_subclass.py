@@ -460,6 +460,10 @@ def test_updates_are_kept_in_a_graph_and_ignored_on_tensors() -> None:
     assert len(layer.updates) == 4
     assert len(layer.get_updates_for(a)) == len(layer.get_updates_for(b)) == 1
     assert len(layer.get_updates_for(None)) == 2
+    around = Tower()
+    around.blocks.append(layer)
+    around.again = layer
+    assert len(around.updates) == 4
     layer.trainable = False
     assert (layer.updates, layer.get_updates_for(a), layer.get_updates_for(None)) == ([], [], [])
 

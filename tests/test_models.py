@@ -270,6 +270,9 @@ def test_one_compiled_graph(pair: Pair) -> None:
     outputs = compiled(inputs if len(inputs) > 1 else inputs[0])
     outputs = outputs if isinstance(outputs, list) else [outputs]
     assert_same([output.detach().numpy() for output in outputs], pair.given)
+    compiled_losses = [loss.detach() for loss in pair.ours.losses]
+    run(pair.ours, pair.inputs)
+    torch.testing.assert_close(compiled_losses, [loss.detach() for loss in pair.ours.losses])
 
 
 EXPORTED = [

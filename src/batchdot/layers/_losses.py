@@ -58,18 +58,25 @@ class Losses(Weights):
     def losses(self) -> list[Any]:
         """The losses of this layer and those inside; functions and regularizers are evaluated now."""
         found: list[Any] = []
-        seen: set[int] = set()
+        for layer in self._layers_inside():
+            found += [_evaluate(loss) for loss, _ in layer._own_losses()] + layer._weight_losses()
+        return found
+
+    def _layers_inside(self) -> list["Losses"]:
+        """Return this layer and those inside, in order; one that stands in several places once."""
+        found: dict[Losses, None] = {}
+        seen: set[nn.Module] = set()
         waiting: list[nn.Module] = [self]
-        while waiting:  # a layer may stand in several places, and counts once
+        while waiting:
             module = waiting.pop()
-            if id(module) in seen:
+            if module in seen:
                 continue
-            seen.add(id(module))
+            seen.add(module)
             if isinstance(module, Losses):
-                found += [_evaluate(loss) for loss, _ in module._own_losses()] + module._weight_losses()
+                found[module] = None
             inner = module._inner_modules() if isinstance(module, Losses) else list(module.children())
             waiting += reversed(inner)
-        return found
+        return list(found)
 
     def get_losses_for(self, inputs: Any) -> list[Any]:
         """Return the losses conditional on ``inputs``, or for None those conditional on nothing."""
@@ -87,10 +94,8 @@ class Losses(Weights):
     @property
     def updates(self) -> list[Any]:
         """The updates that were added; none where the layer is not trainable."""
-        if not self.trainable:
-            return []
-        inner = [u for child in self._inner_modules() if isinstance(child, Losses) for u in child.updates]
-        return [update for update, _ in self._updates] + inner
+        layers = self._layers_inside() if self.trainable else []
+        return [update for layer in layers if layer.trainable for update, _ in layer._updates]
 
     def get_updates_for(self, inputs: Any) -> list[Any]:
         """Return the updates conditional on ``inputs``, or for None those conditional on nothing."""

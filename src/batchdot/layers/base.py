@@ -160,8 +160,6 @@ class Layer(Connections, Losses):
         if isinstance(dtype, dict):  # a policy, which Keras 3 always writes
             meanings = activations.KERAS_3 if dtype.get("class_name") == "DTypePolicy" else {}
             dtype = config["dtype"] = dtype.get("config", {}).get("name")
-        if config.get("quantization_config", config) is None:  # Keras 3 writes that there is none
-            del config["quantization_config"]
         if "dtype" in config and (dtype is None or (dtype == floatx() and not config.get("autocast"))):
             del config["dtype"]
         with custom_object_scope(meanings):
