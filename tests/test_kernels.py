@@ -42,7 +42,7 @@ def test_the_first_kernel_without_a_reason_is_taken(monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.int64], ids=str)
 @pytest.mark.parametrize("shape", [(4, 5, 6), (0, 5, 6), (4, 0, 6), (4, 5, 0), (60, 9, 70)], ids=str)
 def test_integer_matrices_where_torch_has_no_product(shape, dtype, monkeypatch):
-    monkeypatch.setattr(_aten, "BLOCK_ELEMENTS", 1 << 13)
+    monkeypatch.setattr(_aten, "BLOCK_BYTES", 1 << 16)
     i, k, j = shape
     left, right = values((3, i, k), dtype), values((3, k, j), dtype)
     out = _aten._multiply_integers(left, right)

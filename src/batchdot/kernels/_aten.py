@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from batchdot.kernels._normalize import bounded, row_cosine, unit
-from batchdot.lowering import BLOCK_ELEMENTS, ROW, Plan, Run
+from batchdot.lowering import BLOCK_BYTES, ROW, Plan, Run
 
 
 class AtenKernel:
@@ -94,10 +94,10 @@ def _multiplication(plan: Plan) -> Run:
 def _multiply_integers(left: Tensor, right: Tensor) -> Tensor:
     """Multiply integer matrices where PyTorch has no matrix product for them, as on CUDA.
 
-    Products are formed for as many of the contracted indices at a time as `BLOCK_ELEMENTS` holds.
+    Products are formed for as many of the contracted indices at a time as `BLOCK_BYTES` holds.
     """
     out = left.new_zeros((*left.shape[:-1], right.shape[-1]))
-    step = max(1, BLOCK_ELEMENTS // max(1, out.numel()))
+    step = max(1, BLOCK_BYTES // max(1, out.nbytes))
     for start in range(0, left.shape[-1], step):
         block = slice(start, start + step)
         products = left[..., block].unsqueeze(-1) * right[..., block, :].unsqueeze(-3)

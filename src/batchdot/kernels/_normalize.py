@@ -13,6 +13,7 @@ things are done to it, none of which changes it:
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from batchdot.kernels import _double_double as double_double
 
@@ -66,9 +67,19 @@ def bounded(cosine: Tensor) -> Tensor:
 def _with_value(tensor: Tensor, value: Tensor) -> Tensor:
     """Return ``value``, a constant, with the derivative of ``tensor``, which is finite where it is.
 
-    What is added is 0, and carries the derivative.
+    What is added is 0, and carries the derivative; where nobody can ask for one it is left out.
     """
-    return value + (tensor - tensor.detach())
+    return value + (tensor - tensor.detach()) if _is_differentiated(tensor) else value
+
+
+def _is_differentiated(tensor: Tensor) -> bool:
+    """Whether a derivative of a tensor can be asked for: backward, forward, or by torch.func."""
+    return (
+        tensor.requires_grad
+        or torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+    )
 
 
 def _as_narrow(dtype: torch.dtype, wide: torch.dtype) -> bool:

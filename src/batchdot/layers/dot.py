@@ -97,8 +97,11 @@ class Dot(Layer):
 
     def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
         """Run the layer. The signature is spelled out for torch.export, which names inputs by it."""
-        if self._direct and inputs.__class__ is Tensor and y.__class__ is Tensor and not kwargs:
-            return self.call(inputs, y)
+        if self._direct and not kwargs and self.__class__.call is Dot.call:
+            if inputs.__class__ is list and y is None and len(inputs) == 2:
+                inputs, y = inputs
+            if inputs.__class__ is Tensor and y.__class__ is Tensor:
+                return self._operation(inputs, y)
         return super().forward(*((inputs,) if y is None else (inputs, y)), **kwargs)
 
     def build(self, input_shape: Any) -> None:
