@@ -126,7 +126,8 @@ def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
 
 
 def test_large_rows_go_in_blocks():
-    assert plan(torch.empty(65536, 128), torch.empty(65536, 128), 1).rows == 2048
+    assert plan(torch.empty(65536, 128), torch.empty(65536, 128), 1).rows == 1024
+    assert plan(torch.empty(65536, 128), torch.empty(65536, 128), 1, normalize=True).rows == 512
     assert plan(torch.empty(2, 10**6), torch.empty(2, 10**6), 1).rows == 1
     assert plan(torch.empty(1, 10**6), torch.empty(1, 10**6), 1).rows is None
     assert plan(torch.empty(32, 128), torch.empty(32, 128), 1).rows is None
@@ -189,7 +190,7 @@ row product by aten on cpu: bk,bk->b
   x as it is
   y as it is
   result (65536, 1) float32, products in float32
-  in blocks of 2048 samples
+  in blocks of 1024 samples
 
 matrix-vector product by aten on cpu: bik,bk->bi
   x.mT

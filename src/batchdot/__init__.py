@@ -6,11 +6,10 @@ their Keras names.
 
 __version__ = "0.1.0"
 
-from batchdot import activations, backend, constraints, initializers, layers, regularizers
+from batchdot import activations, backend, constraints, initializers, layers, models, regularizers
 from batchdot.errors import AxisError, NotConnectedError
 from batchdot.explain import explain
 from batchdot.functional import batch_dot, dot
-from batchdot.graph import models
 from batchdot.graph.model import Model
 from batchdot.layers import Dot, Input, Layer
 
