@@ -21,6 +21,7 @@ from batchdot import Dot, __version__, batch_dot
 from batchdot.functional import plan
 from batchdot.kernels import KERNELS
 from batchdot.lowering import Plan
+from benchmarks.layers import measure_layers
 from benchmarks.timing import Timing, time_in_turns
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -65,10 +66,13 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds this")
     parser.add_argument("--rounds", type=int, default=31, help="blocks of each call (default 31)")
     parser.add_argument("--device", default="cpu", help="device of the tensors (default cpu)")
+    parser.add_argument("--threads", type=int, help="PyTorch's threads (default: as many as it takes)")
     parser.add_argument("--no-keras", action="store_true", help="leave Keras out though it is installed")
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error("--rounds has to be at least 2")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     works = [work for work in WORKLOADS if args.only in work.name]
     if not works:
         parser.error("no such workload; there are: " + "; ".join(work.name for work in WORKLOADS))
@@ -90,6 +94,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     _print_reasons(rows)
     cost = _measure_call_cost(args.rounds, args.device)
+    if args.device == "cpu" and not args.only:
+        cost["layers"] = measure_layers(keras, args.rounds)
     path = _write(machine, versions, rows, cost)
     print(f"\nWritten to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 

@@ -144,7 +144,9 @@ class Dense(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""
-        return super().get_config() | {
+        config = super().get_config()
+        config.pop("activity_regularizer", None)  # which has its own place, as in Keras
+        return config | {
             "units": self.units,
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,

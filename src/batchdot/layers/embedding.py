@@ -120,7 +120,9 @@ class Embedding(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""
-        return super().get_config() | {
+        config = super().get_config()
+        config.pop("activity_regularizer", None)  # which has its own place, as in Keras
+        return config | {
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
