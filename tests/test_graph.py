@@ -639,3 +639,23 @@ def test_concatenate_of_many_calls_of_one_layer_keeps_their_order() -> None:
     model = Model(x, Concatenate()([scale(x * k) for k in range(5)]))
     scale.set_weights([np.ones((3, 1))])
     assert model(torch.ones(1, 3)).tolist() == [[0.0, 3.0, 6.0, 9.0, 12.0]]
+
+
+def test_a_model_of_one_input_counts_what_it_is_given() -> None:
+    x = Input((3,))
+    model = Model(x, Dense(2)(x), name="one")
+    refused(ValueError, "Model one has 1 input. Received: 2.", model, [real(2, 3), real(2, 3)])
+    assert model([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]).shape == (2, 2)
+    assert model([real(2, 3)]).shape == (2, 2)
+
+
+def test_a_model_prints_its_layers_once() -> None:
+    x = Input((3,), name="x")
+    lines = [
+        "Model(",
+        "  name='one'",
+        "  (x): InputLayer(batch_input_shape=(None, 3), name='x')",
+        "  (two): Dense(name='two', units=2, activation='linear', use_bias=True)",
+        ")",
+    ]
+    assert str(Model(x, Dense(2, name="two")(x), name="one")).splitlines() == lines

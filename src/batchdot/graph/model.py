@@ -161,13 +161,14 @@ class Model(Layer):
             if missing:
                 raise ValueError(f"Model {self.name} has no value for its inputs {missing}.")
             values = [inputs[name] for name in names]
-        elif isinstance(inputs, list | tuple) and (len(self.inputs) > 1 or len(inputs) == 1):
+        elif isinstance(inputs, list | tuple) and (len(self.inputs) > 1 or _is_of_tensors(inputs)):
             values = list(inputs) if len(inputs) == len(self.inputs) else flatten(inputs)
         else:
             values = [inputs]
         specs = self.inputs
         if len(values) != len(specs):
-            raise ValueError(f"Model {self.name} has {len(specs)} inputs. Received: {len(values)}.")
+            count = f"{len(specs)} input" + ("" if len(specs) == 1 else "s")
+            raise ValueError(f"Model {self.name} has {count}. Received: {len(values)}.")
         for index, value in enumerate(values):
             if value.__class__ is not Tensor:
                 values[index] = value = as_tensor(value, self._probe.device, self._input_dtype(index))
@@ -289,6 +290,10 @@ class Model(Layer):
         """Print a table of the layers: their types, output shapes, weights, and what they connect to."""
         print_summary(self, line_length, print if print_fn is None else print_fn)
 
+    def extra_repr(self) -> str:
+        """Return the name; torch prints the layers inside by itself."""
+        return f"name={self.name!r}"
+
     def get_config(self) -> dict[str, Any]:
         """Return the model as Keras writes it: layers, their calls, inputs and outputs.
 
@@ -349,6 +354,11 @@ _GRAPH = ("inputs", "outputs", "_input_structure", "_output_structure")
 
 def _is_shape(value: Any) -> bool:
     return all(size is None or isinstance(size, int) for size in value)
+
+
+def _is_of_tensors(inputs: Sequence[Any]) -> bool:
+    """Whether a list is of inputs, rather than the numbers of one."""
+    return len(inputs) == 1 or any(isinstance(item, Tensor) for item in inputs)
 
 
 def _to_numpy(value: Tensor) -> np.ndarray[Any, Any]:

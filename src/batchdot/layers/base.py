@@ -35,6 +35,8 @@ _is_tracing = torch.compiler.is_dynamo_compiling
 _RESERVED = frozenset(["training", "mask"])
 """Arguments of ``call`` that every call of a layer may be given."""
 
+_UNPRINTED = ("trainable", "dtype", "sparse", "ragged")
+
 _IGNORED = ("dynamic", "implementation", "batch_size", "input_dim")
 """Keywords of Keras layers that mean nothing here, or are read with others."""
 
@@ -378,11 +380,10 @@ class Layer(Connections, Losses):
         }
 
     def extra_repr(self) -> str:
-        """Return what torch prints between the brackets: the config."""
-        config = self.get_config()
-        return ", ".join(
-            f"{key}={value!r}" for key, value in config.items() if key not in ("trainable", "dtype")
-        )
+        """Return what torch prints between the brackets: the name, and the arguments that are short."""
+        arguments = {key: value for key, value in self.get_config().items() if key not in _UNPRINTED}
+        shown = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, dict)}
+        return ", ".join(f"{key}={value!r}" for key, value in shown.items())
 
 
 @lru_cache(maxsize=1024)
