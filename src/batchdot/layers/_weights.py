@@ -6,7 +6,6 @@ stands in a record beside it.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +45,6 @@ class Weights(nn.Module):
         # Weights that come into being later are made where the module was moved to: this goes along.
         self._probe = torch.empty(0, dtype=dtype)
         self._given_dtype = dtype
-        self._pending: dict[str, Tensor] = {}
 
     def add_weight(
         self,
@@ -134,7 +132,7 @@ class Weights(nn.Module):
             if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
                 parameter.requires_grad_(self._trainable and key not in fixed)
         for child in self.children():
-            _set_trainable(child, self._trainable)
+            set_trainable(child, self._trainable)
 
     @property
     def trainable_weights(self) -> list[Tensor]:
@@ -314,78 +312,8 @@ class Weights(nn.Module):
                 break
         super().__setattr__(name, value)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._probe = fn(self._probe)
-        self._pending = {key: fn(value) for key, value in self._pending.items()}
-        return result
 
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[set[str]]:
-        """Undo what was built where building fails; give the keys of the state before."""
-        stores: list[dict[str, Any]] = [self._parameters, self._buffers, self._modules]
-        before = [dict(store) for store in stores]
-        records, pending = list(self._records), dict(self._pending)
-        try:
-            yield set(self.state_dict()) - set(pending)
-        except BaseException:
-            for store, contents in zip(stores, before, strict=True):
-                store.clear()
-                store.update(contents)
-            self._records, self._pending, self.built = records, pending, False
-            raise
-
-    def _take_in(self, known: list[nn.Module]) -> None:
-        """Do to the modules that `build` made what was done to the layer before: move them, freeze them."""
-        kind = None if self._probe.dtype == self._given_dtype else self._probe.dtype
-        for module in self.children():
-            if all(module is not other for other in known):
-                module.to(device=self._probe.device, dtype=kind)
-                if not self._trainable:
-                    _set_trainable(module, False)
-
-    def _load_pending(self, before: set[str]) -> None:
-        """Load what `load_state_dict` brought before the layer knew its sizes.
-
-        Raises:
-            ValueError: it does not fit what has been built since the state had the keys ``before``.
-        """
-        if not self._pending:
-            return
-        given, self._pending = self._pending, {}
-        own = self.state_dict()
-        wrong = [
-            f"{key} has shape {tuple(own[key].shape)}, not {tuple(value.shape)}"
-            for key, value in given.items()
-            if key in own and own[key].shape != value.shape
-        ]
-        wrong += [f"{key} is missing" for key in own if key not in given and key not in before]
-        if not wrong:
-            wrong = [f"there is no {key}" for key in self.load_state_dict(given, strict=False)[1]]
-        if wrong:
-            raise ValueError(
-                f"Layer {self.name} cannot take the state it was given before it was built: "
-                f"{', '.join(wrong)}."
-            )
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
-    ) -> None:
-        if not self.built:
-            known = (*self._parameters, *self._buffers, *self._modules)
-            for key in state_dict:
-                rest = key.removeprefix(prefix)
-                if key.startswith(prefix) and rest.split(".")[0] not in known:
-                    self._pending[rest] = state_dict[key].detach().clone()
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict and self.built, *lists)
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        for key, value in self._pending.items():
-            destination[prefix + key] = value
-
-
-def _set_trainable(module: nn.Module, value: bool) -> None:
+def set_trainable(module: nn.Module, value: bool) -> None:
     """Let a module inside a layer, and the layers inside it, be trained or not."""
     if isinstance(module, Weights):
         module.trainable = value
@@ -394,7 +322,7 @@ def _set_trainable(module: nn.Module, value: bool) -> None:
         if parameter.is_floating_point() or parameter.is_complex():
             parameter.requires_grad_(value)
     for child in module.children():
-        _set_trainable(child, value)
+        set_trainable(child, value)
 
 
 def weights_of(module: nn.Module, which: str) -> list[Tensor]:

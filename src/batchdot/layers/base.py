@@ -1,7 +1,7 @@
 """Layer: a torch.nn.Module with the manners of a Keras layer.
 
-Its contract is large, so that each part of it has a file: `_weights`, `_losses`, `_connections`; what
-happens in a call is here. What PyTorch owns stays PyTorch's: parameters, buffers, state_dict, hooks,
+Its contract is large, so that each part of it has a file: `_weights`, `_state`, `_losses`, `_connections`;
+what happens in a call is here. What PyTorch owns stays PyTorch's: parameters, buffers, state_dict, hooks,
 ``to``, ``train`` and ``eval``.
 """
 
