@@ -97,7 +97,7 @@ class Dot(Layer):
 
     def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
         """Run the layer. The signature is spelled out for torch.export, which names inputs by it."""
-        if self._direct and not kwargs and self.__class__.call is Dot.call:
+        if self._direct and not kwargs:  # which says that nothing but the operation is to be done
             if inputs.__class__ is list and y is None and len(inputs) == 2:
                 inputs, y = inputs
             if inputs.__class__ is Tensor and y.__class__ is Tensor:
@@ -134,6 +134,9 @@ class Dot(Layer):
         if self.epsilon != EPSILON:
             config["epsilon"] = self.epsilon
         return config
+
+    def _is_plain(self) -> bool:
+        return super()._is_plain() and type(self).call is Dot.call
 
     def _build_once(self, inputs: Any) -> None:
         if not torch.compiler.is_dynamo_compiling():  # a compiled call leaves the layer as it was
