@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.nn.modules import module
 
 from batchdot.graph.node import Node
 from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
@@ -70,12 +71,13 @@ class Program:
         if self.needs_masks:
             return self._run_with_masks(values, masks)[0]
         for layer, numbers, step in self._calls:
+            run = layer if _is_watched(layer) else layer.forward
             if numbers.__class__ is int:
-                result = layer(values[numbers])
+                result = run(values[numbers])
             elif numbers is not None:
-                result = layer([values[number] for number in numbers])
+                result = run([values[number] for number in numbers])
             else:
-                result = layer(*_fill(step.args, values), **_fill(step.kwargs, values))
+                result = run(*_fill(step.args, values), **_fill(step.kwargs, values))
             if result.__class__ is Tensor:
                 values.append(result)
             else:
@@ -106,6 +108,24 @@ class Program:
             values += results
             masks += given if len(given) == len(results) else [None] * len(results)
         return [values[number] for number in self.outputs], [masks[number] for number in self.outputs]
+
+
+def _is_watched(layer: Any) -> bool:
+    """Whether a call of a module is more than its `forward`: hooks, or a compiled form.
+
+    torch.nn.Module asks the same, at 1 to 2 µs a call: more than most layers here take.
+    """
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        or layer._compiled_call_impl
+        or module._global_forward_hooks
+        or module._global_forward_pre_hooks
+        or module._global_backward_hooks
+        or module._global_backward_pre_hooks
+    )
 
 
 def _step(node: Node, numbers: dict[int, int]) -> Step:
