@@ -25,6 +25,7 @@ class Progress:
         self.shown = shown
         self.done = 0
         self.start = time.monotonic()
+        self.drawn = False
         self.bar: tqdm[Any] | None = None
 
     def advance(self, count: int) -> None:
@@ -35,6 +36,7 @@ class Progress:
         elif self.shown and time.monotonic() - self.start >= DELAY and self.done < self.total:
             from tqdm import tqdm
 
+            self.drawn = True  # tqdm draws while it is made, and a signal may arrive before it is there
             self.bar = tqdm(
                 total=self.total, initial=self.done, unit=" samples", unit_scale=True, file=sys.stderr
             )
@@ -47,3 +49,5 @@ class Progress:
     ) -> None:
         if self.bar is not None:
             self.bar.close()
+        elif self.drawn:
+            sys.stderr.write("\n")
