@@ -1,6 +1,7 @@
 """What the whole suite needs before anything is imported, and which tests this machine cannot run."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -34,3 +35,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Have plans made anew: with the native kernel where it has no reason against one, or by ATen alone."""
+    from batchdot import functional, kernels
+
+    native, aten = kernels.KERNELS
+    if name == "aten":
+        monkeypatch.setattr(kernels, "AVAILABLE", (aten,))
+    elif reasons := native.unavailable():
+        pytest.skip(f"the native kernel is {reasons[0]}")
+    forget = (functional._cached_operation.cache_clear, functional._DOT.plans.clear)
+    for clear in forget:
+        clear()
+    yield name
+    for clear in forget:
+        clear()
+
+
+@pytest.fixture
+def native_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    yield from _use_kernel("native", monkeypatch)
+
+
+@pytest.fixture
+def aten_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    yield from _use_kernel("aten", monkeypatch)
+
+
+@pytest.fixture(params=["native", "aten"])
+def each_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    yield from _use_kernel(request.param, monkeypatch)

@@ -10,6 +10,8 @@ import oracle
 from batchdot import batch_dot
 from cases import LAYOUTS, RANKS, SIZES, Case, enumerate_cases
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.complex64, torch.bfloat16)
 PAIRS = list(itertools.product(RANKS, RANKS))
 

@@ -8,6 +8,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from batchdot import batch_dot, dot
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 # x shape, y shape, axes, batch_dims: every label of a plan

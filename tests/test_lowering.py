@@ -115,6 +115,7 @@ DTYPES = [
 ]
 
 
+@pytest.mark.usefixtures("aten_kernel")
 @pytest.mark.parametrize(("x", "y", "normalize", "dtype", "row", "matrix", "wide"), DTYPES, ids=str)
 def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
     for shape, compute in (((2, 3), row), ((2, 3, 4), matrix)):
@@ -125,12 +126,16 @@ def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
         assert p.wide == getattr(torch, wide)
 
 
-def test_large_rows_go_in_blocks():
-    assert plan(torch.empty(65536, 128), torch.empty(65536, 128), 1).rows == 1024
-    assert plan(torch.empty(65536, 128), torch.empty(65536, 128), 1, normalize=True).rows == 512
-    assert plan(torch.empty(2, 10**6), torch.empty(2, 10**6), 1).rows == 1
-    assert plan(torch.empty(1, 10**6), torch.empty(1, 10**6), 1).rows is None
-    assert plan(torch.empty(32, 128), torch.empty(32, 128), 1).rows is None
+def test_large_rows_go_in_blocks_of_aten(each_kernel):
+    def rows(*shape, **options):
+        return plan(torch.empty(shape), torch.empty(shape), 1, **options).rows
+
+    aten = each_kernel == "aten"
+    assert rows(65536, 128) == (1024 if aten else None)
+    assert rows(65536, 128, normalize=True) == (512 if aten else None)
+    assert rows(2, 10**6) == (1 if aten else None)
+    assert rows(1, 10**6) is None
+    assert rows(32, 128) is None
 
 
 # --- the cache ----------------------------------------------------------------------------------------
@@ -173,7 +178,8 @@ def test_a_plan_is_a_value():
         plan(x, y, 1).label = MATMUL
 
 
-def test_printed():
+@pytest.mark.usefixtures("aten_kernel")
+def test_printed_as_aten_runs_it():
     x = torch.empty(32, 7, 64, 10, dtype=torch.float16)
     assert_expected_inline(
         "\n\n".join(
@@ -207,4 +213,35 @@ row product by aten on cpu: bik,bk->bi
   x.permute(0, 2, 1).reshape(4, 8).to(int64)
   y as it is
   result (4, 1) int64, products in int64""",
+    )
+
+
+@pytest.mark.usefixtures("native_kernel")
+def test_printed_as_the_native_kernel_runs_it():
+    assert_expected_inline(
+        "\n\n".join(
+            str(p)
+            for p in (
+                plan(torch.empty(65536, 128), torch.empty(65536, 128), 1),
+                plan(torch.empty(4, 100, 64), torch.empty(4, 64).half(), -1, normalize=True),
+                plan(torch.empty(4, 9, 8), torch.empty(4, 8, 7), (2, 1), normalize=True),
+            )
+        ),
+        """\
+row product by native on cpu: bk,bk->b
+  x as it is
+  y as it is
+  result (65536, 1) float32, products in float64
+
+matrix-vector cosine by native on cpu: bik,bk->bi
+  x as it is
+  y.reshape(4, 1, 64).to(float32)
+  result (4, 100) float32, products in float64
+  norms in float64, squared norm at least 1e-12
+
+matrix cosine by native on cpu: bik,bkj->bij
+  x as it is
+  y.mT
+  result (4, 9, 7) float32, products in float32
+  norms in float64, squared norm at least 1e-12""",
     )

@@ -10,6 +10,8 @@ import torch
 import oracle
 from batchdot import batch_dot
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = tuple(oracle.INTEGERS)
 COMPLEX = (torch.complex32, torch.complex64, torch.complex128)

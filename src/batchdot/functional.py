@@ -21,6 +21,9 @@ from batchdot.sparse import sparse_dot
 EPSILON = 1e-12
 """TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
 
+PLAIN = frozenset([Tensor, torch.nn.Parameter])
+"""The classes of tensors that plans are kept for; other subclasses may be anything."""
+
 _is_tracing = torch.compiler.is_dynamo_compiling
 
 # A program meets a few shapes, or a few thousand; one that meets a new one at each call must not grow.
@@ -59,12 +62,14 @@ class Operation:
         """Run it. A second call on tensors of the same kind costs one look-up."""
         if _is_tracing():
             return self.trace(x, y)
+        if x.__class__ not in PLAIN or y.__class__ not in PLAIN:
+            return self.run_first(x, y)
         try:
             run = self.plans.get(
                 (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
             )
-        except (AttributeError, TypeError, RuntimeError):
-            run = None  # not a tensor, of symbolic sizes, or without strides
+        except (TypeError, RuntimeError):
+            run = None  # of symbolic sizes, or without strides
         if run is None:
             return self.run_first(x, y)
         return run(x, y)
@@ -100,7 +105,7 @@ class Operation:
         """Check two tensors and decide how to contract them."""
         check_operands(x, y, self.function)
         contraction = self.contract(tuple(x.shape), tuple(y.shape))
-        if _is_tracing() or not _has_plain_sizes(x, y):
+        if _is_tracing() or not (_is_plain(x) and _is_plain(y)):
             x_is, y_is = (Operand(t.dtype, t.device.type, None) for t in (x, y))
         else:
             x_is, y_is = Operand.of(x), Operand.of(y)
@@ -267,8 +272,9 @@ def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:
     return all(any(t.stride()) for t in (x, y))
 
 
-def _has_plain_sizes(x: Tensor, y: Tensor) -> bool:
-    return all(size.__class__ is int for t in (x, y) for size in t.shape)
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is what it looks like: neither of a subclass nor of symbolic sizes."""
+    return tensor.__class__ in PLAIN and all(size.__class__ is int for size in tensor.shape)
 
 
 def _read_batch_dims(value: Any) -> int:

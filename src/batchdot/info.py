@@ -6,7 +6,7 @@ import numpy
 import torch
 
 from batchdot import __version__
-from batchdot.kernels import KERNELS
+from batchdot.kernels import KERNELS, Kernel
 
 
 def describe() -> str:
@@ -42,4 +42,9 @@ def _devices() -> dict[str, str]:
 
 
 def _kernels() -> dict[str, str]:
-    return {kernel.name: "; ".join(kernel.unavailable()) or "available" for kernel in KERNELS}
+    return {kernel.name: "; ".join(kernel.unavailable()) or _available(kernel) for kernel in KERNELS}
+
+
+def _available(kernel: Kernel) -> str:
+    detail = kernel.detail()
+    return f"available, {detail}" if detail else "available"

@@ -72,6 +72,14 @@ class View:
         """Whether the tensor is taken as it is."""
         return self.permute is None and self.reshape is None and self.cast is None and not self.swap
 
+    def shape(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the shape of a tensor of this shape when it is looked at this way."""
+        if self.permute is not None:
+            shape = [shape[axis] for axis in self.permute]
+        if self.reshape is not None:
+            shape = self.reshape
+        return (*shape[:-2], shape[-1], shape[-2]) if self.swap else tuple(shape)
+
     def __call__(self, tensor: Tensor) -> Tensor:
         """Look at a tensor this way."""
         if self.permute is not None:
@@ -107,7 +115,8 @@ class Plan:
         dtype: dtype of the result.
         compute: dtype that products are formed in.
         wide: dtype that norms are formed in.
-        device: type of the device.
+        x_is: what x is.
+        y_is: what y is.
         rows: samples to a block, None for all at once.
         kernel: name of the kernel that runs it.
         run: the kernel's function, of the two tensors as the user gave them.
@@ -124,11 +133,21 @@ class Plan:
     dtype: torch.dtype
     compute: torch.dtype
     wide: torch.dtype
-    device: str
-    traced: bool
+    x_is: Operand
+    y_is: Operand
     rows: int | None = None
     kernel: str = ""
     run: Run = field(default=lambda x, y: x, compare=False, repr=False)
+
+    @property
+    def device(self) -> str:
+        """The type of the device."""
+        return self.x_is.device
+
+    @property
+    def traced(self) -> bool:
+        """Whether a compiler watches, so that nothing may depend on strides or sizes."""
+        return self.x_is.strides is None or self.y_is.strides is None
 
     @property
     def copies(self) -> tuple[str, ...]:
@@ -195,8 +214,8 @@ def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | Non
         dtype=dtype,
         compute=compute,
         wide=wide,
-        device=x.device,
-        traced=traced,
+        x_is=x,
+        y_is=y,
         rows=_rows(contraction, (compute if epsilon is None else wide).itemsize)
         if row and not traced
         else None,
@@ -230,17 +249,33 @@ def _rows(contraction: Contraction, itemsize: int) -> int | None:
 def _view_rows(
     c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
 ) -> tuple[View, View, tuple[int, ...]]:
-    """Look at both inputs as (B..., K...), dropping free axes of size 1; never a copy."""
+    """Look at both inputs as (B..., K) or (B..., K...), dropping free axes of size 1; never a copy."""
     aligned = all(x == y for x, y in c.shared + c.contracted) and len(c.x_shape) == len(c.y_shape)
-    if aligned:
+    joined = _joined_contraction(c, x_strides, y_strides)
+    if aligned and joined is None:
         return View(), View(), tuple(x for x, _ in c.contracted)
     views = []
     for operand, shape in ((0, c.x_shape), (1, c.y_shape)):
-        axes = [pair[operand] for pair in c.shared + c.contracted]
+        axes = [pair[operand] for pair in c.shared + (joined or c.contracted)]
         free = [axis for axis in range(len(shape)) if axis not in axes]
         sizes = _sizes(shape, axes)
-        views.append(View(_permutation([*axes, *free]), tuple(sizes) if free else None))
-    return views[0], views[1], tuple(range(-len(c.contracted), 0))
+        if joined is not None:
+            sizes = [*sizes[: len(c.shared)], prod(sizes[len(c.shared) :])]
+        views.append(View(_permutation([*axes, *free]), tuple(sizes) if free or joined else None))
+    return views[0], views[1], tuple(range(-len(c.contracted), 0)) if joined is None else (-1,)
+
+
+def _joined_contraction(
+    c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
+) -> Pairs | None:
+    """Return the order of several contracted pairs in which both inputs have them as one axis, if any."""
+    if len(c.contracted) < 2 or x_strides is None or y_strides is None:
+        return None
+    for pairs in _contraction_orders(c, x_strides, y_strides):
+        x_axes, y_axes = zip(*pairs, strict=True)
+        if _merges(c.x_shape, x_strides, x_axes) and _merges(c.y_shape, y_strides, y_axes):
+            return pairs
+    return None
 
 
 def _view_matrices(

@@ -1,19 +1,21 @@
 """Kernels, in order of preference. See README.md in this folder for what a kernel is."""
 
-from dataclasses import replace
-
 from batchdot.kernels._aten import AtenKernel
 from batchdot.kernels._base import Kernel
+from batchdot.kernels._native import NativeKernel
 from batchdot.lowering import Plan
 
-__all__ = ["KERNELS", "Kernel", "choose"]
+__all__ = ["AVAILABLE", "KERNELS", "Kernel", "choose"]
 
-KERNELS: tuple[Kernel, ...] = (AtenKernel(),)
+KERNELS: tuple[Kernel, ...] = (NativeKernel(), AtenKernel())
+
+
+AVAILABLE = tuple(kernel for kernel in KERNELS if not kernel.unavailable())
 
 
 def choose(plan: Plan) -> Plan:
-    """Return the plan with the first kernel that has no reason against it."""
-    for kernel in KERNELS:
+    """Return the plan as the first kernel runs it that has no reason against it."""
+    for kernel in AVAILABLE:
         if not kernel.why_not(plan):
-            return replace(plan, kernel=kernel.name, run=kernel.build(plan))
+            return kernel.build(plan)
     raise AssertionError("ATen runs every plan")

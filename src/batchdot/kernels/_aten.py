@@ -4,6 +4,8 @@ Built of differentiable operators alone, so that autograd, forward mode, vmap, t
 torch.export take it as they take any PyTorch code.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,15 +22,21 @@ class AtenKernel:
         """List no reason: ATen is always there."""
         return []
 
+    def detail(self) -> str:
+        """Return nothing: there is nothing to know."""
+        return ""
+
     def why_not(self, plan: Plan) -> list[str]:
         """List no reason: ATen runs every plan."""
         return []
 
-    def build(self, plan: Plan) -> Run:
-        """Return the function that runs this plan."""
+    def build(self, plan: Plan) -> Plan:
+        """Return the plan with the function that runs it."""
         if plan.label != ROW:
-            return _run_matrices(plan)
-        return _run_rows(plan, _row_product(plan) if plan.epsilon is None else _row_cosine(plan))
+            run = _run_matrices(plan)
+        else:
+            run = _run_rows(plan, _row_product(plan) if plan.epsilon is None else _row_cosine(plan))
+        return replace(plan, kernel=self.name, run=run)
 
 
 def _row_product(plan: Plan) -> Run:

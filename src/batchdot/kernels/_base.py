@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from batchdot.lowering import Plan, Run
+from batchdot.lowering import Plan
 
 
 class Kernel(Protocol):
@@ -14,10 +14,14 @@ class Kernel(Protocol):
         """List the reasons why it can run nothing on this machine."""
         ...
 
+    def detail(self) -> str:
+        """Say what a person may want to know of it where it is available; nothing, most often."""
+        ...
+
     def why_not(self, plan: Plan) -> list[str]:
         """List the reasons why it cannot run this plan."""
         ...
 
-    def build(self, plan: Plan) -> Run:
-        """Return the function that runs this plan."""
+    def build(self, plan: Plan) -> Plan:
+        """Return the plan as this kernel runs it, with its name and the function that does."""
         ...

@@ -1,0 +1,88 @@
+// The kernels, compiled for each instruction set, and the choice among them.
+//
+// Everything included here from rows.h and what it needs is compiled anew for each; nothing of the
+// standard library may be, or a linker could keep the copy that not every machine can run.
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "exact.h"
+#include "numbers.h"
+#include "task.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define FORCED __attribute__((always_inline))
+#define NEVER_INLINE static __attribute__((noinline))
+
+#define NAMESPACE baseline
+#define WIDTH 2
+#include "kernels.h"
+#undef NAMESPACE
+#undef WIDTH
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+#define NAMESPACE avx2
+#define WIDTH 4
+#include "kernels.h"
+#undef NAMESPACE
+#undef WIDTH
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,fma,f16c")
+#endif
+#define NAMESPACE avx512
+#define WIDTH 8
+#include "kernels.h"
+#undef NAMESPACE
+#undef WIDTH
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__
+
+static const Kernels& choose() {
+#if defined(__x86_64__)
+  const char* most = std::getenv("BATCHDOT_INSTRUCTIONS");  // for tests: baseline or avx2
+  auto may = [most](const char* name, const char* other) {
+    return most == nullptr || std::strcmp(most, name) == 0 || std::strcmp(most, other) == 0;
+  };
+  __builtin_cpu_init();
+  if (may("avx512", "") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl"))
+    return avx512::KERNELS;
+  if (may("avx512", "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+    return avx2::KERNELS;
+#endif
+  return baseline::KERNELS;
+}
+
+const Kernels& kernels() {
+  static const Kernels& chosen = choose();
+  return chosen;
+}

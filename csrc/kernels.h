@@ -1,0 +1,28 @@
+// All that is compiled once for each instruction set: included by instruction_sets.cpp alone, which
+// defines NAMESPACE and WIDTH, the doubles that fit into a register.
+
+namespace NAMESPACE {
+
+#include "lanes.h"
+#include "sums.h"
+#include "rows.h"
+
+#define NAME_OF(name) #name
+#define NAMED(name) NAME_OF(name)
+#define FOR_DTYPES(kernel) \
+  { kernel<float>, kernel<double>, kernel<Half>, kernel<BFloat16> }
+
+static const Kernels KERNELS = {
+    NAMED(NAMESPACE),
+    FOR_DTYPES(row_product),
+    FOR_DTYPES(row_cosine),
+    FOR_DTYPES(row_cosine_backward),
+    FOR_DTYPES(row_unit),
+    FOR_DTYPES(row_unit_backward),
+};
+
+#undef FOR_DTYPES
+#undef NAMED
+#undef NAME_OF
+
+}  // namespace NAMESPACE

@@ -1,0 +1,209 @@
+// What is computed of each row: products, cosines, unit vectors, and the gradients of those.
+//
+// Included once for each instruction set (see instruction_sets.h).
+
+// The inverse of a norm, as two factors: that of the largest norms of doubles is not a normal double.
+struct Inverse {
+  double value, scale;
+  bool floored;  // whether the norm is the floor, a constant
+};
+
+struct Cosine {
+  double value;
+  Inverse x, y;
+};
+
+INLINE Inverse inverse_root(double square, double epsilon) {
+  bool floored = square < epsilon;
+  return {1 / std::sqrt(floored ? epsilon : square), 1, floored};
+}
+
+INLINE Inverse inverse_root(const Sum& square, double epsilon, Sum& root) {
+  bool floored = to_double(square) < epsilon;
+  root = square_root(floored ? Sum{epsilon} : square);
+  int half = root.exponent / 2;
+  return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};
+}
+
+template <class T>
+INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
+  Cosine result;
+  if constexpr (Digits<T>::value == 53) {
+    Sum xy = sum_carefully(x, y, size), xx = sum_carefully(x, x, size), yy = sum_carefully(y, y, size);
+    Sum x_norm, y_norm;
+    result.x = inverse_root(xx, epsilon, x_norm);
+    result.y = inverse_root(yy, epsilon, y_norm);
+    result.value = to_double(quotient(scaled(xy), product(x_norm, y_norm)));
+    if (!std::isfinite(xx.high) || !std::isfinite(yy.high) || !std::isfinite(xy.high)) result.value = NAN;
+  } else {
+    Products sums = sum_products(x, y, size);
+    // sum(|x·y|) is at most |x|·|y|.
+    double part = tolerance<T>(size);
+    if (!(sums.xy * sums.xy >= part * part * sums.xx * sums.yy)) sums.xy = to_double(sum_carefully(x, y, size));
+    result.x = inverse_root(sums.xx, epsilon);
+    result.y = inverse_root(sums.yy, epsilon);
+    result.value = sums.xy * result.x.value * result.y.value;
+  }
+  if (result.value > 1) result.value = 1;
+  if (result.value < -1) result.value = -1;
+  return result;
+}
+
+template <class T>
+INLINE Inverse norm(const T* x, int64_t size, double epsilon) {
+  if constexpr (Digits<T>::value == 53) {
+    Sum root;
+    return inverse_root(sum_carefully(x, x, size), epsilon, root);
+  } else {
+    return inverse_root(sum_products(x, x, size).xx, epsilon);
+  }
+}
+
+template <class T>
+INLINE Block scaled_block(Block x, const Inverse& inverse) {
+#pragma GCC unroll 8
+  for (int i = 0; i < REGISTERS; ++i) {
+    x.part[i] *= inverse.value;
+    if (Digits<T>::value == 53) x.part[i] *= inverse.scale;
+  }
+  return x;
+}
+
+// The gradient to x: (v/|v| - cosine · x/|x|) · gradient/|x|, where the norm of x is not the floor.
+template <class T>
+INLINE Block gradient_block(const Block& x, const Inverse& of_x, const Block& v, const Inverse& of_v, double cosine,
+                            double gradient) {
+  Block unit = scaled_block<T>(x, of_x), other = scaled_block<T>(v, of_v);
+  double part = of_x.floored ? 0 : cosine;
+#pragma GCC unroll 8
+  for (int i = 0; i < REGISTERS; ++i) other.part[i] = (other.part[i] - part * unit.part[i]) * gradient;
+  return scaled_block<T>(other, of_x);
+}
+
+INLINE void add_block(double* to, const Block& a) {
+  Block sum = read_block(to);
+#pragma GCC unroll 8
+  for (int i = 0; i < REGISTERS; ++i) sum.part[i] += a.part[i];
+  write_block(to, sum);
+}
+
+template <class T>
+INLINE Block read_at(const T* row, int64_t k, int64_t size) {
+  return size - k < LANES ? read_some(row + k, size - k) : read_block(row + k);
+}
+
+template <class T>
+INLINE void write_at(T* row, int64_t k, int64_t size, const Block& block) {
+  if (size - k < LANES)
+    write_some(row + k, size - k, block);
+  else
+    write_block(row + k, block);
+}
+
+// A row of an operand as it is where its elements touch, or packed.
+template <class T>
+INLINE const T* packed(const T* row, int64_t stride, int64_t size, T* space) {
+  if (stride == 1) return row;
+  for (int64_t k = 0; k < size; ++k) space[k] = row[k * stride];
+  return space;
+}
+
+// Call body(row of x, row of y, number of the row) for the rows from begin to end.
+template <class T, class Body>
+INLINE void each_row(const Task& task, int64_t begin, int64_t end, Body body) {
+  Space<T> x_space(task.x.stride == 1 ? 0 : task.size), y_space(task.y.stride == 1 ? 0 : task.size);
+  int64_t group = begin / task.rows, i = begin % task.rows;
+  for (int64_t row = begin; row < end; ++group, i = 0) {
+    const T* x = (const T*)task.x.data + task.x.offset(group, task);
+    const T* y = (const T*)task.y.data + task.y.offset(group, task);
+    y = packed(y, task.y.stride, task.size, y_space.data);
+    for (; i < task.rows && row < end; ++i, ++row)
+      body(packed(x + i * task.x.row_stride, task.x.stride, task.size, x_space.data), y, row);
+  }
+}
+
+// Call body(where to write a row as large as x) and see that it gets to its place.
+template <class T, class Body>
+INLINE void write_row(const Task& task, int64_t row, T* space, Body body) {
+  T* out = (T*)task.out.data + task.out.offset(row, task);
+  if (task.out.stride == 1) return body(out);
+  body(space);
+  for (int64_t k = 0; k < task.size; ++k) out[k * task.out.stride] = space[k];
+}
+
+template <class T>
+void row_product(const Task& task, int64_t begin, int64_t end) {
+  double part = tolerance<T>(task.size);
+  each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
+    double sum;
+    if constexpr (Digits<T>::value == 53) {
+      sum = to_double(sum_carefully(x, y, task.size));
+    } else {
+      Product p = sum_product(x, y, task.size);
+      sum = std::fabs(p.sum) >= part * p.size ? p.sum : to_double(sum_carefully(x, y, task.size));
+    }
+    store((T*)task.out.data + row, sum);
+  });
+}
+
+template <class T>
+void row_cosine(const Task& task, int64_t begin, int64_t end) {
+  each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
+    store((T*)task.out.data + row, cosine(x, y, task.size, task.epsilon).value);
+  });
+}
+
+// From groups begin to end, for a gradient of y may have to be summed over the rows of a group.
+template <class T>
+void row_cosine_backward(const Task& task, int64_t begin, int64_t end) {
+  bool sums = task.rows > 1 && task.y_gradient;
+  Space<double> total(sums ? task.size + LANES : 0);
+  for (int64_t group = begin; group < end; ++group) {
+    if (sums) std::memset(total.data, 0, (task.size + LANES) * sizeof(double));
+    each_row<T>(task, group * task.rows, (group + 1) * task.rows, [&](const T* x, const T* y, int64_t row) FORCED {
+      Cosine c = cosine(x, y, task.size, task.epsilon);
+      double gradient = ((const T*)task.gradient)[row];
+      T* x_gradient = (T*)task.x_gradient + row * task.size;
+      T* y_gradient = (T*)task.y_gradient + row * task.size;
+      for (int64_t k = 0; k < task.size; k += LANES) {
+        Block a = read_at(x, k, task.size), b = read_at(y, k, task.size);
+        if (task.x_gradient) write_at(x_gradient, k, task.size, gradient_block<T>(a, c.x, b, c.y, c.value, gradient));
+        if (!task.y_gradient) continue;
+        Block of_y = gradient_block<T>(b, c.y, a, c.x, c.value, gradient);
+        if (sums)
+          add_block(total.data + k, of_y);
+        else
+          write_at(y_gradient, k, task.size, of_y);
+      }
+    });
+    for (int64_t k = 0; sums && k < task.size; ++k) store((T*)task.y_gradient + group * task.size + k, total.data[k]);
+  }
+}
+
+template <class T>
+void row_unit(const Task& task, int64_t begin, int64_t end) {
+  Space<T> space(task.out.stride == 1 ? 0 : task.size);
+  each_row<T>(task, begin, end, [&](const T* x, const T*, int64_t row) FORCED {
+    Inverse inverse = norm(x, task.size, task.epsilon);
+    write_row(task, row, space.data, [&](T* out) FORCED {
+      for (int64_t k = 0; k < task.size; k += LANES)
+        write_at(out, k, task.size, scaled_block<T>(read_at(x, k, task.size), inverse));
+    });
+  });
+}
+
+// y is the gradient of the unit vectors: (y - (y·u) u) / |x|, where u is the unit vector of x.
+template <class T>
+void row_unit_backward(const Task& task, int64_t begin, int64_t end) {
+  Space<T> space(task.out.stride == 1 ? 0 : task.size);
+  each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
+    Inverse inverse = norm(x, task.size, task.epsilon), one = {1, 1, false};
+    double along = to_double(sum_carefully(x, y, task.size)) * inverse.value * inverse.scale;
+    write_row(task, row, space.data, [&](T* out) FORCED {
+      for (int64_t k = 0; k < task.size; k += LANES) {
+        Block a = read_at(x, k, task.size), b = read_at(y, k, task.size);
+        write_at(out, k, task.size, gradient_block<T>(a, inverse, b, one, along, 1));
+      }
+    });
+  });
+}

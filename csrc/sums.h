@@ -1,0 +1,139 @@
+// Sums over rows, as exact as the dtype of the result can show: within 0.01 ulp before rounding.
+//
+// Included once for each instruction set (see instruction_sets.h). A sum is formed in double, where the
+// products of all narrower dtypes are exact; where cancellation leaves too few digits of that, or for
+// rows of double, with Ogita, Rump and Oishi's Dot2 (SIAM J. Sci. Comput. 26, 2005), which sums the
+// rounding errors as well; and where that is not enough, or double overflows or underflows, exactly.
+// Each step knows what it may have got wrong, and the next is taken only where that could show.
+
+constexpr int64_t CHUNK = 8192;  // elements summed in one go: the error of a sum grows with them
+
+// Bound on the relative error of LANES sums and what joins them, in units of 2^-53.
+INLINE double rounding_steps(int64_t size) {
+  return double((size < CHUNK ? size : CHUNK) / LANES + size / CHUNK + 8);
+}
+
+// The largest part of sum(|x·y|) that may be left of a sum in double with 0.01 ulp to spare.
+template <class T>
+INLINE double tolerance(int64_t size) {
+  return rounding_steps(size) * 100 * (1.0 / (INT64_C(1) << (53 - Digits<T>::value)));
+}
+
+// Call body(i, of x, of y) for the registers of each block, i of REGISTERS; past the end are zeros.
+template <class T, class Body>
+INLINE void each_register(const T* x, const T* y, int64_t begin, int64_t end, Body body) {
+  int64_t k = begin;
+  for (; k + LANES <= end; k += LANES) {
+#pragma GCC unroll 8
+    for (int i = 0; i < REGISTERS; ++i) body(i, Memory<T>::read(x + k + i * WIDTH), Memory<T>::read(y + k + i * WIDTH));
+  }
+  if (k == end) return;
+  Block a = read_some(x + k, end - k), b = read_some(y + k, end - k);
+#pragma GCC unroll 8
+  for (int i = 0; i < REGISTERS; ++i) body(i, a.part[i], b.part[i]);
+}
+
+INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begin > CHUNK ? begin + CHUNK : size; }
+
+struct Product {
+  double sum = 0, size = 0;  // of the products, and of their absolute values
+};
+
+template <class T>
+INLINE Product sum_product(const T* x, const T* y, int64_t size) {
+  Product result;
+  for (int64_t begin = 0; begin < size; begin += CHUNK) {
+    Block sum = {}, magnitude = {};
+    each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
+      Doubles product = a * b;
+      sum.part[i] += product;
+      magnitude.part[i] += absolute(product);
+    });
+    result.sum += sum_lanes(sum);
+    result.size += sum_lanes(magnitude);
+  }
+  return result;
+}
+
+struct Products {
+  double xy = 0, xx = 0, yy = 0;
+};
+
+template <class T>
+INLINE Products sum_products(const T* x, const T* y, int64_t size) {
+  Products result;
+  for (int64_t begin = 0; begin < size; begin += CHUNK) {
+    Block xy = {}, xx = {}, yy = {};
+    each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
+      xy.part[i] = multiply_add(a, b, xy.part[i]);
+      xx.part[i] = multiply_add(a, a, xx.part[i]);
+      yy.part[i] = multiply_add(b, b, yy.part[i]);
+    });
+    result.xy += sum_lanes(xy);
+    result.xx += sum_lanes(xx);
+    result.yy += sum_lanes(yy);
+  }
+  return result;
+}
+
+struct Compensated {
+  double high = 0, low = 0, errors = 0;  // the sum, its rounding errors, and their absolute values
+};
+
+template <class T>
+INLINE Compensated sum_compensated(const T* x, const T* y, int64_t size) {
+  Compensated result;
+  for (int64_t begin = 0; begin < size; begin += CHUNK) {
+    Block high = {}, low = {}, errors = {};
+    each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
+      Doubles product = a * b, before = high.part[i];
+      Doubles after = before + product, shifted = after - before;
+      Doubles error = (before - (after - shifted)) + (product - shifted);
+      high.part[i] = after;
+      errors.part[i] += absolute(error);
+      if (Digits<T>::value == 53) {
+        Doubles lost = product_error(a, b, product);
+        errors.part[i] += absolute(lost);
+        error += lost;
+      }
+      low.part[i] += error;
+    });
+    double lane[LANES];
+    std::memcpy(lane, &high, sizeof lane);
+    for (int i = 0; i < LANES; ++i) {
+      double error;
+      result.high = two_sum(result.high, lane[i], error);
+      result.low += error;
+      result.errors += std::fabs(error);
+    }
+    result.low += sum_lanes(low);
+    result.errors += sum_lanes(errors);
+  }
+  return result;
+}
+
+// The sum of the products of two rows; inf or nan as IEEE arithmetic has it where an element is not finite.
+template <class T>
+NEVER_INLINE Sum sum_exactly(const T* x, const T* y, int64_t size) {
+  double plain = 0;
+  bool finite = true;
+  for (int64_t k = 0; k < size; ++k) {
+    double a = x[k], b = y[k];
+    plain += a * b;
+    finite = finite && std::isfinite(a) && std::isfinite(b);
+  }
+  if (!finite) return {plain};
+  ExactSum exact;
+  for (int64_t k = 0; k < size; ++k) exact.add(x[k], y[k]);
+  return exact.value();
+}
+
+template <class T>
+NEVER_INLINE Sum sum_carefully(const T* x, const T* y, int64_t size) {
+  Compensated c = sum_compensated(x, y, size);
+  double sum = std::fabs(c.high + c.low);
+  bool enough = sum >= c.errors * tolerance<T>(size) && sum < INFINITY;
+  // Products of doubles may have been lost to underflow, without a trace in the errors.
+  if (Digits<T>::value == 53) enough = enough && sum > 0x1p-900;
+  return enough ? Sum{c.high, c.low} : sum_exactly(x, y, size);
+}

@@ -1,0 +1,141 @@
+"""The native kernel: rows of the CPU in one pass over memory, by the operators of csrc/.
+
+It sums in float64 and further where rounding could show (csrc/sums.h), so that a product or a cosine
+of rows is the exact one rounded once, whatever the threads, the batch or the strides.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from batchdot.kernels import _operators
+from batchdot.kernels._aten import AtenKernel
+from batchdot.kernels._normalize import bounded
+from batchdot.lowering import MATMUL, MATVEC, ROW, VECMAT, Plan, Run
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+_are_transforms_active = torch._C._are_functorch_transforms_active
+
+
+class NativeKernel:
+    """Rows of the CPU, in C++."""
+
+    name = "native"
+
+    def unavailable(self) -> list[str]:
+        """List why the library is not there."""
+        return _operators.why_not_loaded()
+
+    def detail(self) -> str:
+        """Return the instruction set it uses on this machine."""
+        return f"{_operators.instructions()} instructions"
+
+    def why_not(self, plan: Plan) -> list[str]:
+        """List why a plan is not one for rows of the CPU that are called eagerly."""
+        reasons = []
+        if plan.device != "cpu":
+            reasons.append("the tensors are not on the CPU")
+        if plan.traced:
+            reasons.append(
+                "the call is traced, or of a subclass of Tensor, and who watches sees PyTorch's operators"
+            )
+        if plan.dtype not in DTYPES:
+            reasons.append(f"no {str(plan.dtype).removeprefix('torch.')}")
+        elif not all(operand.dtype.is_floating_point for operand in (plan.x_is, plan.y_is)):
+            reasons.append("an input is not of floats")
+        if plan.label == MATMUL and plan.epsilon is None:
+            reasons.append("matrices are PyTorch's to multiply")
+        if plan.label == ROW and plan.dims not in ((-1,), (len(plan.contraction.x_shape) - 1,)):
+            reasons.append("the summed axes are not one last axis")
+        if (
+            plan.label in (MATVEC, VECMAT)
+            and plan.epsilon is None
+            and not plan.traced
+            and not _has_rows(plan)
+        ):
+            reasons.append("the rows of the matrices are far apart in memory, which their product minds less")
+        return reasons
+
+    def build(self, plan: Plan) -> Plan:
+        """Return the plan with its inputs looked at as rows, and with the function that runs it."""
+        by_aten = AtenKernel().build(plan).run
+        x, y = (
+            # ATen's casts are left out: the operators take every dtype, and sum in a wider one.
+            replace(
+                view, cast=None if operand.dtype == plan.dtype else plan.dtype, swap=view.swap is not turned
+            )
+            for view, operand, turned in (
+                (plan.x, plan.x_is, plan.label == MATVEC),
+                (plan.y, plan.y_is, plan.label in (VECMAT, MATMUL)),
+            )
+        )
+        plan = replace(plan, kernel=self.name, x=x, y=y, rows=None)
+        if plan.label == MATMUL:
+            run = _run_cosine_matrix(plan)
+        else:
+            plan = replace(plan, compute=torch.float64)
+            run = _run_rows(plan)
+
+        def run_unless_transformed(x: Tensor, y: Tensor) -> Tensor:
+            # Forward mode and torch.func differentiate the definition.
+            if forward_ad._current_level >= 0 or _are_transforms_active():
+                return by_aten(x, y)
+            return run(x, y)
+
+        return replace(plan, run=run_unless_transformed)
+
+
+def _run_rows(plan: Plan) -> Run:
+    """Take a number for each row, the views before and the shape of the result behind."""
+    x_view, y_view, shape = plan.x, plan.y, plan.output_shape
+    by_y = plan.label == VECMAT  # y has the rows, of which many meet one of x
+    view, of = (y_view, plan.contraction.y_shape) if by_y else (x_view, plan.contraction.x_shape)
+    rows = view.shape(of)[:-1]
+    keepdim = (*rows, 1) == shape
+    operator = torch.ops.batchdot.row_product if plan.epsilon is None else torch.ops.batchdot.row_cosine
+    options = (keepdim,) if plan.epsilon is None else (plan.epsilon, keepdim)
+    with_derivative: Callable[..., Tensor] = operator.default
+    values: Callable[..., Tensor] = operator.values._op  # OpOverload.__call__ without its own 0.3 µs
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        if (x.requires_grad or y.requires_grad) and torch.is_grad_enabled():
+            return with_derivative(x, y, *options)
+        return values(x, y, *options)
+
+    if by_y:
+        return lambda x, y: run(y_view(y), x_view(x)).reshape(shape)
+    if x_view.identity and y_view.identity and (keepdim or rows == shape):
+        return run
+    return lambda x, y: run(x_view(x), y_view(y)).reshape(shape)
+
+
+def _run_cosine_matrix(plan: Plan) -> Run:
+    """Normalize the rows of both, multiply the matrices, and see to it that rounding passes no bound."""
+    x_view, y_view, shape, epsilon = plan.x, plan.y, plan.output_shape, plan.epsilon
+    multiply = torch.bmm if plan.contraction.shared else torch.mm
+    with_derivative: Callable[..., Tensor] = torch.ops.batchdot.row_unit.default
+    values: Callable[..., Tensor] = torch.ops.batchdot.row_unit.values._op
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        x, y = x_view(x), y_view(y)
+        if (x.requires_grad or y.requires_grad) and torch.is_grad_enabled():
+            return bounded(multiply(with_derivative(x, epsilon), with_derivative(y, epsilon).mT)).reshape(
+                shape
+            )
+        return multiply(values(x, epsilon), values(y, epsilon).mT).clamp_(-1, 1).reshape(shape)
+
+    return run
+
+
+def _has_rows(plan: Plan) -> bool:
+    """Whether the elements of a row of the matrices touch."""
+    operand, shape, side = plan.x_is, plan.contraction.x_shape, 0
+    if plan.label == VECMAT:
+        operand, shape, side = plan.y_is, plan.contraction.y_shape, 1
+    axes = [pair[side] for pair in plan.contraction.contracted]
+    assert operand.strides is not None
+    return min((operand.strides[axis] for axis in axes if shape[axis] != 1), default=1) == 1

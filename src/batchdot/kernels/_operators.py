@@ -1,0 +1,171 @@
+"""The operators of csrc/, loaded into torch, and the rules that torch asks of an operator.
+
+Shapes: x is (..., K) and y is like it; or x is (..., I, K) and y is (..., 1, K), shared by the I rows.
+``row_product`` and ``row_cosine`` give a number for each row of x, ``row_unit`` gives x with its rows
+normalized. Each has an overload ``values`` without derivatives, which costs less to call.
+"""
+
+import os
+from ctypes import CDLL, c_char_p
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from batchdot.kernels import _normalize
+
+LIBRARY = Path(__file__).with_name("_rows.so")
+
+
+@cache
+def why_not_loaded() -> list[str]:
+    """Load the library the first time, and list the reasons why it is not there."""
+    names = os.environ.get("BATCHDOT_KERNELS", "")
+    if names and "native" not in names.split(","):
+        return [f"turned off by BATCHDOT_KERNELS={names}"]
+    if not LIBRARY.exists():
+        return ["not built: install with --no-build-isolation, beside torch and a C++ compiler"]
+    try:
+        torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
+        _register_rules()
+    except OSError as error:
+        return [f"not loaded: {error}"]
+    except AttributeError:
+        return ["built for another version of batchdot: install again"]
+    return []
+
+
+def instructions() -> str:
+    """Return the name of the instruction set that the loaded library uses on this machine."""
+    function = CDLL(str(LIBRARY)).batchdot_instructions
+    function.restype = c_char_p
+    return str(function().decode())
+
+
+def _register_rules() -> None:
+    operators = torch.ops.batchdot
+    for packet, fake, setup, backward in (
+        (operators.row_product, _fake_number_each, _keep_two, _product_backward),
+        (operators.row_cosine, _fake_number_each, _keep_two, _cosine_backward),
+        (operators.row_unit, _fake_like, _keep_one, _unit_backward),
+    ):
+        torch.library.register_autograd(packet.default, backward, setup_context=setup)
+        for overload in (packet.default, packet.values):
+            torch.library.register_fake(overload, fake)
+            torch.library.register_vmap(overload, _batched(overload))
+    torch.library.register_fake(operators.row_cosine_backward.default, _fake_cosine_backward)
+    torch.library.register_fake(operators.row_unit_backward.default, _fake_like_second)
+    for name, sums in SUMS.items():
+        register_flop_formula(getattr(operators, name))(_count_flops(sums))
+
+
+# Multiply-adds for each element of x.
+SUMS = {"row_product": 1, "row_cosine": 3, "row_unit": 2, "row_cosine_backward": 7, "row_unit_backward": 5}
+
+
+def _count_flops(sums: int) -> Any:
+    def count(*shapes: Any, out_shape: Any = None, **kwargs: Any) -> int:
+        rows = next(shape for shape in reversed(shapes) if isinstance(shape, torch.Size | tuple | list))
+        return 2 * sums * prod(rows)
+
+    return count
+
+
+def _fake_number_each(x: Tensor, y: Tensor, *options: Any) -> Tensor:
+    return x.new_empty((*x.shape[:-1], 1) if options[-1] else x.shape[:-1])
+
+
+def _fake_like(x: Tensor, epsilon: float) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _fake_like_second(gradient: Tensor, x: Tensor, epsilon: float) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _fake_cosine_backward(
+    gradient: Tensor, x: Tensor, y: Tensor, epsilon: float, for_x: bool, for_y: bool
+) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape if for_x else 0), y.new_empty(y.shape if for_y else 0)
+
+
+def _batched(overload: Any) -> Any:
+    """Return the vmap rule: one more axis in front, of all tensors."""
+
+    def run(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
+        moved = [
+            arg
+            if not isinstance(arg, Tensor)
+            else arg.expand(info.batch_size, *arg.shape)
+            if dim is None
+            else arg.movedim(dim, 0)
+            for arg, dim in zip(args, in_dims, strict=True)
+        ]
+        return overload(*moved), 0
+
+    return run
+
+
+def _keep_two(ctx: Any, inputs: Any, output: Any) -> None:
+    x, y, *ctx.options = inputs
+    ctx.save_for_backward(x, y)
+
+
+def _keep_one(ctx: Any, inputs: Any, output: Any) -> None:
+    x, *ctx.options = inputs
+    ctx.save_for_backward(x)
+
+
+def _product_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    x, y = ctx.saved_tensors
+    (keepdim,) = ctx.options
+    gradient = gradient if keepdim else gradient.unsqueeze(-1)
+    for_x, for_y, _ = ctx.needs_input_grad
+    of_y = None
+    if for_y:
+        of_y = gradient * x if x.shape == y.shape else gradient.mT @ x
+    return gradient * y if for_x else None, of_y, None
+
+
+def _cosine_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    x, y = ctx.saved_tensors
+    epsilon, keepdim = ctx.options
+    for_x, for_y, *_ = ctx.needs_input_grad
+    if torch.is_grad_enabled():  # there will be a second derivative
+        gradient = gradient if keepdim else gradient.unsqueeze(-1)
+        of_x, of_y = _differentiably(
+            lambda x, y: _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False),
+            gradient,
+            (x, y),
+            (for_x, for_y),
+        )
+    else:
+        backward = torch.ops.batchdot.row_cosine_backward.default
+        of_x, of_y = backward(gradient.contiguous(), x, y, epsilon, for_x, for_y)
+    return of_x if for_x else None, of_y if for_y else None, None, None
+
+
+def _unit_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+    (x,) = ctx.saved_tensors
+    (epsilon,) = ctx.options
+    if torch.is_grad_enabled():
+        (of_x,) = _differentiably(
+            lambda x: _normalize.unit(x, -1, epsilon, x.dtype, torch.float64), gradient, (x,), (True,)
+        )
+        return of_x, None
+    return torch.ops.batchdot.row_unit_backward.default(gradient, x, epsilon), None
+
+
+def _differentiably(
+    function: Any, gradient: Tensor, tensors: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> list[Tensor | None]:
+    """Return the gradients of a function in ATen, which can be differentiated again; None if not needed."""
+    # Views, for one tensor may be here twice.
+    views = [tensor.view_as(tensor) for tensor in tensors]
+    wanted = [view for view, need in zip(views, needed, strict=True) if need]
+    found = iter(torch.autograd.grad(function(*views), wanted, gradient, create_graph=True))
+    return [next(found) if need else None for need in needed]
