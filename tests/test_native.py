@@ -218,7 +218,7 @@ torch.manual_seed(0)
 digest = hashlib.sha256()
 for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
     for k in (1, 7, 16, 100, 9000):
-        x = (torch.randn(40, k, dtype=torch.float64) * 2.0 ** torch.randint(-9, 9, (40, k))).to(dtype)
+        x = (torch.randn(40, k, dtype=torch.float64) * torch.exp2(torch.randint(-9, 9, (40, k)))).to(dtype)
         y = (torch.randn(40, k, dtype=torch.float64)).to(dtype)
         x.requires_grad_(), y.requires_grad_()
         for normalize in (False, True):
