@@ -103,10 +103,7 @@ def cancelling(n, k):
 
 
 def of_all_scales(n, k):
-    low, high = -30, 30
-    return tuple(
-        torch.randn(n, k, dtype=torch.float64) * 2.0 ** torch.randint(low, high, (n, k)) for _ in "xy"
-    )
+    return tuple(torch.randn(n, k, dtype=torch.float64).ldexp(torch.randint(-20, 1, (n, k))) for _ in "xy")
 
 
 ROWS = {
