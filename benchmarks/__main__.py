@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 from warnings import catch_warnings, simplefilter
 
 import torch
@@ -103,7 +103,10 @@ class Bench:
         record = measure_growth(self.kerases, self.settings, 1000 if self.args.quick else 1_000_000)
         for by in ("rows", "length", "threads"):
             for kind, points in record[by].items():
-                cells = (f"{p['at']:,}: {tables.microseconds(p['microseconds']['batch_dot']['median'])}" for p in points)
+                cells = (
+                    f"{p['at']:,}: {tables.microseconds(p['microseconds']['batch_dot']['median'])}"
+                    for p in points
+                )
                 print(f"{kind}, µs by {by}: {', '.join(cells)}")
                 floors = (f"{p['at']:,}: {tables.ratio(p['our time over theirs']['floor'])}" for p in points)
                 print(f"{'':<{len(kind)}}  over the floor: {', '.join(floors)}")
@@ -115,7 +118,10 @@ class Bench:
         """Measure the memory that a call takes beyond its inputs and output."""
         record = measure_memory((1000, 4000) if self.args.quick else ROWS)
         for work, row in record.items():
-            cells = (f"{name} {' to '.join(f'{b / 1e6:.2f}' for b in extra)}" for name, extra in row["extra bytes"].items())
+            cells = (
+                f"{name} {' to '.join(f'{b / 1e6:.2f}' for b in extra)}"
+                for name, extra in row["extra bytes"].items()
+            )
             print(f"{work}, {row['rows'][0]:,} to {row['rows'][1]:,} rows, MB: {', '.join(cells)}")
         return record
 
@@ -183,7 +189,10 @@ def main(argv: list[str] | None = None) -> int:
             bench.results[name] = SECTIONS[name](bench)
             bench.results["seconds"][name] = round(perf_counter() - before, 1)
     bench.results["targets"] = judge(bench.results)
-    print("\n== targets" + (" (on fewer rounds and smaller sizes than they are meant for)" if args.quick else ""))
+    print(
+        "\n== targets"
+        + (" (on fewer rounds and smaller sizes than they are meant for)" if args.quick else "")
+    )
     measured = [target for target in bench.results["targets"] if target["measured"] is not None]
     print("\n".join(tables.target_lines(measured)))
     print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in bench.results['seconds'].items())}")
@@ -216,9 +225,11 @@ def _read_arguments(argv: list[str] | None) -> Namespace:
     for name, least in (("rounds", 2), ("threads", 1), ("file_mib", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
-            parser.error(f"--{name.replace('_', '-')} has to be at least {least}")
+            _refuse(parser, f"--{name.replace('_', '-')} has to be at least {least}")
     if args.publish and (args.only or args.quick or args.threads or args.no_keras or args.device != "cpu"):
-        parser.error("--publish goes with a whole run: no --only, --quick, --threads, --no-keras, --device")
+        _refuse(
+            parser, "--publish goes with a whole run: no --only, --quick, --threads, --no-keras, --device"
+        )
     args.no_keras = args.no_keras or args.threads is not None
     args.sections = list(SECTIONS)
     args.works = WORKLOADS
@@ -227,8 +238,13 @@ def _read_arguments(argv: list[str] | None) -> Namespace:
         args.works = [work for work in WORKLOADS if args.only == "workloads" or args.only in work.name]
         if not args.works and args.sections == ["workloads"]:
             kinds = dict.fromkeys(work.kind for work in WORKLOADS)
-            parser.error(f"nothing named {args.only!r}; there are: {'; '.join([*SECTIONS, *kinds])}")
+            _refuse(parser, f"nothing named {args.only!r}; there are: {'; '.join([*SECTIONS, *kinds])}")
     return args
+
+
+def _refuse(parser: ArgumentParser, reason: str) -> NoReturn:
+    """End with one line, where argparse would write its usage too."""
+    parser.exit(2, f"{parser.prog}: error: {reason}\n")
 
 
 def _write(results: dict[str, Any], args: Namespace) -> None:

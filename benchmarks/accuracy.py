@@ -94,7 +94,8 @@ def measure_accuracy(kerases: Kerases, quick: bool = False) -> Record:
             record["products"].append({"dtype": name, "case": case.name, "length": length} | errors)
         x, _ = Case("").rows(_IDENTICAL, 128, dtype)
         record["identical rows"][name] = {
-            peer: int((values.abs() > 1).sum()) for peer, values in _values(COSINES, x, x.clone(), kerases).items()
+            peer: int((values.abs() > 1).sum())
+            for peer, values in _values(COSINES, x, x.clone(), kerases).items()
         }
         zeros = torch.zeros(1, 128, dtype=dtype)
         record["zero rows"][name] = {

@@ -69,7 +69,9 @@ def _measure_threads(kind: str, options: dict[str, Any], settings: Settings, mos
 
 def _measure(work: Workload, kerases: Kerases, settings: Settings) -> Record:
     record = measure(work, kerases, settings, _LINES)
-    return {key: record[key] for key in ("kernel", "rounds", "microseconds", "our time over theirs", "absent")}
+    return {
+        key: record[key] for key in ("kernel", "rounds", "microseconds", "our time over theirs", "absent")
+    }
 
 
 def _available_memory() -> int | None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,9 +47,13 @@ class KerasProcess:
         )
         self.versions: dict[str, str] = {}
 
-    def wait(self) -> None:
-        """Wait until it has imported what it needs."""
-        self.versions = self._receive()
+    def start(self) -> str | None:
+        """Wait until it has imported what it needs; return why it cannot."""
+        try:
+            self.versions = self._receive()
+        except KerasError as error:
+            return str(error)
+        return None
 
     def make(self, request: Request) -> dict[str, Arrays]:
         """Make a layer, and return by name of the peer what it gives."""
@@ -67,10 +71,8 @@ class KerasProcess:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            try:
+            with suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
         self._process.wait()
         self._log.close()
 
@@ -129,10 +131,11 @@ class Kerases:
             else:
                 self.processes.append(KerasProcess(framework))
         for process in list(self.processes):
-            try:
-                process.wait()
-            except KerasError as error:
-                self._lose(process, str(error))
+            reason = process.start()
+            if reason is not None:
+                self.absent[process.framework] = reason
+                self.processes.remove(process)
+                process.close()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -162,11 +165,6 @@ class Kerases:
         """End them all."""
         for process in self.processes:
             process.close()
-
-    def _lose(self, process: KerasProcess, reason: str) -> None:
-        self.absent[process.framework] = reason
-        self.processes.remove(process)
-        process.close()
 
 
 @contextmanager

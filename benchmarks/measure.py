@@ -1,7 +1,7 @@
 """A workload, measured beside its peers: a record of numbers and words, which JSON holds as it is."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -44,10 +44,6 @@ class Settings:
     def synchronize(self) -> Callable[[], None] | None:
         """What waits for the device."""
         return None if self.device == "cpu" else torch.get_device_module(self.device).synchronize
-
-    def shorter(self, factor: int) -> "Settings":
-        """Return settings for a part of the time."""
-        return replace(self, budget=self.budget / factor)
 
 
 def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterable[str] = ()) -> Record:
@@ -109,7 +105,8 @@ def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
 def best_line(record: Record) -> str:
     """Return the fastest of the lines in plain PyTorch."""
     ratios: dict[str, float] = record["our time over theirs"]
-    return max((name for name in record["lines"] if name in ratios), key=lambda name: ratios[name])
+    lines: list[str] = [name for name in record["lines"] if name in ratios]
+    return max(lines, key=lambda name: ratios[name])
 
 
 def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str | None:

@@ -32,8 +32,7 @@ def measure_memory(rows: tuple[int, int] = ROWS) -> dict[str, Any]:
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", *map(str, rows)],
         cwd=Path(__file__).parent.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     if run.returncode:

@@ -30,7 +30,7 @@ LABELS = {
     "Keras 3 JAX": "Keras 3, JAX jitted",
     "Keras 3 torch": "Keras 3, torch",
     "tf_keras": "tf_keras, eager",
-    "floor": "floor: torch.dot, the same bytes",
+    "floor": "floor: reading, by torch.dot",
 }
 KINDS = ("row dot", "row cosine")
 
@@ -93,6 +93,7 @@ def draw(results: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
 def _panel(panel: Any, records: list[dict[str, Any]], title: str) -> None:
     panel.set(xscale="log", yscale="log", title=title)
     panel.grid(True, which="major", linewidth=0.7)
+    panel.xaxis.set_major_formatter(lambda n, _: _count(n))
     panel.yaxis.set_major_formatter(lambda us, _: _time(us))
     panel.set_axisbelow(True)
     panel.minorticks_off()
@@ -107,14 +108,21 @@ def _save(figure: Any, panels: Any, path: Path) -> None:
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     last = {line.get_label(): line.get_ydata()[-1] for panel in panels for line in panel.get_lines()}
     order = sorted(lines, key=lambda name: -last[name])
-    figure.tight_layout(rect=(0, 0, 0.79, 1))
+    figure.tight_layout(rect=(0, 0, 0.775, 1))
     figure.legend(
         [lines[name] for name in order],
         [LABELS[name] for name in order],
         loc="center left",
-        bbox_to_anchor=(0.79, 0.5),
+        bbox_to_anchor=(0.775, 0.5),
     )
     figure.savefig(path, metadata={"Date": None}, facecolor="white")
+
+
+def _count(n: float) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if n >= size:
+            return f"{n / size:g}{unit}"
+    return f"{n:g}"
 
 
 def _time(microseconds: float) -> str:

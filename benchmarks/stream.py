@@ -17,14 +17,20 @@ _BLOCK = 16 << 20
 _KINDS = {"row dot": [], "row cosine": ["--normalize"]}
 
 # What the command does, from a Python that has imported it: importing PyTorch takes seconds, and is no
-# reading. The second line of output is the most memory it had, in KiB (ru_maxrss; macOS counts bytes).
+# reading. The last line is the most memory it had, in KiB. Linux's ru_maxrss would be that of the process
+# that started it, where that is larger; macOS counts bytes.
 _CHILD = """
 import resource, sys, time
+from pathlib import Path
 from batchdot.cli import main
 started = time.perf_counter()
 status = main(sys.argv[1:])
 print(time.perf_counter() - started)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == 'darwin' else 1))
+proc = Path("/proc/self/status")
+if proc.exists():
+    print(next(line.split()[1] for line in proc.read_text().splitlines() if line.startswith("VmHWM:")))
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 sys.exit(status)
 """
 
@@ -84,7 +90,7 @@ def _measure(
 def _run(arguments: list[str], folder: Path) -> tuple[float, int]:
     out = str(folder / "out.npy")
     command = [sys.executable, "-c", _CHILD, "dot", *arguments, "-o", out]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise RuntimeError(run.stderr)
     seconds, kilobytes = run.stdout.splitlines()[-2:]
@@ -110,7 +116,7 @@ def _read(paths: list[Path]) -> None:
     buffer = memoryview(bytearray(_BLOCK))
     files = [path.open("rb", buffering=0) for path in paths]
     try:
-        while any([file.readinto(buffer) for file in files]):
+        while sum(file.readinto(buffer) for file in files):
             pass
     finally:
         for file in files:

@@ -53,7 +53,7 @@ def reason_lines(works: dict[str, Results]) -> list[str]:
         for peer, why in record["absent"].items():
             reasons.setdefault(f"{peer}: {why}", []).append(name)
     return [
-        f"{reason}  [{'everywhere' if len(names) == len(works) > 1 else '; '.join(names)}]"
+        f"{reason}  [{'; '.join(names) if len(names) <= 4 else f'{len(names)} of {len(works)} workloads'}]"
         for reason, names in reasons.items()
     ]
 
@@ -61,7 +61,7 @@ def reason_lines(works: dict[str, Results]) -> list[str]:
 def target_lines(targets: list[Results]) -> list[str]:
     """Return the targets beside what was measured, for the terminal."""
     return [
-        f"  {t['text']:<76}{number(t['measured']):>8}   {t['bound']} {t['aim']:g}"
+        f"  {t['text']:<86}{number(t['measured']):>8}   {t['bound']} {t['aim']:g}"
         + ("" if t["verdict"] == "met" else f"   {t['verdict']}")
         for t in targets
     ]
@@ -110,7 +110,12 @@ def accuracy_table(results: Results) -> str:
             cells = [_error(row, peer) for peer in peers]
             rows.append([f"{what[:-1]}, {row['dtype']}", row["case"], f"{row['length']:,}", *cells])
     rows += [
-        ["cosines of identical rows", f"{dtype}, outside [-1, 1]", "128", *(_share(counts, p, accuracy) for p in peers)]
+        [
+            "cosines of identical rows",
+            f"{dtype}, outside [-1, 1]",
+            "128",
+            *(_share(counts, p, accuracy) for p in peers),
+        ]
         for dtype, counts in accuracy["identical rows"].items()
     ]
     rows += [
@@ -152,7 +157,7 @@ TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
 
 
 def fill(document: str, results: Results) -> str:
-    """Return a document with a table between each pair of marks, ``<!-- table: speed -->`` to ``<!-- end -->``."""
+    """Return a document with its tables between their marks: ``<!-- table: speed -->``, ``<!-- end -->``."""
     for name, table in TABLES.items():
         marks = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         content = f"{table(results)}\n"
@@ -178,7 +183,7 @@ def report(results: Results) -> str:
             "",
             "## Accuracy",
             "",
-            "Largest errors in units of the last place (ulp), each against its own formula in exact arithmetic.",
+            "Largest errors in units of the last place, each against its own formula in exact arithmetic.",
             "",
             accuracy_table(results),
             "",
@@ -229,7 +234,9 @@ def _error(row: Results, peer: str) -> str:
     if row["not finite"][peer]:
         return "not finite"
     value = row["ulp"][peer]
-    return f"{value:.2g}" if value >= 0.005 else "0.00"
+    if value >= 99.5:
+        return f"{value:,.0f}" if value < 1e5 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+    return f"{value:.2g}" if value >= 0.005 else "0"
 
 
 def _share(counts: dict[str, int], peer: str, accuracy: Results) -> str:
@@ -238,4 +245,6 @@ def _share(counts: dict[str, int], peer: str, accuracy: Results) -> str:
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |").replace("|  |", "| |") for line in lines)
+    return "\n".join(
+        f"| {' | '.join(line)} |".replace("|  |", "| |").replace("|  |", "| |") for line in lines
+    )

@@ -83,7 +83,7 @@ def _mean_over(works: tuple[str, ...], *peers: str) -> Callable[[Results], float
 def _memory_growth(work: str) -> Callable[[Results], float]:
     def read(results: Results) -> float:
         fewer, more = results["memory"][work]["extra bytes"]["batch_dot"]
-        return (more - fewer) / 1024
+        return float(more - fewer) / 1024
 
     return read
 
@@ -97,11 +97,11 @@ def _worst_cosine(results: Results) -> float:
 
 
 def _outside(results: Results) -> float:
-    return sum(row["batch_dot"] for row in results["accuracy"]["identical rows"].values())
+    return float(sum(row["batch_dot"] for row in results["accuracy"]["identical rows"].values()))
 
 
 def _not_finite(results: Results) -> float:
-    return sum(row["not finite"]["batch_dot"] for row in results["accuracy"]["cosines"])
+    return float(sum(row["not finite"]["batch_dot"] for row in results["accuracy"]["cosines"]))
 
 
 _FASTER = "{}: times faster than {}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
-from timeit import Timer
+from timeit import Timer, default_timer
 from typing import Any, Protocol
 
 BLOCK_SECONDS = 2e-3
@@ -84,10 +84,9 @@ def time_in_turns(
     blocks |= others or {}
     order = list(blocks)
     seconds: dict[str, list[float]] = {name: [] for name in order}
-    clock = Timer()
-    started = clock.timer()
+    started = default_timer()
     for done in range(rounds):
-        if done >= FEWEST_ROUNDS and clock.timer() - started > budget:
+        if done >= FEWEST_ROUNDS and default_timer() - started > budget:
             break
         for name in order:
             seconds[name].append(blocks[name].run())

@@ -51,4 +51,6 @@ def _measure(queries: int, items: int, d: int, k: int, settings: Settings) -> Re
             absent[name] = "gives other numbers"
             del lines[name]
     timings = time_in_turns(lines, names, settings.rounds, settings.synchronize, budget=settings.budget)
-    return {"queries": queries, "items": items, "d": d, "k": k} | summary(timings, "top_k") | {"absent": absent}
+    return (
+        {"queries": queries, "items": items, "d": d, "k": k} | summary(timings, "top_k") | {"absent": absent}
+    )

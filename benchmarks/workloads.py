@@ -44,9 +44,10 @@ class Workload:
     @property
     def call(self) -> str:
         """The call of `batch_dot`."""
-        return ", ".join(
-            [f"batch_dot(x, y, axes={self.axes}", *(f"{k}={v}" for k, v in self.options.items())]
-        ) + ")"
+        return (
+            ", ".join([f"batch_dot(x, y, axes={self.axes}", *(f"{k}={v}" for k, v in self.options.items())])
+            + ")"
+        )
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -57,7 +58,8 @@ class Workload:
     @property
     def bytes_read(self) -> int:
         """Bytes of both inputs."""
-        return (prod(self.x) + prod(self.y)) * getattr(torch, self.dtype).itemsize
+        itemsize: int = getattr(torch, self.dtype).itemsize
+        return (prod(self.x) + prod(self.y)) * itemsize
 
     @property
     def multiply_adds(self) -> int:
