@@ -11,6 +11,9 @@ from torch import Tensor
 _BITS = 200
 """A root is right to so many bits."""
 
+_MOST = Fraction(10**300)
+"""Errors beyond this are cut off, or float could not hold them."""
+
 _HALF = 26
 _SUMMANDS = 256
 """So many products of halves, each below 2**54, int64 sums without overflow."""
@@ -48,7 +51,7 @@ def ulps(value: float, exact: Fraction, dtype: torch.dtype) -> float:
     lowest = _exponent(Fraction(info.smallest_normal))
     exponent = max(_exponent(abs(exact)), lowest) if exact else lowest
     spacing = Fraction(info.eps) * _power(exponent)
-    return float(abs(Fraction(value) - exact) / spacing)
+    return float(min(abs(Fraction(value) - exact) / spacing, _MOST))
 
 
 def as_floats(tensor: Tensor) -> Any:

@@ -289,7 +289,7 @@ def test_exact_arithmetic(dtype, scale):
     right = cosine_from(product, *squares, 1e-12)
     other = oracle.exact_cosine(a.tolist(), b.tolist(), 1e-12)
     assert abs(right - other) <= abs(other) * Fraction(1, 2**150)
-    for value in (0.25, float(right.limit_denominator()), 1.0):
+    for value in (0.0, float(right), float(right) * (1 + float(info.eps))):
         assert ulps(value, right, dtype) == oracle.ulps(value, right, dtype)
 
 
@@ -301,6 +301,7 @@ def test_exact_arithmetic(dtype, scale):
         (0.0, 1, 2**23),
         (2**-149, 0, 1),
         (4.0, 2 - 2**-23, 2**24 + 1),
+        (1.0, Fraction(1, 2**2000), 2.0**149),
     ],
 )
 def test_ulps(value, exact, error):
@@ -408,6 +409,9 @@ def test_a_run_writes_every_workload(monkeypatch, tmp_path, capsys):
     )
     assert results["machine"]["kernels"]["aten"] == "available"
     for work in WORKLOADS:
+        record = results["workloads"][work.name]
+        assert set(record["microseconds"]) == {"batch_dot", "floor", *LINES[work.kind]}, record["absent"]
+        assert record["kernel"] in record["plan"]
         assert f"\n{work.name} " in out
         assert work.name in tables.speed_table(results) or work.dtype != "float32" or work.backward
     assert "compiled: left out as asked  [84 of 84 workloads]" in out
