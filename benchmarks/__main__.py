@@ -196,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     measured = [target for target in bench.results["targets"] if target["measured"] is not None]
     print("\n".join(tables.target_lines(measured)))
     print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in bench.results['seconds'].items())}")
-    _write(bench.results, args)
+    _write(_rounded(bench.results), args)
     return int(_any_wrong(bench.results))
 
 
@@ -264,6 +264,15 @@ def _write(results: dict[str, Any], args: Namespace) -> None:
         paths += [REPORT, README]
     for place in paths:
         print(f"Written to {place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place}")
+
+
+def _rounded(value: Any) -> Any:
+    """Return results with floats in five digits, which is more than a time is good for."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _any_wrong(results: dict[str, Any]) -> bool:

@@ -191,6 +191,10 @@ def report(results: Results) -> str:
             "",
             target_table(results),
             "",
+            "## Who did not run, and why",
+            "",
+            *(f"* {line}" for line in reason_lines(results["workloads"])),
+            "",
         ]
     )
 
