@@ -37,7 +37,7 @@ format: $(VENV)/installed-dev ## Put the code into the style that lint checks.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed ## Time batchdot beside plain PyTorch, and Keras where it is installed.
+bench: $(VENV)/installed-bench ## Time batchdot beside PyTorch, torch.compile and Keras; ARGS="--only 'row cosine'".
 	$(BIN)/python -m benchmarks $(ARGS)
 
 dist: $(VENV)/installed-dev ## Build an sdist, from it a wheel, and try the wheel in an empty environment.
@@ -67,6 +67,11 @@ $(VENV)/installed: $(CONSTRAINTS) $(PACKAGE)
 
 $(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[test]'
+	rm -rf .mypy_cache # which remembers what was not installed
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable '.[bench]'
 	rm -rf .mypy_cache # which remembers what was not installed
 	touch $@ $(VENV)/installed
 

@@ -1,239 +1,292 @@
-"""Time batchdot beside plain PyTorch and Keras, in turns in one process, and print ratios.
+"""Time batchdot beside plain PyTorch, torch.compile and Keras, in turns, and print ratios and targets.
 
-Nothing is asserted: a table is to be read. The numbers also go to benchmarks/results as JSON.
+No time is asserted: the tables are to be read. The numbers also go to benchmarks/results as JSON.
 """
 
 import json
-import os
-import platform
-import warnings
-from argparse import ArgumentParser
+import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, NoReturn
+from warnings import catch_warnings, simplefilter
 
 import torch
 
-from batchdot import Dot, __version__, batch_dot
-from batchdot.functional import plan
-from batchdot.kernels import KERNELS
-from batchdot.lowering import Plan
+from benchmarks import picture, tables
+from benchmarks.accuracy import measure_accuracy
+from benchmarks.calls import measure_calls
+from benchmarks.growth import measure_growth
+from benchmarks.keras_peers import Kerases, kerases
 from benchmarks.layers import measure_layers
-from benchmarks.timing import Timing, time_in_turns
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.machine import describe_machine, versions
+from benchmarks.measure import Settings, measure
+from benchmarks.memory import ROWS, measure_memory
+from benchmarks.stream import measure_files
+from benchmarks.targets import judge
+from benchmarks.top_k import measure_top_k
+from benchmarks.workloads import WORKLOADS
 
-COLUMNS = ("plain", "einsum", "bmm", "vecdot", "cosine_similarity", "tf_keras", "keras")
-KERAS = ("tf_keras", "keras")
-RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A workload with what was measured of it."""
-
-    work: Workload
-    plan: Plan
-    timings: dict[str, Timing]
-
-    @property
-    def ours(self) -> Timing:
-        """The timing of `batch_dot`."""
-        return self.timings["batch_dot"]
-
-    @property
-    def best(self) -> str:
-        """The fastest of the lines in plain PyTorch."""
-        return min(self.work.peers, key=lambda name: self.timings[name].median)
-
-    def __str__(self) -> str:
-        first, third = self.ours.quartiles
-        spread = f"{_us(first)} to {_us(third)}"
-        cells = [f"{self.ours.ratio(self.timings[c]):.2f}" if c in self.timings else "" for c in COLUMNS]
-        ratio = self.ours.ratio(self.timings[self.best])
-        return (
-            f"{self.work.name:<28}{_us(self.ours.median):>11}{spread:>24}{ratio:>7.2f} "
-            + "".join(f"{cell:>{_width(column)}}" for cell, column in zip(cells, COLUMNS, strict=True))
-            + f"  {self.plan.kernel}: {self.plan.label}{' cosine' if self.plan.epsilon else ''}"
-        )
+FOLDER = Path(__file__).parent
+PUBLISHED = FOLDER / "results.json"
+REPORT = FOLDER / "RESULTS.md"
+README = FOLDER.parent / "README.md"
 
 
-def main() -> None:
-    """Run the benchmarks that the command line chooses."""
-    parser = ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds this")
-    parser.add_argument("--rounds", type=int, default=31, help="blocks of each call (default 31)")
-    parser.add_argument("--device", default="cpu", help="device of the tensors (default cpu)")
-    parser.add_argument("--threads", type=int, help="PyTorch's threads (default: as many as it takes)")
-    parser.add_argument("--no-keras", action="store_true", help="leave Keras out though it is installed")
-    args = parser.parse_args()
-    if args.rounds < 2:
-        parser.error("--rounds has to be at least 2")
+class Bench:
+    """A run: what was asked for, and what was measured so far.
+
+    Attributes:
+        args: what the command line says.
+        settings: how long and where to measure.
+        kerases: the Kerases that run.
+        results: what was measured so far, as it goes to JSON.
+    """
+
+    def __init__(self, args: Namespace, started: Kerases) -> None:
+        self.args = args
+        self.kerases = started
+        rounds = args.rounds or (3 if args.quick else 31)
+        budget = 0.2 if args.quick else 2.0
+        self.settings = Settings(rounds, budget, args.device, compile=not args.no_compile)
+        self.results: dict[str, Any] = {
+            "time": datetime.now().isoformat(timespec="minutes"),
+            "machine": describe_machine(args.device),
+            "versions": versions() | started.versions,
+            "rounds": rounds,
+            "quick": args.quick,
+            "absent": dict(started.absent),
+            "seconds": {},
+        }
+
+    def workloads(self) -> dict[str, Any]:
+        """Measure the named workloads that are wanted."""
+        print("Times in microseconds, medians with quartiles; every other number is our time over a peer's,")
+        print("the median of rounds in turns: below 1 we are faster.\n")
+        print(tables.WORK_HEADER)
+        records = {}
+        for work in self.args.works:
+            records[work.name] = measure(work, self.kerases, self.settings)
+            print(tables.work_line(work.name, records[work.name]), flush=True)
+        print("\nWho did not run, and why")
+        print("".join(f"  {line}\n" for line in tables.reason_lines(records)), end="")
+        return records
+
+    def calls(self) -> dict[str, Any]:
+        """Measure what a call costs beyond its arithmetic."""
+        records = measure_calls(self.settings)
+        for table, record in records.items():
+            print(f"{table}{'µs':>34}{'over the first':>18}{'µs more':>12}")
+            for name, times in record["microseconds"].items():
+                over, more = record["time over the first"][name], record["µs more than the first"][name]
+                print(f"  {name:<28}{tables.microseconds(times['median']):>10}{over:>18.2f}{more:>12.2f}")
+        return records
+
+    def layers(self) -> dict[str, Any]:
+        """Measure what layers cost beyond their arithmetic."""
+        modules = {}
+        for name in ("tf_keras", "keras"):
+            if find_spec(name) is not None and not self.args.no_keras:
+                with catch_warnings():
+                    simplefilter("ignore")
+                    modules[name] = import_module(name)
+            else:
+                print(f"{name}: {'left out as asked' if self.args.no_keras else 'not installed'}")
+        return measure_layers(modules, self.settings.rounds)
+
+    def growth(self) -> dict[str, Any]:
+        """Measure how cost grows with rows, their length and threads."""
+        record = measure_growth(self.kerases, self.settings, 1000 if self.args.quick else 1_000_000)
+        for by in ("rows", "length", "threads"):
+            for kind, points in record[by].items():
+                cells = (
+                    f"{p['at']:,}: {tables.microseconds(p['microseconds']['batch_dot']['median'])}"
+                    for p in points
+                )
+                print(f"{kind}, µs by {by}: {', '.join(cells)}")
+                floors = (f"{p['at']:,}: {tables.ratio(p['our time over theirs']['floor'])}" for p in points)
+                print(f"{'':<{len(kind)}}  over the floor: {', '.join(floors)}")
+        for line in record["left out"]:
+            print(f"left out: {line}")
+        return record
+
+    def memory(self) -> dict[str, Any]:
+        """Measure the memory that a call takes beyond its inputs and output."""
+        record = measure_memory((1000, 4000) if self.args.quick else ROWS)
+        for work, row in record.items():
+            cells = (
+                f"{name} {' to '.join(f'{b / 1e6:.2f}' for b in extra)}"
+                for name, extra in row["extra bytes"].items()
+            )
+            print(f"{work}, {row['rows'][0]:,} to {row['rows'][1]:,} rows, MB: {', '.join(cells)}")
+        return record
+
+    def files(self) -> dict[str, Any]:
+        """Measure `batchdot dot` on files."""
+        mebibytes = self.args.file_mib or (4 if self.args.quick else 512)
+        record = measure_files(mebibytes, 2 if self.args.quick else 5)
+        for work, row in record["works"].items():
+            print(
+                f"{work}: two files of {mebibytes:,} MiB at {row['GB/s']:.2f} GB/s, read at "
+                f"{row['GB/s reading']:.2f} GB/s, {row['our rate over reading']:.2f} of it; "
+                f"{row['resident MB']:.0f} MB resident"
+            )
+        return record
+
+    def top_k(self) -> dict[str, Any]:
+        """Measure `top_k` beside exact search."""
+        record = measure_top_k(self.settings)
+        if "skipped" in record:
+            print(f"skipped: {record['skipped']}")
+        for work, row in record.get("works", {}).items():
+            times = (f"{name} {tables.microseconds(t['median'])}" for name, t in row["microseconds"].items())
+            print(f"{work}, {row['queries']} of {row['items']:,}, µs: {', '.join(times)}")
+            for name, reason in row["absent"].items():
+                print(f"  {name}: {reason}")
+        return record
+
+    def accuracy(self) -> dict[str, Any]:
+        """Measure errors in units of the last place."""
+        record = measure_accuracy(self.kerases, self.args.quick)
+        print("Largest errors in ulp, each against its own formula in exact arithmetic")
+        print(tables.accuracy_table({"accuracy": record}))
+        return record
+
+
+SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "workloads": Bench.workloads,
+    "calls": Bench.calls,
+    "layers": Bench.layers,
+    "growth": Bench.growth,
+    "memory": Bench.memory,
+    "files": Bench.files,
+    "top_k": Bench.top_k,
+    "accuracy": Bench.accuracy,
+}
+_CPU_ONLY = ("layers", "memory", "files", "accuracy")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the sections that the command line chooses; return the exit status."""
+    args = _read_arguments(argv)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    works = [work for work in WORKLOADS if args.only in work.name]
-    if not works:
-        parser.error("no such workload; there are: " + "; ".join(work.name for work in WORKLOADS))
-    keras = {} if args.no_keras else _import_keras()
-    versions = {"batchdot": __version__, "torch": torch.__version__}
-    versions |= {name: module.__version__ for name, module in keras.items()}
-    machine = _describe_machine(args.device)
-    print(f"{machine}\n" + ", ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"\nTimes in microseconds, medians of {args.rounds} rounds in turns, with quartiles.")
-    print("Every other number is our time over a peer's: below 1.00 we are faster.\n")
+    with kerases(not args.no_keras) as started:
+        bench = Bench(args, started)
+        print(tables.machine_line(bench.results))
+        for name, reason in started.absent.items():
+            print(f"{name}: {reason}")
+        for name in args.sections:
+            print(f"\n== {name}")
+            if args.device != "cpu" and name in _CPU_ONLY:
+                print("left out: it is on the CPU")
+                continue
+            before = perf_counter()
+            bench.results[name] = SECTIONS[name](bench)
+            bench.results["seconds"][name] = round(perf_counter() - before, 1)
+    bench.results["targets"] = judge(bench.results)
     print(
-        f"{'':<28}{'batch_dot':>11}{'quartiles':>24}{'best':>7} "
-        + "".join(f"{column:>{_width(column)}}" for column in COLUMNS)
-        + "  kernel: kind of work"
+        "\n== targets"
+        + (" (on fewer rounds and smaller sizes than they are meant for)" if args.quick else "")
     )
-    rows = []
-    for work in works:
-        rows.append(_measure(work, keras, args.rounds, args.device))
-        print(rows[-1], flush=True)
-    _print_reasons(rows)
-    cost = _measure_call_cost(args.rounds, args.device)
-    if args.device == "cpu" and not args.only:
-        cost["layers"] = measure_layers(keras, args.rounds)
-    path = _write(machine, versions, rows, cost)
-    print(f"\nWritten to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    measured = [target for target in bench.results["targets"] if target["measured"] is not None]
+    print("\n".join(tables.target_lines(measured)))
+    print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in bench.results['seconds'].items())}")
+    _write(_rounded(bench.results), args)
+    return int(_any_wrong(bench.results))
 
 
-def _measure(work: Workload, keras: dict[str, Any], rounds: int, device: str) -> Row:
-    """Time a workload and its peers, once all are seen to compute the same."""
-    x, y = _inputs(work, device)
-    names: dict[str, Any] = {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y}
-    names |= {"axes": work.axes, "options": work.options}
-    arguments = ", ".join(["x", "y", f"axes={work.axes}", *(f"{k}={v}" for k, v in work.options.items())])
-    statements = {"batch_dot": f"batch_dot({arguments})", **work.peers}
-    expected = eval(statements["batch_dot"], names)
-    for name, statement in work.peers.items():
-        torch.testing.assert_close(eval(statement, names), expected, rtol=1e-3, atol=1e-3, msg=name)
-    if work.backward:
-        statements = {
-            name: f"torch.autograd.grad(({line}).sum(), (x, y))" for name, line in statements.items()
-        }
-    elif "batch_dims" not in work.options and device == "cpu":
-        for name, module in keras.items():
-            names[name] = module.layers.Dot(work.axes, **work.options)
-            convert = module.ops.convert_to_tensor if hasattr(module, "ops") else module.backend.constant
-            names[f"{name}_inputs"] = [convert(t.numpy()) for t in (x, y)]
-            statements[name] = f"{name}({name}_inputs)"
-    timings = time_in_turns(statements, names, rounds, _synchronizer(device))
-    return Row(work, plan(x, y, work.axes, **work.options), timings)
+def _read_arguments(argv: list[str] | None) -> Namespace:
+    parser = ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help=f"one section ({', '.join(SECTIONS)}), or workloads whose name holds this",
+    )
+    parser.add_argument("--quick", action="store_true", help="few rounds and small sizes, to try it out")
+    parser.add_argument("--rounds", type=int, help="most blocks of each call (default 31, quick 3)")
+    parser.add_argument("--device", default="cpu", help="device of the tensors (default cpu)")
+    parser.add_argument("--threads", type=int, help="PyTorch's threads; leaves Keras out, which has its own")
+    parser.add_argument("--no-keras", action="store_true", help="leave Keras out though it is installed")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--file-mib", type=int, help="size of each file to stream (default 512, quick 4)")
+    parser.add_argument("--output", type=Path, help="JSON file to write (default: one of benchmarks/results)")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="also write results.json, RESULTS.md and the pictures beside this, and the tables of the README",
+    )
+    args = parser.parse_args(argv)
+    for name, least in (("rounds", 2), ("threads", 1), ("file_mib", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            _refuse(parser, f"--{name.replace('_', '-')} has to be at least {least}")
+    if args.publish and (args.only or args.quick or args.threads or args.no_keras or args.device != "cpu"):
+        _refuse(
+            parser, "--publish goes with a whole run: no --only, --quick, --threads, --no-keras, --device"
+        )
+    args.no_keras = args.no_keras or args.threads is not None
+    args.sections = list(SECTIONS)
+    args.works = WORKLOADS
+    if args.only:
+        args.sections = [args.only] if args.only in SECTIONS else ["workloads"]
+        args.works = [work for work in WORKLOADS if args.only == "workloads" or args.only in work.name]
+        if not args.works and args.sections == ["workloads"]:
+            kinds = dict.fromkeys(work.kind for work in WORKLOADS)
+            _refuse(parser, f"nothing named {args.only!r}; there are: {'; '.join([*SECTIONS, *kinds])}")
+    return args
 
 
-def _measure_call_cost(rounds: int, device: str) -> dict[str, Any]:
-    """Time what a call costs beyond its arithmetic, and print it beside what we aim at."""
-    row, products = WORKLOADS[0], next(work for work in WORKLOADS if work.name == "Q Kᵀ")
-    (x, y), (q, k) = _inputs(row, device), _inputs(products, device)
-    names = {"torch": torch, "batch_dot": batch_dot, "dot": Dot(1), "x": x, "y": y, "q": q, "k": k}
-    statements = {"batch_dot": "batch_dot(x, y, 1)", "Dot": "dot(x, y)", "Dot of a list": "dot([x, y])"}
-    calls = time_in_turns(statements | row.peers, names, 3 * rounds, _synchronizer(device))
-    statements = {"batch_dot": "batch_dot(q, k, 2)", "bmm": "torch.bmm(q, k.mT)"}
-    matrices = time_in_turns(statements, names, 3 * rounds, _synchronizer(device))
-    best = min(row.peers, key=lambda name: calls[name].median)
-    ours = calls["batch_dot"]
-    dot, dot_of_list = (calls[name].difference(ours) * 1e6 for name in ("Dot", "Dot of a list"))
-    ratio, product = ours.ratio(calls[best]), matrices["batch_dot"].ratio(matrices["bmm"])
-    lines = [
-        (
-            f"row dot {row.x}, batch_dot over the best line, {best} of {_us(calls[best].median)} µs",
-            ratio,
-            2.0,
-        ),
-        ("the same, Dot(x, y) less batch_dot, µs", dot, 1.5),
-        ("the same, Dot([x, y]) less batch_dot, µs", dot_of_list, 1.5),
-        (f"Q Kᵀ {products.x}, batch_dot over torch.bmm", product, 1.05),
+def _refuse(parser: ArgumentParser, reason: str) -> NoReturn:
+    """End with one line, where argparse would write its usage too."""
+    parser.exit(2, f"{parser.prog}: error: {reason}\n")
+
+
+def _write(results: dict[str, Any], args: Namespace) -> None:
+    """Write the JSON, and what is published of it."""
+    path = args.output or FOLDER / "results" / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
+    path.parent.mkdir(exist_ok=True)
+    paths = [path, *([PUBLISHED] if args.publish else [])]
+    for place in paths:
+        place.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if "growth" in results and picture.why_not() is not None:
+        print(f"no pictures: {picture.why_not()}")
+    elif "growth" in results:
+        paths += picture.draw(results, picture.FOLDER if args.publish else path.parent)
+    if args.publish:
+        REPORT.write_text(tables.report(results), encoding="utf-8")
+        README.write_text(tables.fill(README.read_text(encoding="utf-8"), results), encoding="utf-8")
+        paths += [REPORT, README]
+    for place in paths:
+        print(f"Written to {place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place}")
+
+
+def _rounded(value: Any) -> Any:
+    """Return results with floats in five digits, which is more than a time is good for."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _any_wrong(results: dict[str, Any]) -> bool:
+    """Whether a peer gave other numbers than we: then one of us is wrong, and the times say little."""
+    wrong = [
+        f"{work}: {peer} {reason}"
+        for work, record in results.get("workloads", {}).items()
+        for peer, reason in record["absent"].items()
+        if reason.startswith("gives other")
     ]
-    print("\nCall cost")
-    for text, value, aim in lines:
-        print(f"  {text:<72}{value:>6.2f}   aim: {aim:g}{'' if value <= aim else ', missed'}")
-    return {text: {"measured": value, "aim": aim} for text, value, aim in lines}
-
-
-def _inputs(work: Workload, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    x, y = (torch.randn(shape, generator=generator).to(device) for shape in (work.x, work.y))
-    return x.requires_grad_(work.backward), y.requires_grad_(work.backward)
-
-
-def _synchronizer(device: str) -> Callable[[], None] | None:
-    return None if device == "cpu" else torch.get_device_module(device).synchronize
-
-
-def _import_keras() -> dict[str, Any]:
-    """Import what there is of tf_keras, and of Keras 3 on its PyTorch backend."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["KERAS_BACKEND"] = "torch"
-    modules = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in KERAS:
-            if find_spec(name) is not None:
-                modules[name] = __import__(name)
-    return modules
-
-
-def _print_reasons(rows: list[Row]) -> None:
-    """Print why a kernel that comes before the one that ran did not."""
-    for row in rows:
-        for kernel in KERNELS:
-            if kernel.name == row.plan.kernel:
-                break
-            print(f"  {row.work.name}: not {kernel.name}, {'; '.join(kernel.why_not(row.plan))}")
-
-
-def _describe_machine(device: str) -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    text = f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
-    text += f" (load {os.getloadavg()[0]:.1f})" if hasattr(os, "getloadavg") else ""
-    text += f", {torch.get_num_threads()} threads, {platform.system()}, Python {platform.python_version()}"
-    return text if device == "cpu" else f"{torch.get_device_module(device).get_device_name()}, {text}"
-
-
-def _write(machine: str, versions: dict[str, str], rows: list[Row], cost: dict[str, Any]) -> Path:
-    now = datetime.now()
-    content = {
-        "time": now.isoformat(timespec="seconds"),
-        "machine": machine,
-        "versions": versions,
-        "call cost": cost,
-        "workloads": {
-            row.work.name: {
-                "x": row.work.x,
-                "y": row.work.y,
-                "axes": row.work.axes,
-                "options": row.work.options,
-                "plan": str(row.plan),
-                "best plain line": row.best,
-                "peers": row.work.peers,
-                "microseconds": {
-                    name: {"median": t.median * 1e6, "quartiles": [q * 1e6 for q in t.quartiles]}
-                    for name, t in row.timings.items()
-                },
-                "our time over theirs": {name: row.ours.ratio(t) for name, t in row.timings.items()},
-            }
-            for row in rows
-        },
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{now:%Y-%m-%d-%H%M%S}.json"
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
-
-
-def _us(seconds: float) -> str:
-    us = seconds * 1e6
-    return f"{us:,.0f}" if us >= 1000 else f"{us:.3g}"
-
-
-def _width(column: str) -> int:
-    return max(8, len(column) + 2)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return bool(wrong)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,13 +1,18 @@
-"""Timing of statements in turns, in one process: what one machine does in one minute, side by side."""
+"""Timing of statements in turns, side by side: what one machine does in one minute."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
-from timeit import Timer
-from typing import Any
+from timeit import Timer, default_timer
+from typing import Any, Protocol
 
 BLOCK_SECONDS = 2e-3
 """A block of calls is long beside the clock, and short beside what else a machine may do."""
+
+LONG_SECONDS = 20e-3
+"""A call as long as this leaves nothing in a cache that a call before it could have warmed."""
+
+FEWEST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,30 @@ class Timing:
         """Return the median, over the rounds, of this time less the other's in the same round."""
         return median(a - b for a, b in zip(self.rounds, other.rounds, strict=True))
 
+    def scaled(self, factor: float) -> "Timing":
+        """Return the time of so many times the work."""
+        return Timing(tuple(factor * seconds for seconds in self.rounds))
+
+    def longer(self, other: "Timing") -> "Timing":
+        """Return the longer of two times, round by round."""
+        return Timing(tuple(map(max, self.rounds, other.rounds)))
+
+
+class Block(Protocol):
+    """So many calls of one thing that they take BLOCK_SECONDS, here or in another process."""
+
+    def run(self) -> float:
+        """Return the seconds a call of one block."""
+        ...
+
 
 def time_in_turns(
     statements: Mapping[str, str],
     names: dict[str, Any],
     rounds: int,
     synchronize: Callable[[], None] | None = None,
+    others: Mapping[str, Block] | None = None,
+    budget: float = float("inf"),
 ) -> dict[str, Timing]:
     """Time statements in turns: in each round a block of calls of every one.
 
@@ -49,24 +72,34 @@ def time_in_turns(
         names: what the statements refer to.
         rounds: how many blocks of each; every round starts with another statement.
         synchronize: waits for the device, at the end of a block.
+        others: by name, blocks that are ready, such as those of another process.
+        budget: seconds after which no further round starts, once there are FEWEST_ROUNDS.
 
     Returns:
-        A timing for each statement.
+        A timing for each statement and each other block.
     """
-    timers = {name: _Block(statement, names, synchronize) for name, statement in statements.items()}
-    order = list(timers)
+    blocks: dict[str, Block] = {
+        name: LocalBlock(statement, names, synchronize) for name, statement in statements.items()
+    }
+    blocks |= others or {}
+    order = list(blocks)
     seconds: dict[str, list[float]] = {name: [] for name in order}
-    for _ in range(rounds):
+    started = default_timer()
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and default_timer() - started > budget:
+            break
         for name in order:
-            seconds[name].append(timers[name].run())
+            seconds[name].append(blocks[name].run())
         order = order[1:] + order[:1]
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
-class _Block:
-    """So many calls of a statement that they take BLOCK_SECONDS."""
+class LocalBlock:
+    """So many calls of a statement, in this process."""
 
-    def __init__(self, statement: str, names: dict[str, Any], synchronize: Callable[[], None] | None) -> None:
+    def __init__(
+        self, statement: str, names: dict[str, Any], synchronize: Callable[[], None] | None = None
+    ) -> None:
         body = f"for _ in repeat(None, calls):\n    {statement}"
         if synchronize is not None:
             body += "\nsynchronize()"
@@ -74,13 +107,16 @@ class _Block:
         self.names = names | {"calls": 1, "synchronize": synchronize}
         self.timer = Timer(body, setup, globals=self.names)
         self.calls = 1
+        self.warm = True
         self.run()  # what is lazy happens here
         while (block := self.run() * self.calls) < BLOCK_SECONDS:
             self.calls = max(self.calls + 1, int(self.calls * min(10.0, 1.2 * BLOCK_SECONDS / block)))
+        self.warm = block < LONG_SECONDS
 
     def run(self) -> float:
         """Return the seconds a call of one block, after a call that warms the caches and counts not."""
-        self.names["calls"] = 1
-        self.timer.timeit(1)
+        if self.warm:
+            self.names["calls"] = 1
+            self.timer.timeit(1)
         self.names["calls"] = self.calls
         return self.timer.timeit(1) / self.calls

@@ -1,0 +1,84 @@
+"""How cost grows: with rows, with their length, with threads."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.keras_peers import Kerases
+from benchmarks.measure import Record, Settings, measure
+from benchmarks.workloads import Workload
+
+ROWS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
+LENGTHS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
+NUMBERS = 1 << 22
+"""So many numbers each input has, whatever the length of its rows."""
+
+_KINDS: tuple[tuple[str, dict[str, Any]], ...] = (("row dot", {}), ("row cosine", {"normalize": True}))
+_LINES = ("plain", "bmm", "cosine_similarity")
+
+_INPUTS_AT_ONCE = 24
+"""How many times x everything that is timed together holds at most, temporaries included."""
+
+
+def measure_growth(kerases: Kerases, settings: Settings, most_rows: int) -> Record:
+    """Measure row products and row cosines, forward, float32.
+
+    Args:
+        kerases: the Kerases that run.
+        settings: how long and where.
+        most_rows: the most rows wanted.
+
+    Returns:
+        For each of ``rows``, ``length`` and ``threads``, by kind of work, a list of what `measure` returns,
+        with ``at``: how many; and ``left out``, in words.
+    """
+    results: Record = {"rows": {}, "length": {}, "threads": {}, "left out": []}
+    memory = _available_memory()
+    for kind, options in _KINDS:
+        for rows in (n for n in ROWS if n <= most_rows):
+            shape = (rows, 128)
+            if memory is not None and _INPUTS_AT_ONCE * 4 * rows * 128 > memory:
+                results["left out"].append(f"{kind}, {rows:,} rows: {memory >> 20:,} MiB of memory is free")
+                continue
+            work = Workload(kind, shape, shape, 1, options)
+            results["rows"].setdefault(kind, []).append({"at": rows} | _measure(work, kerases, settings))
+        for length in LENGTHS:
+            shape = (min(NUMBERS, 128 * most_rows) // length, length)
+            work = Workload(kind, shape, shape, 1, options)
+            results["length"].setdefault(kind, []).append({"at": length} | _measure(work, kerases, settings))
+        results["threads"][kind] = _measure_threads(kind, options, settings, most_rows)
+    return results
+
+
+def _measure_threads(kind: str, options: dict[str, Any], settings: Settings, most_rows: int) -> list[Record]:
+    """Measure what runs in this process with one thread, then two, up to as many as there are."""
+    most = torch.get_num_threads()
+    shape = (min(65536, most_rows), 128)
+    records = []
+    with_none = Kerases(wanted=False)
+    try:
+        for threads in sorted({*(1 << n for n in range(most.bit_length())), most}):
+            torch.set_num_threads(threads)
+            record = _measure(Workload(kind, shape, shape, 1, options), with_none, settings)
+            records.append({"at": threads} | record)
+    finally:
+        torch.set_num_threads(most)
+    return records
+
+
+def _measure(work: Workload, kerases: Kerases, settings: Settings) -> Record:
+    record = measure(work, kerases, settings, _LINES)
+    return {
+        key: record[key] for key in ("kernel", "rounds", "microseconds", "our time over theirs", "absent")
+    }
+
+
+def _available_memory() -> int | None:
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return None
+    for line in info.read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return None

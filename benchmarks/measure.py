@@ -1,0 +1,192 @@
+"""A workload, measured beside its peers: a record of numbers and words, which JSON holds as it is."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from batchdot import batch_dot
+from batchdot.functional import plan
+from batchdot.kernels import KERNELS
+from batchdot.lowering import Plan
+from benchmarks.floor import PEAK, READ, floor, floor_statements
+from benchmarks.keras_peers import Kerases, RemoteBlock, request
+from benchmarks.plain import LINES
+from benchmarks.timing import Timing, time_in_turns
+from benchmarks.workloads import Workload
+
+Record: TypeAlias = dict[str, Any]
+
+OURS = "batch_dot"
+FLOOR = "floor"
+COMPILED = "compiled"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and where to measure.
+
+    Attributes:
+        rounds: blocks of each call.
+        budget: seconds after which a workload has had rounds enough.
+        device: device of the tensors.
+        compile: whether torch.compile is a peer.
+    """
+
+    rounds: int = 31
+    budget: float = 3.0
+    device: str = "cpu"
+    compile: bool = True
+
+    @property
+    def synchronize(self) -> Callable[[], None] | None:
+        """What waits for the device."""
+        return None if self.device == "cpu" else torch.get_device_module(self.device).synchronize
+
+
+def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterable[str] = ()) -> Record:
+    """Time a workload, its peers and its floor in turns.
+
+    A peer that gives other numbers is not timed.
+
+    Args:
+        work: the workload.
+        kerases: the Kerases that run.
+        settings: how long and where.
+        peers: the only lines of plain PyTorch wanted; every one if there are none.
+
+    Returns:
+        What was computed and by which kernel; medians and quartiles in microseconds; our time over
+        each of theirs; why a peer is absent.
+    """
+    x, y = work.inputs(settings.device)
+    chosen = plan(x, y, work.axes, **work.options)
+    lines, names, absent = _local_peers(work, chosen, settings, peers)
+    names |= {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y, "axes": work.axes}
+    expected = eval(work.call, names).detach()
+    if work.backward:
+        generator = torch.Generator().manual_seed(1)
+        names["g"] = torch.randn(expected.shape, generator=generator).to(expected.device, expected.dtype)
+        lines = {name: f"torch.autograd.grad({line}, (x, y), g)" for name, line in lines.items()}
+    right = _results(eval(lines[OURS], names))
+    for name in list(lines):
+        try:
+            reason = difference(_results(eval(lines[name], names)), right, work.dtype)
+        except Exception as error:  # a compiler that is not there, an operator that lacks the dtype
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        if reason is not None:
+            absent[name] = reason
+            del lines[name]
+    blocks, reasons = _keras_peers(work, kerases, settings, x, y, names.get("g"), right)
+    floors, floor_names = floor_statements(work, settings.device)
+    timings = time_in_turns(
+        lines | floors, names | floor_names, settings.rounds, settings.synchronize, blocks, settings.budget
+    )
+    timings[FLOOR] = floor(work, timings)
+    for name in (READ, PEAK):
+        del timings[name]
+    return _describe(work, chosen) | summary(timings) | {"absent": absent | reasons}
+
+
+def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
+    """Return medians and quartiles in microseconds, and our time over each of theirs."""
+    return {
+        "rounds": len(timings[ours].rounds),
+        "microseconds": {
+            name: {"median": t.median * 1e6, "quartiles": [q * 1e6 for q in t.quartiles]}
+            for name, t in timings.items()
+        },
+        "our time over theirs": {name: timings[ours].ratio(t) for name, t in timings.items() if name != ours},
+    }
+
+
+def best_line(record: Record) -> str:
+    """Return the fastest of the lines in plain PyTorch."""
+    ratios: dict[str, float] = record["our time over theirs"]
+    lines: list[str] = [name for name in record["lines"] if name in ratios]
+    return max(lines, key=lambda name: ratios[name])
+
+
+def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str | None:
+    """Return how a peer's numbers differ from ours, or None if they do not."""
+    if len(results) != len(expected):
+        return f"{len(results)} results instead of {len(expected)}"
+    tolerance = {"float64": 1e-7, "float32": 1e-3}.get(dtype, 0.05)
+    for result, ours in zip(results, expected, strict=True):
+        if result.shape != ours.shape:
+            return f"gives other shapes: {tuple(result.shape)} instead of {tuple(ours.shape)}"
+        scale = max(1e-30, float(ours.abs().max())) if ours.numel() else 1.0
+        error = float((result.double() - ours.double()).abs().max()) / scale if ours.numel() else 0.0
+        if not error <= tolerance:
+            return f"gives other numbers: by up to {error:.2g} of the largest"
+    return None
+
+
+def _local_peers(
+    work: Workload, chosen: Plan, settings: Settings, wanted: Iterable[str]
+) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
+    """Return statements by name of ours and of PyTorch's, names they refer to, and who is absent."""
+    wanted = set(wanted)
+    plain = {name: line for name, line in LINES[work.kind].items() if not wanted or name in wanted}
+    lines, names, absent = {OURS: work.call, **plain}, {}, {}
+    for kernel in KERNELS:
+        if kernel.name != chosen.kernel and not kernel.why_not(chosen):
+            lines[kernel.name] = f"run_{kernel.name}(x, y)"
+            names[f"run_{kernel.name}"] = kernel.build(chosen)
+    if settings.compile:
+        line = next(iter(LINES[work.kind].values()))
+        torch.compiler.reset()
+        names["compiled"] = torch.compile(eval(f"lambda x, y: {line}", {"torch": torch}), dynamic=False)
+        lines[COMPILED] = "compiled(x, y)"
+    else:
+        absent[COMPILED] = "left out as asked"
+    return lines, names, absent
+
+
+def _keras_peers(
+    work: Workload,
+    kerases: Kerases,
+    settings: Settings,
+    x: Tensor,
+    y: Tensor,
+    gradient: Tensor | None,
+    right: list[Tensor],
+) -> tuple[dict[str, RemoteBlock], dict[str, str]]:
+    """Return what times the Kerases, and why one does not stand beside us."""
+    asked = request(work, x, y, gradient) if settings.device == "cpu" else "it is on the CPU"
+    if isinstance(asked, str):
+        return {}, dict.fromkeys([*(p.framework for p in kerases.processes), *kerases.absent], asked)
+    values, blocks, reasons = kerases.make(asked)
+    for name, arrays in values.items():
+        reason = difference([torch.from_numpy(array) for array in arrays], right, work.dtype)
+        if reason is not None:
+            reasons[name] = reason
+            del blocks[name]
+    return blocks, reasons
+
+
+def _describe(work: Workload, chosen: Plan) -> Record:
+    return {
+        "x": work.x,
+        "y": work.y,
+        "axes": work.axes,
+        "options": work.options,
+        "dtype": work.dtype,
+        "backward": work.backward,
+        "kernel": chosen.kernel,
+        "kernels that did not run": reasons_against(chosen),
+        "plan": str(chosen),
+        "lines": LINES[work.kind],
+    }
+
+
+def reasons_against(chosen: Plan) -> dict[str, list[str]]:
+    """Return why each kernel that comes before the chosen one did not run."""
+    before = KERNELS[: [kernel.name for kernel in KERNELS].index(chosen.kernel)]
+    return {kernel.name: kernel.why_not(chosen) for kernel in before}
+
+
+def _results(value: Any) -> list[Tensor]:
+    return [t.detach().cpu() for t in (value if isinstance(value, tuple) else (value,))]

@@ -1,0 +1,254 @@
+"""The tables in words: for the terminal while it runs, and in Markdown for the documents.
+
+Everything is read from the results, as they are in JSON.
+"""
+
+import re
+from typing import Any
+
+from benchmarks.measure import FLOOR, OURS, best_line
+
+Results = dict[str, Any]
+
+COLUMNS = (
+    FLOOR,
+    "cosine_similarity",
+    "compiled",
+    "aten",
+    "tf_keras",
+    "tf_keras graph",
+    "Keras 3 torch",
+    "Keras 3 JAX",
+)
+"""Peers with a column of their own in the terminal, after the best plain line. JSON has them all."""
+
+WORK_HEADER = (
+    f"{'':<34}{'batch_dot':>10}{'quartiles':>20}  {'best plain line':<24}"
+    + "".join(f"{column:>{max(8, len(column) + 2)}}" for column in COLUMNS)
+    + "  kernel"
+)
+
+
+def work_line(name: str, record: Results) -> str:
+    """Return a workload's line for the terminal."""
+    times, ratios = record["microseconds"][OURS], record["our time over theirs"]
+    spread = " to ".join(map(microseconds, times["quartiles"]))
+    best = best_line(record)
+    cells = "".join(
+        f"{ratio(ratios[column]) if column in ratios else '':>{max(8, len(column) + 2)}}"
+        for column in COLUMNS
+    )
+    return (
+        f"{name:<34}{microseconds(times['median']):>10}{spread:>20}  {ratio(ratios[best]):<6}{best:<18}"
+        f"{cells}  {record['kernel']}"
+    )
+
+
+def reason_lines(works: dict[str, Results]) -> list[str]:
+    """Return why kernels did not run and why peers are absent: one line a reason, with whom it concerns."""
+    reasons: dict[str, list[str]] = {}
+    for name, record in works.items():
+        for kernel, why in record["kernels that did not run"].items():
+            reasons.setdefault(f"kernel {kernel}: {'; '.join(why)}", []).append(name)
+        for peer, why in record["absent"].items():
+            reasons.setdefault(f"{peer}: {why}", []).append(name)
+    return [
+        f"{reason}  [{'; '.join(names) if len(names) <= 4 else f'{len(names)} of {len(works)} workloads'}]"
+        for reason, names in reasons.items()
+    ]
+
+
+def target_lines(targets: list[Results]) -> list[str]:
+    """Return the targets beside what was measured, for the terminal."""
+    return [
+        f"  {t['text']:<86}{number(t['measured']):>8}   {t['bound']} {t['aim']:g}"
+        + ("" if t["verdict"] == "met" else f"   {t['verdict']}")
+        for t in targets
+    ]
+
+
+def speed_table(results: Results) -> str:
+    """Return the table of float32 workloads, in Markdown."""
+    peers = {
+        FLOOR: "the floor",
+        "best": "the fastest plain line",
+        "cosine_similarity": "`F.cosine_similarity`",
+        "compiled": "`torch.compile`",
+        "tf_keras": "tf_keras",
+        "Keras 3 torch": "Keras 3, torch",
+        "Keras 3 JAX": "Keras 3, JAX jitted",
+    }
+    rows = []
+    for name, record in results["workloads"].items():
+        if record["dtype"] != "float32" or record["backward"]:
+            continue
+        ratios = record["our time over theirs"]
+        ratios = ratios | {"best": ratios[best_line(record)]}
+        both = results["workloads"].get(f"{name}, backward")
+        backward = "" if both is None else ratio(both["our time over theirs"][best_line(both)])
+        shapes = " ".join(f"`{str(tuple(shape)).replace(' ', '')}`" for shape in (record["x"], record["y"]))
+        cells = [ratio(ratios[peer]) if peer in ratios else "" for peer in peers]
+        rows.append([name, shapes, microseconds(record["microseconds"][OURS]["median"]), *cells, backward])
+    header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest plain line"]
+    return f"{_conditions(results)}\n\n{_markdown(header, rows)}"
+
+
+def accuracy_table(results: Results) -> str:
+    """Return the largest errors in ulp, in Markdown."""
+    accuracy = results["accuracy"]
+    peers = {
+        OURS: "batchdot",
+        "tf_keras": "tf_keras",
+        "Keras 3 torch": "Keras 3, torch",
+        "Keras 3 JAX": "Keras 3, JAX",
+        "cosine_similarity": "`F.cosine_similarity`",
+        "bmm": "`bmm`",
+    }
+    rows = []
+    for what in ("cosines", "products"):
+        for row in accuracy[what]:
+            cells = [_error(row, peer) for peer in peers]
+            rows.append([f"{what[:-1]}, {row['dtype']}", row["case"], f"{row['length']:,}", *cells])
+    rows += [
+        [
+            "cosines of identical rows",
+            f"{dtype}, outside [-1, 1]",
+            "128",
+            *(_share(counts, p, accuracy) for p in peers),
+        ]
+        for dtype, counts in accuracy["identical rows"].items()
+    ]
+    rows += [
+        ["cosine of a zero row", dtype, "128", *(values.get(peer, "") for peer in peers)]
+        for dtype, values in accuracy["zero rows"].items()
+    ]
+    return _markdown(["result", "numbers", "length", *peers.values()], rows)
+
+
+def short_accuracy_table(results: Results) -> str:
+    """Return the rows of the accuracy table that say most, in Markdown."""
+    wanted = [
+        "| cosine, float32 | about 1 | 128 |",
+        "| cosine, float32 | about 1 | 16,384 |",
+        "| cosine, float32 | squares overflow | 128 |",
+        "| cosine, float64 | about 1 | 128 |",
+        "| cosine, bfloat16 | about 1 | 128 |",
+        "| cosine, float16 | squares overflow | 128 |",
+        "| product, float32 | sum about 1 | 128 |",
+        "| product, float32 | sum about 1 | 10,000,000 |",
+        "| cosines of identical rows | float32, outside [-1, 1] |",
+        "| cosine of a zero row | float16 |",
+    ]
+    lines = accuracy_table(results).splitlines()
+    return "\n".join([*lines[:2], *(line for line in lines[2:] if line.startswith(tuple(wanted)))])
+
+
+def target_table(results: Results) -> str:
+    """Return the targets beside what was measured, in Markdown."""
+    rows = [
+        [t["text"], number(t["measured"]), f"{t['bound']} {t['aim']:g}", t["verdict"]]
+        for t in results["targets"]
+    ]
+    return _markdown(["target", "measured", "aim", "verdict"], rows)
+
+
+TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
+"""By the name in a document's marks, what stands between them."""
+
+
+def fill(document: str, results: Results) -> str:
+    """Return a document with its tables between their marks: ``<!-- table: speed -->``, ``<!-- end -->``."""
+    for name, table in TABLES.items():
+        marks = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        content = f"{table(results)}\n"
+        document = marks.sub(lambda match: match[1] + content + match[2], document)  # noqa: B023
+    return document
+
+
+def report(results: Results) -> str:
+    """Return the whole report of a run, in Markdown."""
+    return "\n".join(
+        [
+            "# What make bench measured",
+            "",
+            "Written by `make bench ARGS=--publish` from [results.json](results.json).",
+            "",
+            "## Speed",
+            "",
+            speed_table(results),
+            "",
+            "![time against rows](pictures/rows.svg)",
+            "",
+            "![time against the length of rows and threads](pictures/growth.svg)",
+            "",
+            "## Accuracy",
+            "",
+            "Largest errors in units of the last place, each against its own formula in exact arithmetic.",
+            "",
+            accuracy_table(results),
+            "",
+            "## Targets",
+            "",
+            target_table(results),
+            "",
+            "## Who did not run, and why",
+            "",
+            *(f"* {line}" for line in reason_lines(results["workloads"])),
+            "",
+        ]
+    )
+
+
+def machine_line(results: Results) -> str:
+    """Return the machine and the versions in one sentence."""
+    machine = results["machine"]
+    names = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    device = f"{machine['device']}, " if "device" in machine else ""
+    return (
+        f"{device}{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"{machine['instructions']}, {machine['system']}; {names}"
+    )
+
+
+def ratio(value: float) -> str:
+    """Return a ratio in as many digits as say something."""
+    return f"{value:.3f}" if value < 0.095 else f"{value:.2f}" if value < 9.95 else f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """Return a measured number, or nothing."""
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def microseconds(value: float) -> str:
+    """Return a time in three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _conditions(results: Results) -> str:
+    return (
+        f"{machine_line(results)}. float32; µs are medians, every other number is our time over theirs, "
+        "the median of rounds side by side: below 1 we are faster."
+    )
+
+
+def _error(row: Results, peer: str) -> str:
+    if peer not in row["ulp"]:
+        return ""
+    if row["not finite"][peer]:
+        return "not finite"
+    value = row["ulp"][peer]
+    if value >= 99.5:
+        return f"{value:,.0f}" if value < 1e5 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+    return f"{value:.2g}" if value >= 0.005 else "0"
+
+
+def _share(counts: dict[str, int], peer: str, accuracy: Results) -> str:
+    return f"{counts[peer] / accuracy['identical rows tried']:.0%}" if peer in counts else ""
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        f"| {' | '.join(line)} |".replace("|  |", "| |").replace("|  |", "| |") for line in lines
+    )

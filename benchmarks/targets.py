@@ -1,0 +1,180 @@
+"""What we aim at, and whether the numbers of a run meet it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp, log
+from statistics import fmean
+from typing import Any, TypeAlias
+
+Results: TypeAlias = dict[str, Any]
+
+MET, MISSED, UNKNOWN = "met", "missed", "not measured"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A number of the results, and the bound on it.
+
+    Attributes:
+        text: what the number is.
+        aim: the bound.
+        read: from the results to the number. A KeyError says that it was not measured.
+        at_least: whether the number should be no smaller than the aim, rather than no larger.
+    """
+
+    text: str
+    aim: float
+    read: Callable[[Results], float]
+    at_least: bool = False
+
+    def judge(self, results: Results) -> dict[str, Any]:
+        """Return what was measured beside the aim, and the verdict."""
+        try:
+            measured = self.read(results)
+        except (KeyError, ValueError):
+            return self._row(None, UNKNOWN)
+        met = measured >= self.aim if self.at_least else measured <= self.aim
+        return self._row(measured, MET if met else MISSED)
+
+    def _row(self, measured: float | None, verdict: str) -> dict[str, Any]:
+        bound = "at least" if self.at_least else "at most"
+        return {"text": self.text, "bound": bound, "aim": self.aim, "measured": measured, "verdict": verdict}
+
+
+def judge(results: Results) -> list[dict[str, Any]]:
+    """Return every target with its verdict."""
+    return [target.judge(results) for target in TARGETS]
+
+
+def over(work: str, *peers: str) -> Callable[[Results], float]:
+    """Read our time over that of the fastest of the peers that were timed."""
+
+    def read(results: Results) -> float:
+        ratios = results["workloads"][work]["our time over theirs"]
+        return max(float(ratios[peer]) for peer in peers if peer in ratios)
+
+    return read
+
+
+def faster(work: str, peer: str) -> Callable[[Results], float]:
+    """Read how many times our time the peer's is."""
+    return lambda results: 1 / over(work, peer)(results)
+
+
+def _call(table: str, column: str, name: str) -> Callable[[Results], float]:
+    return lambda results: float(results["calls"][table][column][name])
+
+
+MATRICES = (
+    "Q Kᵀ",
+    "Q Kᵀ, memory network",
+    "matrix product, attention",
+    "matrix product, PointNet",
+    "rank 4",
+    "word2vec",
+)
+_PRODUCTS = ("bmm", "matmul", "einsum", "tensordot")
+
+
+def _mean_over(works: tuple[str, ...], *peers: str) -> Callable[[Results], float]:
+    return lambda results: exp(fmean(log(over(work, *peers)(results)) for work in works))
+
+
+def _memory_growth(work: str) -> Callable[[Results], float]:
+    def read(results: Results) -> float:
+        fewer, more = results["memory"][work]["extra bytes"]["batch_dot"]
+        return float(more - fewer) / 1024
+
+    return read
+
+
+def _file(work: str, column: str) -> Callable[[Results], float]:
+    return lambda results: float(results["files"]["works"][work][column])
+
+
+def _worst_cosine(results: Results) -> float:
+    return max(float(row["ulp"]["batch_dot"]) for row in results["accuracy"]["cosines"])
+
+
+def _outside(results: Results) -> float:
+    return float(sum(row["batch_dot"] for row in results["accuracy"]["identical rows"].values()))
+
+
+def _not_finite(results: Results) -> float:
+    return float(sum(row["not finite"]["batch_dot"] for row in results["accuracy"]["cosines"]))
+
+
+_FASTER = "{}: times faster than {}"
+
+TARGETS = [
+    Target("row cosine (65536,128): time over the floor", 1.25, over("row cosine, large", "floor")),
+    *(
+        Target(_FASTER.format("row cosine (65536,128)", peer), aim, faster("row cosine, large", peer), True)
+        for peer, aim in (("cosine_similarity", 30), ("tf_keras", 15), ("Keras 3 JAX", 2))
+    ),
+    Target("row dot (65536,128): time over the floor", 1.15, over("row dot, large", "floor")),
+    Target(_FASTER.format("row dot (65536,128)", "bmm"), 1.8, faster("row dot, large", "bmm"), True),
+    Target("row dot (32,128): time over (x*y).sum", 1, _call("rows", "time over the first", "batch_dot")),
+    Target(
+        "row cosine (32,128): time over (x*y).sum",
+        1,
+        _call("rows", "time over the first", "batch_dot cosine"),
+    ),
+    Target(
+        "Dot, row dot (32,128): µs more than (x*y).sum", 1, _call("rows", "µs more than the first", "Dot")
+    ),
+    Target(
+        "Dot, row cosine (32,128): µs more than (x*y).sum",
+        1,
+        _call("rows", "µs more than the first", "Dot cosine"),
+    ),
+    *(
+        Target(_FASTER.format(f"{work} (32,128)", peer), 40, faster(work, peer), True)
+        for work in ("row dot", "row cosine")
+        for peer in ("tf_keras", "Keras 3 torch")
+    ),
+    *(
+        Target(_FASTER.format(shapes, peer), aim, faster(f"vector times matrix, {work}", peer), True)
+        for work, shapes in (("large", "(1024,64)·(1024,100,64)"), ("news", "(32,64)·(32,30,64)"))
+        for peer, aim in (("einsum", 1.2), ("bmm", 3))
+    ),
+    *(
+        Target(f"{work}: time over the best of {', '.join(_PRODUCTS)}", 1.03, over(work, *_PRODUCTS))
+        for work in MATRICES
+    ),
+    Target("the same, geometric mean of all", 1, _mean_over(MATRICES, *_PRODUCTS)),
+    Target(
+        "cosine matrix (32,128,64): time over Q Kᵀ alone, by bmm",
+        1.3,
+        _call("matrices", "time over the first", "batch_dot cosine"),
+    ),
+    Target(
+        _FASTER.format("row cosine (65536,128), forward and backward", "cosine_similarity"),
+        6,
+        faster("row cosine, large, backward", "cosine_similarity"),
+        True,
+    ),
+    *(
+        Target(f"{work}: KiB more of extra memory for four times the rows", 64, _memory_growth(work))
+        for work in ("row dot, float32", "row dot, bfloat16", "row cosine, float32", "row cosine, bfloat16")
+    ),
+    *(
+        target
+        for kind in ("row dot", "row cosine")
+        for place in ("from the page cache", "from the disk")
+        for target in (
+            Target(
+                f"batchdot dot, {kind}, {place}: rate over that of reading",
+                0.8,
+                _file(f"{kind}, {place}", "our rate over reading"),
+                True,
+            ),
+            Target(
+                f"batchdot dot, {kind}, {place}: resident MB", 300, _file(f"{kind}, {place}", "resident MB")
+            ),
+        )
+    ),
+    Target("row cosines, every dtype, size and length: largest error in ulp", 0.51, _worst_cosine),
+    Target("cosines of identical rows outside [-1, 1]", 0, _outside),
+    Target("cosines of finite rows that are not finite", 0, _not_finite),
+]
