@@ -122,7 +122,7 @@ class Model(Layer):
                 f"{type(self).__name__} has neither inputs and outputs nor a `call` of its own."
             )
         tracing = _is_tracing()
-        if mask is None and not tracing:
+        if not tracing:
             outputs = program.run_straight(inputs)
             if outputs is not None:
                 return self._write_values(outputs)
