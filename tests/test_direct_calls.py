@@ -161,9 +161,9 @@ BACKWARD: dict[str, Callable[[Any, Any], Any]] = {
 def test_hooks_of_the_backward_pass_fire_and_stop(name: str, place: Any) -> None:
     layer, fired = make(), []
     call, x = warmed(place(layer)), X.clone().requires_grad_()
-    for count in (1, 2):
+    for count in (2, 4):
         handle = BACKWARD[name](layer, lambda *_: fired.append(1))
-        call(x).sum().backward()
+        call(x).sum().backward(), call(x).sum().backward()
         handle.remove()
         call(x).sum().backward()
         assert len(fired) == count
@@ -392,6 +392,8 @@ def test_inputs_of_every_kind_after_lists_of_tensors(name: str) -> None:
     for _ in range(2):
         out = model(*INPUTS[name](3 * X, X))
         torch.testing.assert_close(out["out"], 2 * X)
+    with pytest.raises(ValueError, match=r"has 2 inputs\. Received: 3"):
+        model([X, X, X])
 
 
 def test_inputs_that_do_not_fit_are_refused_as_at_first() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from batchdot.graph.node import Node
 from batchdot.graph.straight import write_function
 from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
-from batchdot.layers._direct import is_traced
+from batchdot.layers._direct import jit_state
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,14 @@ class Program:
         There is less than in `run` then, and the calls around do not matter.
         """
         if any(self._reasons):
-            self._reasons = tuple(chain.from_iterable(layer._reasons for layer in self.layers))
+            reasons = chain.from_iterable([layer._reasons for layer in self.layers])
+            self._reasons = tuple({id(reason): reason for reason in reasons}.values())
             if any(self._reasons) or not self._is_simple():
                 return None
             if self._straight is None:
                 calls = [(step.layer, step.numbers) for step in self.steps]
                 self._straight = write_function(calls, self.ranks, self.outputs, self._resume)
-        return None if self._straight is None or is_traced() else self._straight(inputs)
+        return None if self._straight is None or jit_state() else self._straight(inputs)
 
     def run(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
         """Return the outputs for the inputs, whose list is used up."""

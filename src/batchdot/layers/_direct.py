@@ -33,12 +33,9 @@ _GLOBAL_HOOKS = (
 _OWN_WAYS: set[Callable[..., Any]] = set()
 
 _is_tracing = torch.compiler.is_dynamo_compiling
-_tracing_state = torch._C._get_tracing_state
 
-
-def is_traced() -> bool:
-    """Whether torch.jit.trace, which wants to know of every module, is at work."""
-    return _tracing_state() is not None
+jit_state = torch._C._get_tracing_state
+"""The state of torch.jit.trace, which wants to know of every module; None where it is not at work."""
 
 
 def own_way(method: F) -> F:
@@ -68,7 +65,7 @@ class Direct(Losses):
     @own_way
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer as torch does; where nothing but `call` is to be done, by the short way."""
-        if not (kwargs or _is_tracing() or any(self._reasons) or is_traced()):
+        if not (kwargs or _is_tracing() or any(self._reasons) or jit_state()):
             for arg in args:
                 if arg.__class__ is not Tensor and not (arg.__class__ is list and _are_tensors(arg)):
                     break
