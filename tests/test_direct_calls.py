@@ -181,6 +181,16 @@ def test_a_model_has_hooks_of_its_own() -> None:
 
 
 @PLACES
+def test_a_call_with_care_in_between_hides_no_change(place: Any) -> None:
+    layer = make()
+    call = warmed(place(layer))
+    layer(X, training=True)
+    layer.activity_regularizer = torch.sum
+    call(X)
+    assert len(call.losses) == 1
+
+
+@PLACES
 def test_losses_come_and_go_with_the_regularizer(place: Any) -> None:
     layer = make()
     call = warmed(place(layer))

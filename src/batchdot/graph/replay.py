@@ -91,10 +91,10 @@ class Program:
         There is less than in `run` then, and the calls around do not matter.
         """
         if any(self._reasons):
-            reasons = chain.from_iterable([layer._reasons for layer in self.layers])
-            self._reasons = tuple({id(reason): reason for reason in reasons}.values())
-            if any(self._reasons) or not self._is_simple():
+            reasons = list(chain.from_iterable([layer._reasons for layer in self.layers]))
+            if any(reasons) or not self._is_simple():
                 return None
+            self._reasons = tuple({id(reason): reason for reason in reasons}.values())
             if self._straight is None:
                 calls = [(step.layer, step.numbers) for step in self.steps]
                 self._straight = write_function(calls, self.ranks, self.outputs, self._resume)

@@ -81,7 +81,9 @@ class Direct(Losses):
 
     def _note_direct(self) -> None:
         """Note after a call with care whether the next ones have nothing to do but `call`."""
-        if _is_tracing():  # a compiled call neither leaves a note nor reads one: one graph, not two
+        if (
+            "_reasons" in self.__dict__ or _is_tracing()
+        ):  # a compiled call neither reads a note nor leaves one
             return
         if (
             self._is_plain()
@@ -95,8 +97,6 @@ class Direct(Losses):
             hooks = [self._forward_hooks, self._forward_pre_hooks]
             hooks += [self._backward_hooks, self._backward_pre_hooks]
             self.__dict__["_reasons"] = ([], *hooks, *_GLOBAL_HOOKS)
-        else:
-            self._take_care("call")
 
     def _take_care(self, why: str) -> None:
         """Take the note back; whoever holds it, as a program does, finds a reason in it."""

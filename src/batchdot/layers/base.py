@@ -228,7 +228,8 @@ class Layer(Connections, Direct):
             raise ValueError(
                 f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
             )
-        self._note_direct()
+        if plain:
+            self._note_direct()
         return outputs
 
     def _call_in_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
