@@ -17,7 +17,7 @@ class LayerWork:
     Attributes:
         name: the name to choose it by.
         build: from a Keras to the layer.
-        plain: the same in PyTorch, of the inputs ``a`` and ``b`` and the weights ``w``.
+        plain: the same in PyTorch, or with `batch_dot`, of the inputs ``a`` and ``b`` and the weights ``w``.
         inputs: how many of the inputs it takes.
         ids: whether the inputs are integers.
         layers: how many layers are called.
@@ -49,7 +49,7 @@ _TOWERS = (
 )
 
 WORKS = [
-    LayerWork("Dot", lambda k: k.layers.Dot(1), "(a * b).sum(1, keepdim=True)", inputs=2, aim=1.5),
+    LayerWork("Dot, over batch_dot", lambda k: k.layers.Dot(1), "batch_dot(a, b, 1)", inputs=2, aim=1.5),
     LayerWork("Dense", lambda k: k.layers.Dense(32), "torch.addmm(w[1], a, w[0])"),
     LayerWork("Activation", lambda k: k.layers.Activation("relu"), "torch.relu(a)"),
     LayerWork(
@@ -90,7 +90,11 @@ def _time(work: LayerWork, keras: dict[str, Any], rounds: int) -> dict[str, Timi
         torch.randint(100, shape, generator=generator) if work.ids else torch.randn(shape)
         for _ in range(work.inputs)
     ]
-    names: dict[str, Any] = {"torch": torch, **dict(zip("ab", tensors, strict=False))}
+    names: dict[str, Any] = {
+        "torch": torch,
+        "batch_dot": batchdot.batch_dot,
+        **dict(zip("ab", tensors, strict=False)),
+    }
     statements = {"plain": work.plain}
     for name, module in {"ours": batchdot, **keras}.items():
         layer = work.build(module)

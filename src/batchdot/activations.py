@@ -70,7 +70,7 @@ def relu(
     """
     slope = negative_slope if alpha is None else alpha
     if threshold == 0 and max_value is None:
-        return F.leaky_relu(x, slope) if slope else F.relu(x)
+        return F.leaky_relu(x, slope) if slope else torch.relu(x)
     kept = F.threshold(x, threshold, 0.0)
     if max_value is not None:
         kept = kept.clamp(0.0, max_value)
@@ -134,7 +134,7 @@ def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
     if isinstance(axis, int):
-        return F.softmax(x, axis)
+        return torch.softmax(x, axis)
     return (x - x.logsumexp(tuple(axis), keepdim=True)).exp()
 
 

@@ -16,6 +16,7 @@ from batchdot.graph.replay import Program
 from batchdot.graph.summary import print_summary
 from batchdot.graph.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
 from batchdot.graph.topology import sort_graph
+from batchdot.layers._direct import own_way
 from batchdot.layers._weights import weights_of
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
@@ -102,34 +103,41 @@ class Model(Layer):
                 return layer
         raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
 
+    @own_way
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Replay the calls on tensors; on symbolic tensors, make a node."""
-        program = self._program
-        if program is None or kwargs or type(self).call is not Model.call or symbolic_leaves(args):
+        if self._program is None or kwargs or type(self).call is not Model.call or symbolic_leaves(args):
             return super().forward(*args, **kwargs)
-        tensors = self._read_values(args[0] if len(args) == 1 else list(args))
-        if _is_tracing() and self._is_plain():
-            return self._write_values(program.run(tensors))
+        outputs = self.call(args[0] if len(args) == 1 else list(args))
+        if self.activity_regularizer is not None and not CONTEXT.inferring:
+            self._regularize_activity(outputs, args)
+        self._note_direct()
+        return outputs
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Replay the calls; layers inside hear what is said about training."""
+        program = self._program
+        if program is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} has neither inputs and outputs nor a `call` of its own."
+            )
+        tracing = _is_tracing()
+        if not tracing:
+            outputs = program.run_straight(inputs)
+            if outputs is not None:
+                return self._write_values(outputs)
+        values = self._read_values(inputs)
+        masks = flatten(mask) if mask is not None else None
+        if tracing and self._is_plain():
+            return self._write_values(program.run(values, masks))
         calls = CONTEXT.calls
         if not calls:
             self._forget_call_losses()
         calls.append(self)
         try:
-            values = program.run(tensors)
+            return self._write_values(program.run(values, masks))
         finally:
             calls.pop()
-        if self.activity_regularizer is not None and not CONTEXT.inferring:
-            self._regularize_activity(values, args)
-        return self._write_values(values)
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Replay the calls; layers inside hear what is said about training."""
-        if self._program is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} has neither inputs and outputs nor a `call` of its own."
-            )
-        masks = flatten(mask) if mask is not None else None
-        return self._write_values(self._program.run(self._read_values(inputs), masks))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, or the outputs' in their structure, for shapes of the inputs.

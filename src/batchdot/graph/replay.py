@@ -1,14 +1,16 @@
-"""Replay: the calls of a graph as a program over numbered values, run in one loop."""
+"""Replay: the calls of a graph as a program over numbered values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
-from torch.nn.modules import module
 
 from batchdot.graph.node import Node
+from batchdot.graph.straight import write_function
 from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
+from batchdot.layers._direct import jit_state
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Step:
         kwargs: all keyword arguments, likewise.
         takes_mask: whether the call is given the masks of its first argument.
         gives_mask: whether its outputs have masks.
+        kept: which leaves of what the call returns are values: those that are tensors.
     """
 
     layer: Any
@@ -37,6 +40,12 @@ class Step:
     kwargs: dict[str, Any]
     takes_mask: bool
     gives_mask: bool
+    kept: list[int]
+
+    def values(self, result: Any) -> list[Any]:
+        """Return the tensors of what the call returned."""
+        leaves = flatten(result)
+        return [leaves[index] for index in self.kept]
 
 
 class Program:
@@ -44,6 +53,7 @@ class Program:
 
     Attributes:
         steps: the calls.
+        layers: the layers that are called, with those in models among them.
         outputs: the numbers of the outputs.
         needs_masks: whether a call takes masks, so that they have to travel along.
     """
@@ -63,26 +73,69 @@ class Program:
                 numbers[id(tensor)] = count
                 count += 1
         self._calls: list[tuple[Any, Any, Step]] = [(step.layer, step.numbers, step) for step in self.steps]
+        self.ranks = [len(tensor.shape) for tensor in inputs]
         self.outputs = [numbers[id(tensor)] for tensor in outputs]
         self.needs_masks = any(step.takes_mask for step in self.steps)
+        layers = {layer: None for step in self.steps for layer in (step.layer, *_layers_inside(step.layer))}
+        self.layers: list[Any] = list(layers)
+        self._forget()
+
+    def _forget(self) -> None:
+        # Why a run may be more than the `call` of every layer: what the layers noted, for all of them.
+        self._reasons: tuple[Any, ...] = (True,)
+        self._straight: Callable[[Any], list[Any] | None] | None = None
+
+    def run_straight(self, inputs: Any) -> list[Any] | None:
+        """Return the outputs for the inputs, or None where there is more to do than `call` every layer.
+
+        There is less than in `run` then, and the calls around do not matter.
+        """
+        if any(self._reasons):
+            reasons = list(chain.from_iterable([layer._reasons for layer in self.layers]))
+            if any(reasons) or not self._is_simple():
+                return None
+            self._reasons = tuple({id(reason): reason for reason in reasons}.values())
+            if self._straight is None:
+                calls = [(step.layer, step.numbers) for step in self.steps]
+                self._straight = write_function(calls, self.ranks, self.outputs, self._resume)
+        return None if self._straight is None or jit_state() else self._straight(inputs)
 
     def run(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
         """Return the outputs for the inputs, whose list is used up."""
-        if self.needs_masks:
-            return self._run_with_masks(values, masks)[0]
-        for layer, numbers, step in self._calls:
-            run = layer if _is_watched(layer) else layer.forward
+        return self._run_with_masks(values, masks)[0] if self.needs_masks else self._run_from(0, values)
+
+    def _run_from(self, start: int, values: list[Any]) -> list[Any]:
+        for layer, numbers, step in self._calls[start:]:
             if numbers.__class__ is int:
-                result = run(values[numbers])
+                result = layer(values[numbers])
             elif numbers is not None:
-                result = run([values[number] for number in numbers])
+                result = layer([values[number] for number in numbers])
             else:
-                result = run(*_fill(step.args, values), **_fill(step.kwargs, values))
+                result = layer(*_fill(step.args, values), **_fill(step.kwargs, values))
             if result.__class__ is Tensor:
                 values.append(result)
             else:
-                values += flatten(result)
+                values += step.values(result)
         return [values[number] for number in self.outputs]
+
+    def _resume(self, index: int, values: dict[str, Any]) -> list[Any]:
+        """Go on where a call has returned something else than a tensor."""
+        number = len(self.ranks) + index
+        known = [values[f"v{n}"] for n in range(number)]
+        return self._run_from(index + 1, known + self.steps[index].values(values[f"v{number}"]))
+
+    def _is_simple(self) -> bool:
+        """Whether each call has one argument, a tensor or a list of them, and one value."""
+        simple = all(step.numbers is not None and len(step.kept) == 1 for step in self.steps)
+        return simple and not self.needs_masks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what is about these layers: a copy has its own."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_reasons", "_straight")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
 
     def infer(self, values: list[Any]) -> list[Any]:
         """Return symbolic outputs for symbolic inputs, whose list is used up; no call is kept."""
@@ -103,29 +156,17 @@ class Program:
             its_masks = _fill(step.args[0], masks) if step.args else None
             if step.takes_mask:
                 kwargs = kwargs | {"mask": its_masks}
-            results = flatten(step.layer(*args, **kwargs))
+            results = step.values(step.layer(*args, **kwargs))
             given = flatten(step.layer.compute_mask(args[0], its_masks)) if step.gives_mask else [None]
             values += results
             masks += given if len(given) == len(results) else [None] * len(results)
         return [values[number] for number in self.outputs], [masks[number] for number in self.outputs]
 
 
-def _is_watched(layer: Any) -> bool:
-    """Whether a call of a module is more than its `forward`: hooks, or a compiled form.
-
-    torch.nn.Module asks the same, at 1 to 2 µs a call: more than most layers here take.
-    """
-    return bool(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        or layer._compiled_call_impl
-        or module._global_forward_hooks
-        or module._global_forward_pre_hooks
-        or module._global_backward_hooks
-        or module._global_backward_pre_hooks
-    )
+def _layers_inside(layer: Any) -> list[Any]:
+    """Return the layers that a layer calls, where it is a model with a program."""
+    program = layer.__dict__.get("_program")
+    return [] if program is None else list(program.layers)
 
 
 def _step(node: Node, numbers: dict[int, int]) -> Step:
@@ -146,6 +187,7 @@ def _step(node: Node, numbers: dict[int, int]) -> Step:
         map_structure(place, node.kwargs),
         node.takes_mask,
         any(tensor.mask is not None for tensor in node.outputs),
+        [index for index, leaf in enumerate(flatten(node.structure)) if is_keras_tensor(leaf)],
     )
 
 

@@ -48,8 +48,7 @@ class Losses(State):
             elif any(layer is self for layer in CONTEXT.calls):
                 self._call_losses.append((loss, inputs))
             elif _is_running(self):  # through a function that `call` calls, which it does not show
-                self._call_adds = True
-                self.__dict__["_direct"] = False
+                self._call_adds = True  # which the next call minds, for an attribute was set
                 self._call_losses.append((loss, inputs))
             else:
                 self._lasting_losses.append((loss, inputs))

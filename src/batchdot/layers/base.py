@@ -1,14 +1,13 @@
 """Layer: a torch.nn.Module with the manners of a Keras layer.
 
-Its contract is large, so that each part of it has a file: `_weights`, `_state`, `_losses`, `_connections`;
-what happens in a call is here. What PyTorch owns stays PyTorch's: parameters, buffers, state_dict, hooks,
-``to``, ``train`` and ``eval``.
+Its contract is large, so that each part of it has a file: `_weights`, `_state`, `_losses`, `_connections`,
+and `_direct` for calls that are nothing but `call`; what else happens in a call is here. What PyTorch owns
+stays PyTorch's: parameters, buffers, state_dict, hooks, ``to``, ``train`` and ``eval``.
 """
 
 import inspect
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,17 +22,12 @@ from batchdot.graph.inference import infer_call, on_meta
 from batchdot.graph.node import Node
 from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, symbolic_leaves
 from batchdot.layers._connections import Connections
-from batchdot.layers._losses import Losses
+from batchdot.layers._direct import RESERVED, Direct, own_way
 from batchdot.layers.naming import unique_name
 from batchdot.registry import custom_object_scope
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_is_tracing = torch.compiler.is_dynamo_compiling
-
-_RESERVED = frozenset(["training", "mask"])
-"""Arguments of ``call`` that every call of a layer may be given."""
 
 _UNPRINTED = ("trainable", "dtype", "sparse", "ragged")
 
@@ -44,7 +38,7 @@ _UNSET = ("lora_rank", "lora_alpha", "quantization_config")
 """Keywords of Keras 3 that may be None: a weight here is what it is."""
 
 
-class Layer(Connections, Losses):
+class Layer(Connections, Direct):
     """Base of all layers.
 
     Args:
@@ -76,9 +70,6 @@ class Layer(Connections, Losses):
     (torch.Size([2, 3]), 3, ['factor'])
     """
 
-    _resolves_training = False
-    """Whether ``call`` decides itself what a missing ``training`` means."""
-
     def __init__(
         self,
         *,
@@ -102,7 +93,7 @@ class Layer(Connections, Losses):
         self.__dict__["_name"] = unique_name(type(self).__name__) if name is None else name
         kind = float_dtype() if dtype is None else read_dtype(dtype)
         # Every base is a Module of its own; each initializes the one above it.
-        Losses.__init__(self, trainable, kind)
+        Direct.__init__(self, trainable, kind)
         self.inbound_nodes: list[Node] = []
         self.outbound_nodes: list[Node] = []
         self.autocast = autocast and dtype is not None
@@ -114,8 +105,6 @@ class Layer(Connections, Losses):
         self.built = False
         self.supports_masking = False
         self.input_spec: Any = None
-        self._direct = False
-        self._call_takes, self._call_told, self._call_adds = _read_signature(self.__class__.call)
 
     # What the layer is.
 
@@ -197,15 +186,10 @@ class Layer(Connections, Losses):
 
     # What happens in a call.
 
+    @own_way
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer: on tensors `call`; on symbolic tensors, make a node."""
-        if self._direct and not kwargs:
-            for arg in args:
-                if arg.__class__ is not Tensor and not (arg.__class__ is list and _are_tensors(arg)):
-                    break
-            else:
-                return self.call(*args)
-        if len(args) > 1 and self._call_takes & _RESERVED:
+        if len(args) > 1 and self._call_takes & RESERVED:
             args, kwargs = self._name_reserved(args, kwargs)
         if symbolic_leaves([args, kwargs]):
             return self._call_symbolically(args, kwargs)
@@ -222,7 +206,7 @@ class Layer(Connections, Losses):
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a call with those by name that follow the first that is reserved."""
         names = list(inspect.signature(self.call).parameters)[: len(args)]
-        first = next((i for i, name in enumerate(names) if name in _RESERVED), len(args))
+        first = next((i for i, name in enumerate(names) if name in RESERVED), len(args))
         return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -244,8 +228,8 @@ class Layer(Connections, Losses):
             raise ValueError(
                 f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
             )
-        if not _is_tracing():  # a compiled call leaves the layer as it was: one graph, not two
-            self._direct = plain and not self.autocast and self.input_spec is None
+        if plain:
+            self._note_direct()
         return outputs
 
     def _call_in_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
@@ -337,11 +321,6 @@ class Layer(Connections, Losses):
             return value
         return as_tensor(value, self._probe.device, self._dtype)
 
-    def _is_plain(self) -> bool:
-        """Whether a call is nothing but `call`: no losses, no layers inside, nothing to be told."""
-        told = self._call_told - {"training"} if self._resolves_training else self._call_told
-        return self.activity_regularizer is None and not told and not self._call_adds and not self._modules
-
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to replace what is only read; take the careful way again where a call may change."""
         found = getattr(type(self), name, None)
@@ -353,8 +332,7 @@ class Layer(Connections, Losses):
         super().__setattr__(name, value)
         if name == "activity_regularizer":
             self.__dict__["_call_losses"] = []
-        if name in ("activity_regularizer", "autocast", "input_spec", "built"):
-            self.__dict__["_direct"] = False
+        self._take_care(name)
 
     def __getattr__(self, name: str) -> Any:
         """Find a weight; say why where a property has no answer.
@@ -362,6 +340,9 @@ class Layer(Connections, Losses):
         torch.nn.Module asks here after a property has raised AttributeError, and would report the
         property as missing.
         """
+        parameters = self.__dict__.get("_parameters", ())
+        if name in parameters:
+            return parameters[name]
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -371,8 +352,10 @@ class Layer(Connections, Losses):
         return found.fget(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the graph behind: a copy of a layer is not connected."""
-        return self.__dict__ | {
+        """Leave the graph behind: a copy of a layer is not connected, and its calls are its own."""
+        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        state.pop("_reasons", None)
+        return state | {  # type: ignore[no-any-return]
             "inbound_nodes": [],
             "outbound_nodes": [],
             "_symbolic_losses": [],
@@ -384,26 +367,6 @@ class Layer(Connections, Losses):
         arguments = {key: value for key, value in self.get_config().items() if key not in _UNPRINTED}
         shown = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, dict)}
         return ", ".join(f"{key}={value!r}" for key, value in shown.items())
-
-
-@lru_cache(maxsize=1024)
-def _read_signature(call: Any) -> tuple[frozenset[str], frozenset[str], bool]:
-    """Return the parameters of a `call`, those it has to be told of, and whether it adds losses."""
-    code = getattr(call, "__code__", None)
-    adds = code is None or not {"add_loss", "add_update"}.isdisjoint(code.co_names)
-    parameters = inspect.signature(call).parameters
-    # A mask that is not given is None, which a default says as well.
-    told = {key for key in _RESERVED if key in parameters}
-    if "mask" in told and parameters["mask"].default is None:
-        told.remove("mask")
-    return frozenset(parameters), frozenset(told), adds
-
-
-def _are_tensors(values: list[Any]) -> bool:
-    for value in values:  # noqa: SIM110  # half the time of all(...)
-        if value.__class__ is not Tensor:
-            return False
-    return True
 
 
 def _is_shape_list(shape: Any) -> bool:

@@ -4,11 +4,11 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from batchdot.axes import read_axes
 from batchdot.contraction import Contraction, Shape
 from batchdot.functional import EPSILON, Operation, batch_dot_operation
+from batchdot.layers._direct import own_way
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
 
@@ -71,7 +71,7 @@ class Dot(Layer):
     def call(self, inputs: Any, y: Any = None) -> Any:
         """Return the dot products of the samples of two tensors."""
         if y is None:
-            inputs, y = _pair(inputs)
+            inputs, y = inputs if inputs.__class__ is list and len(inputs) == 2 else _pair(inputs)
         return self._operation(inputs, y)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -95,13 +95,9 @@ class Dot(Layer):
             self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
         )
 
+    @own_way
     def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
         """Run the layer. The signature is spelled out for torch.export, which names inputs by it."""
-        if self._direct and not kwargs:  # which says that nothing but the operation is to be done
-            if inputs.__class__ is list and y is None and len(inputs) == 2:
-                inputs, y = inputs
-            if inputs.__class__ is Tensor and y.__class__ is Tensor:
-                return self._operation(inputs, y)
         return super().forward(*((inputs,) if y is None else (inputs, y)), **kwargs)
 
     def build(self, input_shape: Any) -> None:
