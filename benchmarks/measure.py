@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from batchdot import batch_dot
-from batchdot.functional import plan
-from batchdot.kernels import KERNELS
+from batchdot.functional import batch_dot_operation
+from batchdot.kernels import AVAILABLE, KERNELS, choose
 from batchdot.lowering import Plan
 from benchmarks.floor import PEAK, READ, floor, floor_statements
 from benchmarks.keras_peers import Kerases, RemoteBlock, request
@@ -62,8 +62,9 @@ def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterabl
         each of theirs; why a peer is absent.
     """
     x, y = work.inputs(settings.device)
-    chosen = plan(x, y, work.axes, **work.options)
-    lines, names, absent = _local_peers(work, chosen, settings, peers)
+    lowered = batch_dot_operation(work.axes, **work.options).lower(x, y)
+    chosen = choose(lowered)
+    lines, names, absent = _local_peers(work, lowered, chosen.kernel, settings, peers)
     names |= {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y, "axes": work.axes}
     expected = eval(work.call, names).detach()
     if work.backward:
@@ -87,7 +88,7 @@ def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterabl
     timings[FLOOR] = floor(work, timings)
     for name in (READ, PEAK):
         del timings[name]
-    return _describe(work, chosen) | summary(timings) | {"absent": absent | reasons}
+    return _describe(work, lowered, chosen) | summary(timings) | {"absent": absent | reasons}
 
 
 def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
@@ -125,16 +126,16 @@ def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str
 
 
 def _local_peers(
-    work: Workload, chosen: Plan, settings: Settings, wanted: Iterable[str]
+    work: Workload, lowered: Plan, chosen: str, settings: Settings, wanted: Iterable[str]
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
     """Return statements by name of ours and of PyTorch's, names they refer to, and who is absent."""
     wanted = set(wanted)
     plain = {name: line for name, line in LINES[work.kind].items() if not wanted or name in wanted}
     lines, names, absent = {OURS: work.call, **plain}, {}, {}
-    for kernel in KERNELS:
-        if kernel.name != chosen.kernel and not kernel.why_not(chosen):
+    for kernel in AVAILABLE:
+        if kernel.name != chosen and not kernel.why_not(lowered):
             lines[kernel.name] = f"run_{kernel.name}(x, y)"
-            names[f"run_{kernel.name}"] = kernel.build(chosen)
+            names[f"run_{kernel.name}"] = kernel.build(lowered).run
     if settings.compile:
         line = next(iter(LINES[work.kind].values()))
         torch.compiler.reset()
@@ -167,7 +168,7 @@ def _keras_peers(
     return blocks, reasons
 
 
-def _describe(work: Workload, chosen: Plan) -> Record:
+def _describe(work: Workload, lowered: Plan, chosen: Plan) -> Record:
     return {
         "x": work.x,
         "y": work.y,
@@ -176,16 +177,16 @@ def _describe(work: Workload, chosen: Plan) -> Record:
         "dtype": work.dtype,
         "backward": work.backward,
         "kernel": chosen.kernel,
-        "kernels that did not run": reasons_against(chosen),
+        "kernels that did not run": reasons_against(lowered, chosen.kernel),
         "plan": str(chosen),
         "lines": LINES[work.kind],
     }
 
 
-def reasons_against(chosen: Plan) -> dict[str, list[str]]:
+def reasons_against(lowered: Plan, chosen: str) -> dict[str, list[str]]:
     """Return why each kernel that comes before the chosen one did not run."""
-    before = KERNELS[: [kernel.name for kernel in KERNELS].index(chosen.kernel)]
-    return {kernel.name: kernel.why_not(chosen) for kernel in before}
+    before = KERNELS[: [kernel.name for kernel in KERNELS].index(chosen)]
+    return {kernel.name: kernel.unavailable() or kernel.why_not(lowered) for kernel in before}
 
 
 def _results(value: Any) -> list[Tensor]:

@@ -179,11 +179,15 @@ INLINE void write_some(T* to, int64_t count, const Block& a) {
   std::memcpy(to, some, count * sizeof(T));
 }
 
-// The sum of the lanes, as a tree.
-INLINE double sum_lanes(const Block& a) {
-  double lane[LANES];
-  __builtin_memcpy(lane, &a, sizeof lane);
-  for (int half = LANES / 2; half > 0; half /= 2)
+// The sum of the lanes, as a tree that is the same for every width.
+INLINE double sum_lanes(Block a) {
+#pragma GCC unroll 8
+  for (int half = REGISTERS / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) a.part[i] += a.part[i + half];
+  double lane[WIDTH];
+  std::memcpy(lane, &a.part[0], sizeof lane);
+  for (int half = WIDTH / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
   return lane[0];
 }

@@ -111,6 +111,7 @@ INLINE const T* packed(const T* row, int64_t stride, int64_t size, T* space) {
 // Call body(row of x, row of y, number of the row) for the rows from begin to end.
 template <class T, class Body>
 INLINE void each_row(const Task& task, int64_t begin, int64_t end, Body body) {
+  if (begin == end) return;
   Space<T> x_space(task.x.stride == 1 ? 0 : task.size), y_space(task.y.stride == 1 ? 0 : task.size);
   int64_t group = begin / task.rows, i = begin % task.rows;
   for (int64_t row = begin; row < end; ++group, i = 0) {
@@ -156,7 +157,7 @@ void row_cosine(const Task& task, int64_t begin, int64_t end) {
 // From groups begin to end, for a gradient of y may have to be summed over the rows of a group.
 template <class T>
 void row_cosine_backward(const Task& task, int64_t begin, int64_t end) {
-  bool sums = task.rows > 1 && task.y_gradient;
+  bool sums = task.rows != 1 && task.y_gradient;  // of no rows as well
   Space<double> total(sums ? task.size + LANES : 0);
   for (int64_t group = begin; group < end; ++group) {
     if (sums) std::memset(total.data, 0, (task.size + LANES) * sizeof(double));

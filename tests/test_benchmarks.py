@@ -228,28 +228,29 @@ class Unwilling:
         return ["it is a test", "it is Tuesday"]
 
 
-class Native(Unwilling):
-    name = "native"
+class Willing(Unwilling):
+    name = "willing"
 
     def why_not(self, plan):
         return []
 
     def build(self, plan):
-        return lambda x, y: (x * y).sum(1, True)
+        return replace(plan, kernel=self.name, run=lambda x, y: (x * y).sum(1, True))
 
 
 def test_kernels_that_come_before_are_measured_or_say_why_not(alone, monkeypatch):
-    kernels = (Unwilling(), Native(), *batchdot.kernels.KERNELS)
-    monkeypatch.setattr("batchdot.kernels.KERNELS", kernels)
+    kernels = (Unwilling(), Willing(), *batchdot.kernels.KERNELS)
+    monkeypatch.setattr("batchdot.kernels.AVAILABLE", kernels)
+    monkeypatch.setattr(measure, "AVAILABLE", kernels)
     monkeypatch.setattr(measure, "KERNELS", kernels)
     record = measure.measure(replace(SMALL, x=(3, 7), y=(3, 7)), alone, QUICK)
-    assert record["kernel"] == "native"
+    assert record["kernel"] == "willing"
     assert record["kernels that did not run"] == {"unwilling": ["it is a test", "it is Tuesday"]}
     assert "aten" in record["our time over theirs"]
     assert "kernel unwilling: it is a test; it is Tuesday  [row dot]" in tables.reason_lines(
         {"row dot": record}
     )
-    assert tables.work_line("row dot", record).endswith("  native")
+    assert tables.work_line("row dot", record).endswith("  willing")
 
 
 def test_kerases_stand_beside_us():

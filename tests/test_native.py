@@ -278,6 +278,17 @@ def test_no_gradient_that_nobody_asked_for():
     assert torch.equal(gradient, of_y)
 
 
+@pytest.mark.parametrize(
+    "shapes", [((4, 1, 8), (4, 0, 8)), ((4, 0, 8), (4, 8)), ((0, 3, 8), (0, 8)), ((4, 3, 0), (4, 0))]
+)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_gradients_of_nothing_are_zero(shapes, normalize):
+    x, y = (torch.randn(shape, requires_grad=True) for shape in shapes)
+    for order in ((x, y), (y, x)):
+        out = batch_dot(*order, -1, normalize=normalize).sum()
+        assert not any(gradient.any() for gradient in torch.autograd.grad(out, (x, y)))
+
+
 def test_the_same_tensor_twice():
     x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     for normalize in (False, True):

@@ -1,6 +1,6 @@
 """The functions, and the pipeline they run: axes, contraction, lowering, kernel, tensor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from math import inf
 from operator import index
@@ -15,19 +15,27 @@ from batchdot.conversion import as_tensor, check_dtypes, check_operands
 from batchdot.graph.functions import FUNCTIONS, INFERENCES, call_symbolically
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.kernels import choose
+from batchdot.kinds import PLAIN, Recognize, key, recognize_nothing, recognizer
 from batchdot.lowering import Operand, Plan, Run, lower, result_dtype
 from batchdot.sparse import sparse_dot
 
 EPSILON = 1e-12
 """TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
 
-PLAIN = frozenset([Tensor, torch.nn.Parameter])
-"""The classes of tensors that plans are kept for; other subclasses may be anything."""
-
 _is_tracing = torch.compiler.is_dynamo_compiling
 
 # A program meets a few shapes, or a few thousand; one that meets a new one at each call must not grow.
 MAX_PLANS = 4096
+
+
+class _Kept:
+    """The function of a plan, and what recognizes the tensors that the plan is for."""
+
+    __slots__ = ("recognizes", "run")
+
+    def __init__(self, run: Run, recognizes: Recognize) -> None:
+        self.run = run
+        self.recognizes = recognizes
 
 
 class Operation:
@@ -41,7 +49,7 @@ class Operation:
         sparse: what runs it where x is sparse, None where nothing does.
     """
 
-    __slots__ = ("epsilon", "function", "options", "plans", "rule", "sparse")
+    __slots__ = ("epsilon", "function", "last", "options", "plans", "rule", "sparse")
 
     def __init__(
         self,
@@ -56,23 +64,26 @@ class Operation:
         self.epsilon = epsilon
         self.options = options or {}
         self.sparse = sparse
-        self.plans: dict[Any, Run] = {}
+        self.plans: dict[Hashable, _Kept] = {}
+        # Of the last call, which the next most often is like: one value, for threads share it.
+        self.last: tuple[Recognize, Run] = (recognize_nothing, self.run_first)
 
     def __call__(self, x: Any, y: Any) -> Any:
-        """Run it. A second call on tensors of the same kind costs one look-up."""
-        if _is_tracing():
-            return self.trace(x, y)
-        if x.__class__ not in PLAIN or y.__class__ not in PLAIN:
+        """Run it."""
+        return self.trace(x, y) if _is_tracing() else self.run(x, y)
+
+    def run(self, x: Any, y: Any) -> Any:
+        """Run it where nothing traces. A call on tensors of the same kind as the last one's plans nothing."""
+        recognizes, run = self.last
+        if recognizes(x, y):
+            return run(x, y)
+        kept = self.plans.get(key(x, y))
+        if kept is None:
             return self.run_first(x, y)
-        try:
-            run = self.plans.get(
-                (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
-            )
-        except (TypeError, RuntimeError):
-            run = None  # of symbolic sizes, or without strides
-        if run is None:
-            return self.run_first(x, y)
-        return run(x, y)
+        if not kept.recognizes(x, y):  # of the same shapes and strides, but watched by something else
+            kept.recognizes = recognizer(x, y)
+        self.last = (kept.recognizes, kept.run)
+        return kept.run(x, y)
 
     def run_first(self, x: Any, y: Any) -> Any:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
@@ -85,8 +96,7 @@ class Operation:
         if _may_keep(plan, x, y):
             if len(self.plans) >= MAX_PLANS:
                 self.plans.clear()
-            key = (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
-            self.plans[key] = plan.run
+            self.plans[key(x, y)] = _Kept(plan.run, recognizer(x, y))
         return plan.run(x, y)
 
     def trace(self, x: Any, y: Any) -> Tensor:
@@ -102,14 +112,18 @@ class Operation:
         return as_tensor(x, device), as_tensor(y, device)
 
     def plan(self, x: Tensor, y: Tensor) -> Plan:
-        """Check two tensors and decide how to contract them."""
+        """Check two tensors and decide how to contract them, and by which kernel."""
+        return choose(self.lower(x, y))
+
+    def lower(self, x: Tensor, y: Tensor) -> Plan:
+        """Check two tensors and return the plan that every kernel is asked about."""
         check_operands(x, y, self.function)
         contraction = self.contract(tuple(x.shape), tuple(y.shape))
         if _is_tracing() or not (_is_plain(x) and _is_plain(y)):
             x_is, y_is = (Operand(t.dtype, t.device.type, None) for t in (x, y))
         else:
             x_is, y_is = Operand.of(x), Operand.of(y)
-        return choose(lower(contraction, x_is, y_is, self.epsilon))
+        return lower(contraction, x_is, y_is, self.epsilon)
 
     def contract(self, x_shape: Shape, y_shape: Shape) -> Contraction:
         """Apply the rule; an error repeats the whole call."""
@@ -181,8 +195,8 @@ def batch_dot(
     if epsilon.__class__ is not float:
         epsilon = _read_epsilon(epsilon)
     if _is_tracing():
-        return _batch_dot_operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
-    return _cached_operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
+        return _batch_dot_operation(axes, batch_dims, bool(normalize), epsilon).trace(x, y)
+    return _cached_operation(axes, batch_dims, bool(normalize), epsilon).run(x, y)
 
 
 def dot(x: Any, y: Any) -> Any:

@@ -6,6 +6,7 @@ of rows is the exact one rounded once, whatever the threads, the batch or the st
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -75,22 +76,35 @@ class NativeKernel:
         )
         plan = replace(plan, kernel=self.name, x=x, y=y, rows=None)
         if plan.label == MATMUL:
-            run = _run_cosine_matrix(plan)
+            quick, options, differentiable = _cosine_matrix(plan)
         else:
             plan = replace(plan, compute=torch.float64)
-            run = _run_rows(plan)
+            quick, options, differentiable = _rows(plan)
 
-        def run_unless_transformed(x: Tensor, y: Tensor) -> Tensor:
+        def run(x: Tensor, y: Tensor) -> Tensor:
+            if (
+                x.requires_grad
+                or y.requires_grad
+                or forward_ad._current_level >= 0
+                or _are_transforms_active()
+            ):
+                return run_watched(x, y)
+            return quick(x, y, *options)
+
+        def run_watched(x: Tensor, y: Tensor) -> Tensor:
             # Forward mode and torch.func differentiate the definition.
             if forward_ad._current_level >= 0 or _are_transforms_active():
                 return by_aten(x, y)
-            return run(x, y)
+            return differentiable(x, y) if torch.is_grad_enabled() else quick(x, y, *options)
 
-        return replace(plan, run=run_unless_transformed)
+        return replace(plan, run=run)
 
 
-def _run_rows(plan: Plan) -> Run:
-    """Take a number for each row, the views before and the shape of the result behind."""
+Call: TypeAlias = Callable[..., Tensor]
+
+
+def _rows(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
+    """Return what takes a number for each row without derivatives, its options, and what has derivatives."""
     x_view, y_view, shape = plan.x, plan.y, plan.output_shape
     by_y = plan.label == VECMAT  # y has the rows, of which many meet one of x
     view, of = (y_view, plan.contraction.y_shape) if by_y else (x_view, plan.contraction.x_shape)
@@ -98,37 +112,34 @@ def _run_rows(plan: Plan) -> Run:
     keepdim = (*rows, 1) == shape
     operator = torch.ops.batchdot.row_product if plan.epsilon is None else torch.ops.batchdot.row_cosine
     options = (keepdim,) if plan.epsilon is None else (plan.epsilon, keepdim)
-    with_derivative: Callable[..., Tensor] = operator.default
-    values: Callable[..., Tensor] = operator.values._op  # OpOverload.__call__ without its own 0.3 µs
+    values: Call = operator.values._op  # OpOverload.__call__ without its own 0.3 µs
 
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        if (x.requires_grad or y.requires_grad) and torch.is_grad_enabled():
-            return with_derivative(x, y, *options)
-        return values(x, y, *options)
+    def between(function: Call) -> Run:
+        if by_y:
+            return lambda x, y: function(y_view(y), x_view(x), *options).reshape(shape)
+        return lambda x, y: function(x_view(x), y_view(y), *options).reshape(shape)
 
-    if by_y:
-        return lambda x, y: run(y_view(y), x_view(x)).reshape(shape)
-    if x_view.identity and y_view.identity and (keepdim or rows == shape):
-        return run
-    return lambda x, y: run(x_view(x), y_view(y)).reshape(shape)
+    if not by_y and x_view.identity and y_view.identity and (keepdim or rows == shape):
+        return values, options, lambda x, y: operator.default(x, y, *options)
+    return between(values), (), between(operator.default)
 
 
-def _run_cosine_matrix(plan: Plan) -> Run:
+def _cosine_matrix(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
     """Normalize the rows of both, multiply the matrices, and see to it that rounding passes no bound."""
     x_view, y_view, shape, epsilon = plan.x, plan.y, plan.output_shape, plan.epsilon
     multiply = torch.bmm if plan.contraction.shared else torch.mm
-    with_derivative: Callable[..., Tensor] = torch.ops.batchdot.row_unit.default
-    values: Callable[..., Tensor] = torch.ops.batchdot.row_unit.values._op
+    unit = torch.ops.batchdot.row_unit
+    values: Call = unit.values._op
 
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        x, y = x_view(x), y_view(y)
-        if (x.requires_grad or y.requires_grad) and torch.is_grad_enabled():
-            return bounded(multiply(with_derivative(x, epsilon), with_derivative(y, epsilon).mT)).reshape(
-                shape
-            )
-        return multiply(values(x, epsilon), values(y, epsilon).mT).clamp_(-1, 1).reshape(shape)
+    def quick(x: Tensor, y: Tensor) -> Tensor:
+        out = multiply(values(x_view(x), epsilon), values(y_view(y), epsilon).mT)
+        return out.clamp_(-1, 1).reshape(shape)
 
-    return run
+    def differentiable(x: Tensor, y: Tensor) -> Tensor:
+        out = multiply(unit.default(x_view(x), epsilon), unit.default(y_view(y), epsilon).mT)
+        return bounded(out).reshape(shape)
+
+    return quick, (), differentiable
 
 
 def _has_rows(plan: Plan) -> bool:
