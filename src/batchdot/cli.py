@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ EXPLAIN_EXAMPLE = """\
 examples:
   batchdot explain "(32, 64, 10, 128)" "(32, 128, 32, 15)" --axes 3,1
   batchdot explain "(None, 128)" "(None, 128)" --axes 1 --normalize
+  batchdot explain "(100, 20)" "(100, 30, 20)" --axes 1,2 --svg picture.svg
 """
 
 DEMO_EXAMPLE = """\
@@ -117,11 +119,30 @@ def _dot(arguments: argparse.Namespace) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     from batchdot.explain import explain
     from batchdot.notation import parse_axes, parse_shape
+    from batchdot.output import write_file
+    from batchdot.storage import shown
 
     axes = None if arguments.axes is None else parse_axes(arguments.axes)
     shapes = parse_shape(arguments.x_shape), parse_shape(arguments.y_shape)
-    print(explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize))
+    explanation = explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize)
+    if arguments.svg is not None:
+        if not arguments.svg.endswith(".svg"):
+            raise ValueError(f"the picture is an SVG: {shown(arguments.svg)!r} should end with .svg")
+        write_file(arguments.svg, explanation.to_svg().encode())
+    width = shutil.get_terminal_size().columns
+    print(explanation.to_text(width, ascii_only=not _can_print("┌─│")), explanation, sep="\n\n")
+    if arguments.svg is not None:
+        print(f"\n{shown(arguments.svg)}: the picture")
     return 0
+
+
+def _can_print(text: str) -> bool:
+    """Whether stdout takes these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -171,13 +192,16 @@ def _build_parser() -> argparse.ArgumentParser:
         add("dot", "contract the arrays of two files, sample by sample, into a third", DOT_EXAMPLE)
     )
     explain = add(
-        "explain", "say what batch_dot does to two shapes, and write it in plain PyTorch", EXPLAIN_EXAMPLE
+        "explain",
+        "draw and say what batch_dot does to two shapes, and write it in plain PyTorch",
+        EXPLAIN_EXAMPLE,
     )
     explain.add_argument(
         "x_shape", metavar="X_SHAPE", help='as "(32, 64, 10)"; None or ? for an unknown size'
     )
     explain.add_argument("y_shape", metavar="Y_SHAPE", help="likewise")
     _add_contraction_arguments(explain)
+    explain.add_argument("--svg", metavar="FILE", help="also write the picture to an .svg file, for a slide")
     add(
         "demo",
         "recognize real handwritten digits by cosine, and compare with Keras and PyTorch",
