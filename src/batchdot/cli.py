@@ -29,6 +29,15 @@ Files are read block by block over their first axis, so they may be larger than 
 when it is complete: an interrupted run leaves an older OUT as it was.
 """
 
+TOP_K_EXAMPLE = """\
+examples:
+  batchdot top-k users.npy items.npy -k 10 --indices nearest.npy
+  batchdot top-k users.npy model.safetensors:items -k 10 --normalize --scores cosines.npy --indices nearest.npy
+
+The search is exact, in bounded memory: files may be larger than it. Equal scores are in the order of their
+indices. For approximate search in many millions of items, the next step is FAISS.
+"""
+
 EXPLAIN_EXAMPLE = """\
 examples:
   batchdot explain "(32, 64, 10, 128)" "(32, 128, 32, 15)" --axes 3,1
@@ -116,6 +125,25 @@ def _dot(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _top_k(arguments: argparse.Namespace) -> int:
+    from batchdot.retrieval_files import top_k_files
+    from batchdot.storage import shown
+
+    for written in top_k_files(
+        arguments.queries,
+        arguments.items,
+        arguments.k,
+        scores=arguments.scores,
+        indices=arguments.indices,
+        normalize=arguments.normalize,
+        epsilon=arguments.epsilon,
+        dtype=arguments.dtype,
+        progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
+    ):
+        print(f"{shown(written.path)}: {written.shape} {str(written.dtype).removeprefix('torch.')}")
+    return 0
+
+
 def _explain(arguments: argparse.Namespace) -> int:
     from batchdot.explain import explain
     from batchdot.notation import parse_axes, parse_shape
@@ -185,11 +213,14 @@ def _build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.set_defaults(command=globals()[f"_{name}"])
+        command.set_defaults(command=globals()[f"_{name.replace('-', '_')}"])
         return command
 
     _add_dot_arguments(
         add("dot", "contract the arrays of two files, sample by sample, into a third", DOT_EXAMPLE)
+    )
+    _add_top_k_arguments(
+        add("top-k", "find the items with the largest dot products or cosines for each query", TOP_K_EXAMPLE)
     )
     explain = add(
         "explain",
@@ -217,6 +248,23 @@ def _add_dot_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("y", metavar="Y", help="array of shape (B, ...), likewise")
     command.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write, likewise")
     _add_contraction_arguments(command)
+    _add_work_arguments(command)
+
+
+def _add_top_k_arguments(command: argparse.ArgumentParser) -> None:
+    files = "FILE.npy, FILE.safetensors or FILE.safetensors:TENSOR"
+    command.add_argument("queries", metavar="QUERIES", help=f"array of shape (Q, d): {files}")
+    command.add_argument("items", metavar="ITEMS", help="array of shape (N, d), likewise")
+    command.add_argument("-k", metavar="K", type=int, required=True, help="how many items for each query")
+    command.add_argument("--scores", metavar="OUT", help="file to write the scores to, (Q, k)")
+    command.add_argument("--indices", metavar="OUT", help="file to write the items' indices to, (Q, k) int64")
+    command.add_argument(
+        "--normalize", action="store_true", help="compare cosines: L2-normalize the rows first"
+    )
+    _add_work_arguments(command)
+
+
+def _add_work_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--epsilon",
         metavar="E",
