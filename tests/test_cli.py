@@ -157,7 +157,7 @@ def test_explain_writes_the_picture(folder, capsys, monkeypatch):
     assert not list(folder.glob(".batchdot-*"))
 
 
-@pytest.mark.parametrize("command", ["", "dot", "explain", "demo", "info"])
+@pytest.mark.parametrize("command", ["", "dot", "top-k", "explain", "demo", "info"])
 def test_help_says_what_and_shows_an_example(command, capsys):
     status, out, err = run(capsys, *command.split(), "--help")
     assert (status, err) == (0, "")
@@ -186,6 +186,8 @@ def test_the_package_loads_nothing_of_the_command_line():
         "argparse",
         "batchdot.cli",
         "batchdot.streaming",
+        "batchdot.retrieval_files",
+        "torch.distributed.tensor",
         "batchdot.files",
         "batchdot.demo",
         "batchdot.npy",

@@ -32,7 +32,7 @@ when it is complete: an interrupted run leaves an older OUT as it was.
 TOP_K_EXAMPLE = """\
 examples:
   batchdot top-k users.npy items.npy -k 10 --indices nearest.npy
-  batchdot top-k users.npy model.safetensors:items -k 10 --normalize --scores cosines.npy --indices nearest.npy
+  batchdot top-k users.npy model.safetensors:items -k 10 --normalize --scores cosines.npy
 
 The search is exact, in bounded memory: files may be larger than it. Equal scores are in the order of their
 indices. For approximate search in many millions of items, the next step is FAISS.

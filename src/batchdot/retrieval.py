@@ -288,7 +288,7 @@ def _candidates(values: Tensor, k: int, floor: Tensor | None) -> Tensor:
     groups = values.shape[1] // GROUP
     if not groups:
         return _largest(values, k)
-    maxima = values[:, : groups * GROUP].unflatten(1, (GROUP, groups)).amax(1)
+    maxima = values[:, : groups * GROUP].reshape(-1, GROUP, groups).amax(1)
     rest = torch.arange(groups * GROUP, values.shape[1], device=values.device).expand(len(values), -1)
     wanted = min(k, _count_above(maxima, floor))
     if wanted * 4 > groups:

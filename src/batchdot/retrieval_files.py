@@ -27,8 +27,8 @@ def top_k_files(
     items: Name,
     k: int,
     *,
-    scores: Name | None = None,
-    indices: Name | None = None,
+    scores: "Name | None" = None,
+    indices: "Name | None" = None,
     normalize: bool = False,
     epsilon: float = EPSILON,
     dtype: torch.dtype | str | None = None,
@@ -77,11 +77,11 @@ def top_k_files(
             for file, name in zip(files, ("queries", "items"), strict=True)
         ]
         check_dtypes(dtypes[0], dtypes[1], "top_k", ("queries", "items"))
-        shapes = [
+        metas = [
             torch.empty(file.layout.shape, dtype=dtype, device="meta")
             for file, dtype in zip(files, dtypes, strict=True)
         ]
-        search = Search.read(k, *shapes, normalize, epsilon)
+        search = Search.read(k, metas[0], metas[1], normalize, epsilon)
         shape = (query_file.layout.shape[0], search.k)
         with ExitStack() as stack:
             outputs: list[NewFile | None] = []

@@ -3,8 +3,7 @@
 from typing import Any
 
 import torch
-import torch.distributed._functional_collectives as collectives
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
@@ -44,6 +43,7 @@ def top_k_sharded(queries: Tensor, items: Tensor, k: Any, normalize: bool, epsil
             mine = queries.to_local() if isinstance(queries, DTensor) else queries
             found = top_k(mine, _whole(items), k, normalize, epsilon=epsilon)
         else:
+            assert isinstance(items, DTensor)
             every = _whole(queries)
             found = _search(every.unsqueeze(0) if single else every, items, axis, k, normalize, epsilon)
             found = TopK(*(t.squeeze(0) for t in found)) if single else found
@@ -66,17 +66,23 @@ def _search(queries: Tensor, items: DTensor, axis: int, k: int, normalize: bool,
     scores, indices = Search.read(few, queries, local, normalize, epsilon).run(
         queries.detach(), local.detach()
     )
-    lowest = torch.finfo(search.rank).min if search.rank.is_floating_point else torch.iinfo(search.rank).min
     message = indices.new_full((2, len(queries), search.k), NOWHERE)
-    message[0] = _as_bits(scores.new_full((), -torch.inf if search.rank.is_floating_point else lowest))
+    message[0] = _as_bits(_lowest(search.rank, local.device))
     message[0, :, :few], message[1, :, :few] = _as_bits(scores), indices + offset[0]
-    gathered = collectives.all_gather_tensor(message, 0, (mesh, axis))
-    bits, places = gathered.view(-1, 2, len(queries), search.k).permute(1, 2, 0, 3).flatten(2)
+    gathered = [torch.empty_like(message) for _ in range(mesh.size(axis))]
+    if message.numel():
+        distributed.all_gather(gathered, message, group=mesh.get_group(axis))
+    bits, places = torch.cat(gathered, 2)
     # In the order of the indices first: then the stable order of the scores has the lowest index first.
     order = places.sort(dim=1).indices
     scores, places = _from_bits(bits, search.rank).gather(1, order), places.gather(1, order)
     order = scores.sort(dim=1, descending=True, stable=True).indices[:, : search.k]
     return TopK(scores.gather(1, order).to(search.dtype), places.gather(1, order))
+
+
+def _lowest(dtype: torch.dtype, device: torch.device) -> Tensor:
+    lowest = -torch.inf if dtype.is_floating_point else torch.iinfo(dtype).min
+    return torch.tensor(lowest, dtype=dtype, device=device)
 
 
 def _as_bits(scores: Tensor) -> Tensor:
