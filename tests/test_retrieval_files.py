@@ -60,7 +60,7 @@ def test_formats_dtypes_and_one_output(folder):
     (written,) = top_k_files("int-queries.npy", "int-items.npy", 5, scores="s.npy", dtype="int16")
     assert written.dtype == torch.int64
     assert np.load("s.npy").dtype == np.int64
-    np.testing.assert_array_equal(np.load("s.npy"), expected.scores.numpy())
+    np.testing.assert_array_equal(np.load("s.npy"), expected.scores.long().numpy())
 
 
 def test_no_queries(folder):

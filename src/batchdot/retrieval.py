@@ -22,8 +22,8 @@ from batchdot.lowering import result_dtype, wide_dtype
 SPARE = 8
 """Candidates that are kept beyond k: what a matrix product's rounding may put behind the k-th place."""
 
-QUERY_ROWS, SCORES = 512, 1 << 21
-"""Queries to a matrix product, and its scores: 8 MiB in float32."""
+QUERY_ROWS, SCORES = 1024, 1 << 22
+"""Queries to a matrix product at most, and its scores: 16 MiB in float32."""
 
 ITEM_BYTES = 16 << 20
 """Bytes of items to a matrix product, where there are few queries or long rows."""
@@ -46,7 +46,7 @@ class TopK(NamedTuple):
 def top_k(queries: Any, items: Any, k: int, normalize: bool = False, *, epsilon: float = EPSILON) -> TopK:
     """Find the k items with the largest dot products, or cosines, for each query; exactly.
 
-    The matrix of all scores is never held: beside the inputs and the result there is a block of it, 8
+    The matrix of all scores is never held: beside the inputs and the result there is a block of it, 16
     MiB in float32, the k + 8 best so far of each query, and a copy of the queries where they are
     normalized or cast.
 
@@ -232,7 +232,10 @@ class Best:
         self.sieved = queries.new_empty((len(queries), 0), dtype=search.sieve)
         self.scores = queries.new_empty((len(queries), 0), dtype=search.rank)
         self.indices = queries.new_empty((len(queries), 0), dtype=torch.int64)
-        rows = max(1, min(QUERY_ROWS, len(queries)))
+        # Many groups for each that is kept, or they sieve nothing.
+        self.query_rows = rows = max(
+            1, min(QUERY_ROWS, len(queries), SCORES // (10 * GROUP * max(1, search.kept)))
+        )
         row_bytes = max(1, queries.shape[1] * search.sieve.itemsize)
         self.item_rows = max(1, min(SCORES // rows, ITEM_BYTES // row_bytes))
         self.room = queries.new_empty(rows * self.item_rows, dtype=search.sieve)
@@ -241,8 +244,8 @@ class Best:
         """Look at some more items, of which the first has the index ``first``; at most ``item_rows``."""
         prepared = self.search.prepare(items)
         blocks = [
-            self._add(slice(start, start + QUERY_ROWS), prepared, first)
-            for start in range(0, len(self.queries), QUERY_ROWS)
+            self._add(slice(start, start + self.query_rows), prepared, first)
+            for start in range(0, len(self.queries), self.query_rows)
         ]
         self.sieved, self.scores, self.indices = map(torch.cat, zip(*blocks, strict=True))
 
@@ -281,9 +284,9 @@ class Best:
 
 
 def _candidates(values: Tensor, k: int, floor: Tensor | None) -> Tensor:
-    """Return positions, ascending, that hold the k largest values of each row, the first ones among equals.
+    """Return positions, ascending, with the k largest values of each row among them, the first of equals.
 
-    Where there is a floor, only those above it have to be there, and as many are returned as one row needs.
+    Where there is a floor, only those above it have to be there.
     """
     groups = values.shape[1] // GROUP
     if not groups:
@@ -298,12 +301,9 @@ def _candidates(values: Tensor, k: int, floor: Tensor | None) -> Tensor:
     best, tied = _top(maxima, wanted, floor)
     steps = torch.arange(GROUP, device=values.device).unsqueeze(1) * groups
     positions = torch.cat([(best.unsqueeze(1) + steps).flatten(1), rest], 1)
-    held = values.gather(1, positions)
-    k = min(k, _count_above(held if not tied.any() else values, floor))
-    found = positions.gather(1, _largest(held, k)) if k < held.shape[1] else positions
     if tied.any():
-        found[tied] = _largest(values[tied], found.shape[1])
-    return found
+        positions[tied] = _largest(values[tied], positions.shape[1])
+    return positions
 
 
 def _count_above(values: Tensor, floor: Tensor | None) -> int:
