@@ -250,7 +250,7 @@ x and y are normalized along k first""",
     assert_expected_inline(
         explain((5, 3), (5, 3), 1).to_text(ascii_only=True),
         """\
-    +-------- b shared ---+
+    +------- b shared ----+
     |   +----- sum k -----|---+
   +-+-+-+-+             +-+-+-+-+
 x | b | k |             | b | k | y
