@@ -61,7 +61,8 @@ def top_k(queries: Any, items: Any, k: int, normalize: bool = False, *, epsilon:
     Returns:
         Scores and indices of shape (Q, k), or (k,) for one query, in order of descending score; equal
         scores in order of ascending index, whatever the blocks, threads and shards. NaN counts as larger
-        than any number, as in `torch.topk`.
+        than any number, as in `torch.topk`. Only where more than 8 different items lie within the rounding
+        of a float matrix product of the k-th score, that rounding can decide which of them is in.
 
         Scores are those of `batch_dot` on the chosen pairs, of its dtype, but summed in float64 and
         rounded once; where 16-bit numbers are equal they are in the order of their float32 values.
