@@ -118,16 +118,46 @@ def test_an_output_that_is_an_input_by_another_name_is_refused(how, folder, caps
     assert (folder / "a.npy").read_bytes() == before
 
 
-def test_explain_prints_the_explanation(capsys):
+def drawn_and_said(explanation):
+    return f"{explanation.to_text()}\n\n{explanation}\n"
+
+
+def test_explain_draws_and_prints_the_explanation(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     argv = ["(32, 64, 10, 128)", "32,128,?,15", "--axes", "3,1"]
     expected = batchdot.explain((32, 64, 10, 128), (32, 128, None, 15), (3, 1))
-    assert run(capsys, "explain", *argv) == (0, f"{expected}\n", "")
+    assert run(capsys, "explain", *argv) == (0, drawn_and_said(expected), "")
     argv = ["[None, 7, 3]", "(None, 7, 3)", "--axes", "-1", "--normalize", "--batch-dims", "2"]
     expected = batchdot.explain((None, 7, 3), (None, 7, 3), -1, normalize=True, batch_dims=2)
-    assert run(capsys, "explain", *argv) == (0, f"{expected}\n", "")
+    assert run(capsys, "explain", *argv) == (0, drawn_and_said(expected), "")
 
 
-@pytest.mark.parametrize("command", ["", "dot", "explain", "demo", "info"])
+def test_explain_draws_as_wide_and_with_what_the_terminal_has(tmp_path):
+    argv = ["explain", "(32, 64, 10, 128)", "(32, 128, 32, 15)", "--axes", "3,1"]
+    explanation = batchdot.explain((32, 64, 10, 128), (32, 128, 32, 15), (3, 1))
+    for columns, encoding, ascii_only in ((50, "utf-8", False), (70, "latin-1", True), (20, "ascii", True)):
+        process = subprocess.run(
+            [*COMMAND, *argv],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
+        )
+        picture = explanation.to_text(columns, ascii_only)
+        assert process.stdout.decode(encoding).replace(os.linesep, "\n") == f"{picture}\n\n{explanation}\n"
+        assert process.stderr == b""
+
+
+def test_explain_writes_the_picture(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    expected = batchdot.explain((5, 3), (5, 3), 1)
+    (folder / "out.svg").write_text("older")
+    status = run(capsys, "explain", "5,3", "5,3", "--axes", "1", "--svg", "out.svg")
+    assert status == (0, drawn_and_said(expected) + "\nout.svg: the picture\n", "")
+    assert (folder / "out.svg").read_text(encoding="utf-8") == expected.to_svg()
+    assert not list(folder.glob(".batchdot-*"))
+
+
+@pytest.mark.parametrize("command", ["", "dot", "top-k", "explain", "demo", "info"])
 def test_help_says_what_and_shows_an_example(command, capsys):
     status, out, err = run(capsys, *command.split(), "--help")
     assert (status, err) == (0, "")
@@ -156,6 +186,8 @@ def test_the_package_loads_nothing_of_the_command_line():
         "argparse",
         "batchdot.cli",
         "batchdot.streaming",
+        "batchdot.retrieval_files",
+        "torch.distributed.tensor",
         "batchdot.files",
         "batchdot.demo",
         "batchdot.npy",

@@ -137,5 +137,14 @@ WRONG = {
         "explain (32,4) (32,5) --axes 1",
         "Cannot sum over axes of different sizes: x.shape[1]",
     ),
+    "picture of another format": (
+        "explain 2,3 2,3 --axes 1 --svg o.png",
+        "the picture is an SVG: 'o.png' should end with .svg",
+    ),
+    "picture nowhere": (
+        "explain 2,3 2,3 --axes 1 --svg no/o.svg",
+        "cannot write no/o.svg: there is no folder {folder}/no",
+    ),
+    "picture of a wrong call": ("explain 2,3 2,3 --axes 2 --svg o.svg", "Axis 2 is out of range for x"),
     "explained axes": ("explain (32,4) (32,4) --axes x", "cannot read the axes 'x': write one axis"),
 }

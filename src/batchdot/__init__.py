@@ -12,6 +12,7 @@ from batchdot.explain import explain
 from batchdot.functional import batch_dot, dot
 from batchdot.graph.model import Model
 from batchdot.layers import Dot, Input, Layer
+from batchdot.retrieval import top_k
 
 __all__ = [
     "AxisError",
@@ -30,4 +31,5 @@ __all__ = [
     "layers",
     "models",
     "regularizers",
+    "top_k",
 ]

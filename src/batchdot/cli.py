@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -28,10 +29,20 @@ Files are read block by block over their first axis, so they may be larger than 
 when it is complete: an interrupted run leaves an older OUT as it was.
 """
 
+TOP_K_EXAMPLE = """\
+examples:
+  batchdot top-k users.npy items.npy -k 10 --indices nearest.npy
+  batchdot top-k users.npy model.safetensors:items -k 10 --normalize --scores cosines.npy
+
+The search is exact, in bounded memory: files may be larger than it. Equal scores are in the order of their
+indices. For approximate search in many millions of items, the next step is FAISS.
+"""
+
 EXPLAIN_EXAMPLE = """\
 examples:
   batchdot explain "(32, 64, 10, 128)" "(32, 128, 32, 15)" --axes 3,1
   batchdot explain "(None, 128)" "(None, 128)" --axes 1 --normalize
+  batchdot explain "(100, 20)" "(100, 30, 20)" --axes 1,2 --svg picture.svg
 """
 
 DEMO_EXAMPLE = """\
@@ -114,14 +125,52 @@ def _dot(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _top_k(arguments: argparse.Namespace) -> int:
+    from batchdot.retrieval_files import top_k_files
+    from batchdot.storage import shown
+
+    for written in top_k_files(
+        arguments.queries,
+        arguments.items,
+        arguments.k,
+        scores=arguments.scores,
+        indices=arguments.indices,
+        normalize=arguments.normalize,
+        epsilon=arguments.epsilon,
+        dtype=arguments.dtype,
+        progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
+    ):
+        print(f"{shown(written.path)}: {written.shape} {str(written.dtype).removeprefix('torch.')}")
+    return 0
+
+
 def _explain(arguments: argparse.Namespace) -> int:
     from batchdot.explain import explain
     from batchdot.notation import parse_axes, parse_shape
+    from batchdot.output import write_file
+    from batchdot.storage import shown
 
     axes = None if arguments.axes is None else parse_axes(arguments.axes)
     shapes = parse_shape(arguments.x_shape), parse_shape(arguments.y_shape)
-    print(explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize))
+    explanation = explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize)
+    if arguments.svg is not None:
+        if not arguments.svg.endswith(".svg"):
+            raise ValueError(f"the picture is an SVG: {shown(arguments.svg)!r} should end with .svg")
+        write_file(arguments.svg, explanation.to_svg().encode())
+    width = shutil.get_terminal_size().columns
+    print(explanation.to_text(width, ascii_only=not _can_print("┌─│")), explanation, sep="\n\n")
+    if arguments.svg is not None:
+        print(f"\n{shown(arguments.svg)}: the picture")
     return 0
+
+
+def _can_print(text: str) -> bool:
+    """Whether stdout takes these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -164,20 +213,26 @@ def _build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.set_defaults(command=globals()[f"_{name}"])
+        command.set_defaults(command=globals()[f"_{name.replace('-', '_')}"])
         return command
 
     _add_dot_arguments(
         add("dot", "contract the arrays of two files, sample by sample, into a third", DOT_EXAMPLE)
     )
+    _add_top_k_arguments(
+        add("top-k", "find the items with the largest dot products or cosines for each query", TOP_K_EXAMPLE)
+    )
     explain = add(
-        "explain", "say what batch_dot does to two shapes, and write it in plain PyTorch", EXPLAIN_EXAMPLE
+        "explain",
+        "draw and say what batch_dot does to two shapes, and write it in plain PyTorch",
+        EXPLAIN_EXAMPLE,
     )
     explain.add_argument(
         "x_shape", metavar="X_SHAPE", help='as "(32, 64, 10)"; None or ? for an unknown size'
     )
     explain.add_argument("y_shape", metavar="Y_SHAPE", help="likewise")
     _add_contraction_arguments(explain)
+    explain.add_argument("--svg", metavar="FILE", help="also write the picture to an .svg file, for a slide")
     add(
         "demo",
         "recognize real handwritten digits by cosine, and compare with Keras and PyTorch",
@@ -193,6 +248,23 @@ def _add_dot_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("y", metavar="Y", help="array of shape (B, ...), likewise")
     command.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write, likewise")
     _add_contraction_arguments(command)
+    _add_work_arguments(command)
+
+
+def _add_top_k_arguments(command: argparse.ArgumentParser) -> None:
+    files = "FILE.npy, FILE.safetensors or FILE.safetensors:TENSOR"
+    command.add_argument("queries", metavar="QUERIES", help=f"array of shape (Q, d): {files}")
+    command.add_argument("items", metavar="ITEMS", help="array of shape (N, d), likewise")
+    command.add_argument("-k", metavar="K", type=int, required=True, help="how many items for each query")
+    command.add_argument("--scores", metavar="OUT", help="file to write the scores to, (Q, k)")
+    command.add_argument("--indices", metavar="OUT", help="file to write the items' indices to, (Q, k) int64")
+    command.add_argument(
+        "--normalize", action="store_true", help="compare cosines: L2-normalize the rows first"
+    )
+    _add_work_arguments(command)
+
+
+def _add_work_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--epsilon",
         metavar="E",

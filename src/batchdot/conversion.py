@@ -37,14 +37,14 @@ def as_tensor(
     return tensor if device is None else tensor.to(device)
 
 
-def check_operands(x: Tensor, y: Tensor, function: str) -> None:
-    """Refuse tensors that no contraction is defined for.
+def check_operands(x: Tensor, y: Tensor, function: str, names: tuple[str, str] = ("x", "y")) -> None:
+    """Refuse tensors that no contraction is defined for; ``names`` are what the function calls them.
 
     Raises:
         TypeError: a sparse or nested tensor, or the dtypes of `check_dtypes`.
         ValueError: the tensors are on different devices.
     """
-    for name, tensor in (("x", x), ("y", y)):
+    for name, tensor in zip(names, (x, y), strict=True):
         if tensor.is_nested or tensor.layout != torch.strided:
             kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
             raise TypeError(
@@ -52,18 +52,21 @@ def check_operands(x: Tensor, y: Tensor, function: str) -> None:
                 f"{'torch.nested.to_padded_tensor' if tensor.is_nested else name + '.to_dense()'}."
             )
     if x.device != y.device:
-        raise ValueError(f"{function} takes tensors on one device, and x is on {x.device}, y on {y.device}.")
-    check_dtypes(x.dtype, y.dtype, function)
+        raise ValueError(
+            f"{function} takes tensors on one device, and {names[0]} is on {x.device}, "
+            f"{names[1]} on {y.device}."
+        )
+    check_dtypes(x.dtype, y.dtype, function, names)
 
 
-def check_dtypes(x: torch.dtype, y: torch.dtype, function: str) -> None:
+def check_dtypes(x: torch.dtype, y: torch.dtype, function: str, names: tuple[str, str] = ("x", "y")) -> None:
     """Refuse dtypes that have no products and sums, or no common dtype.
 
     Raises:
         TypeError: a dtype is bool, a float of 8 bits or less, quantized or of raw bits; or torch does
             not promote the two to a common one.
     """
-    for name, dtype in (("x", x), ("y", y)):
+    for name, dtype in zip(names, (x, y), strict=True):
         if dtype == torch.bool:
             raise TypeError(
                 f"{function} takes numbers, and {name} is bool. Say which you mean: {name}.int() counts, "
@@ -74,7 +77,9 @@ def check_dtypes(x: torch.dtype, y: torch.dtype, function: str) -> None:
                 f"{function} cannot multiply {name} of {dtype}. Cast it first, to torch.float32 say."
             )
     if x != y and (_meets_in_no_dtype(x, y) or _meets_in_no_dtype(y, x)):
-        raise TypeError(f"{function} finds no common dtype for x of {x} and y of {y}. Cast one of them.")
+        raise TypeError(
+            f"{function} finds no common dtype for {names[0]} of {x} and {names[1]} of {y}. Cast one of them."
+        )
 
 
 ARITHMETIC = frozenset(

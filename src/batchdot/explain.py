@@ -10,6 +10,9 @@ import torch
 from batchdot.axes import Pairs
 from batchdot.contraction import Contraction, Shape, product
 from batchdot.functional import batch_dot_operation
+from batchdot.picture import Picture, draw
+from batchdot.picture_svg import to_svg
+from batchdot.picture_text import to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What `explain` returns; printed, it is a text for a person.
+    """What `explain` returns; printed, it is a text for a person, and a notebook shows its picture.
 
     Attributes:
         x_shape: shape of x, sizes unknown are None.
@@ -88,6 +91,24 @@ class Explanation:
             facts["gradients"] = "of the normalized inputs, " + str(facts["gradients"])
         width = max(map(len, facts))
         return "\n".join([*lines, "", *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
+
+    @property
+    def picture(self) -> Picture:
+        """What is drawn: cells, and the lines between them."""
+        shared = tuple((axis, axis) for axis in range(self.batch_dims))
+        contraction = Contraction(self.x_shape, self.y_shape, shared, self.axes, expand=True)
+        return draw(contraction, self.normalize)
+
+    def to_text(self, width: int = 80, ascii_only: bool = False) -> str:
+        """Draw the picture in box drawing, or in ASCII, no wider than ``width`` columns."""
+        return to_text(self.picture, width, ascii_only)
+
+    def to_svg(self) -> str:
+        """Draw the picture as an SVG document, for a slide."""
+        return to_svg(self.picture)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
 
 
 def explain(

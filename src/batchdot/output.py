@@ -119,3 +119,17 @@ class NewFile:
         """Remove the temporary file, if it is there: renamed, it is not."""
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        FileFormatError, OSError: as `NewFile`.
+    """
+    new = NewFile(path, len(data))
+    try:
+        with new:
+            new.write(data)
+    finally:  # again, for the signal that arrives when the first removal has not begun
+        new.remove()

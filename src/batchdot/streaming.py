@@ -119,10 +119,10 @@ def dot_files(
     """
     place = Place.read(out)
     operation = batch_dot_operation(axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon)
-    to = _read_dtype(dtype)
+    to = named_dtype(dtype)
     with ArrayFile(x) as x_file, ArrayFile(y) as y_file:
         contraction = operation.contract(x_file.layout.shape, y_file.layout.shape)
-        x_dtype, y_dtype = (_convert(file.layout.dtype, to, n) for n, file in (("x", x_file), ("y", y_file)))
+        x_dtype, y_dtype = (converted(file.layout.dtype, to, n) for n, file in (("x", x_file), ("y", y_file)))
         check_dtypes(x_dtype, y_dtype, "batch_dot")
         job = _Job(contraction, x_dtype, y_dtype, operation.epsilon, x_file, y_file)
         header = place.header(job.shape, job.dtype)
@@ -255,7 +255,12 @@ def _in_memory(cut: Cut) -> Iterator[None]:
         ) from None
 
 
-def _read_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+def named_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """Return the dtype that inputs are to be converted to, by its name; None for none.
+
+    Raises:
+        ValueError: it is not one of `DTYPES`.
+    """
     if dtype is None or dtype in DTYPES.values():
         return dtype  # type: ignore[return-value]
     if dtype not in DTYPES:
@@ -263,7 +268,12 @@ def _read_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     return DTYPES[dtype]
 
 
-def _convert(dtype: torch.dtype, to: torch.dtype | None, name: str) -> torch.dtype:
+def converted(dtype: torch.dtype, to: torch.dtype | None, name: str) -> torch.dtype:
+    """Return the dtype that an input has after its conversion.
+
+    Raises:
+        TypeError: the conversion would lose an imaginary part or a fraction.
+    """
     if to is None:
         return dtype
     if not torch.can_cast(dtype, to):
