@@ -1,5 +1,6 @@
 """The functions, and the pipeline they run: axes, contraction, lowering, kernel, tensor."""
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from math import inf
@@ -65,8 +66,9 @@ class Operation:
         if x.__class__ not in PLAIN or y.__class__ not in PLAIN:
             return self.run_first(x, y)
         try:
+            kinds = x.__class__, y.__class__  # a DTensor has the shape and strides of a tensor, and no plan
             run = self.plans.get(
-                (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
+                (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device, kinds)
             )
         except (TypeError, RuntimeError):
             run = None  # of symbolic sizes, or without strides
@@ -78,6 +80,10 @@ class Operation:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
         if is_keras_tensor(x) or is_keras_tensor(y):
             return call_symbolically(self.function, x, y, **self.options)
+        if _is_sharded(x) or _is_sharded(y):
+            from batchdot.sharding.execution import run_sharded
+
+            return run_sharded(self, x, y)
         x, y = self.read(x, y)
         if self.sparse is not None and x.layout != torch.strided:
             return self.sparse(x, y)
@@ -85,7 +91,8 @@ class Operation:
         if _may_keep(plan, x, y):
             if len(self.plans) >= MAX_PLANS:
                 self.plans.clear()
-            key = (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device)
+            kinds = x.__class__, y.__class__
+            key = (x.shape, y.shape, x.stride(), y.stride(), x.dtype, y.dtype, x.device, y.device, kinds)
             self.plans[key] = plan.run
         return plan.run(x, y)
 
@@ -260,6 +267,12 @@ def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: 
 _cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
 
 _DOT = Operation("dot", Contraction.numpy_dot, sparse=sparse_dot)
+
+
+def _is_sharded(value: Any) -> bool:
+    """Whether a value is a DTensor. A program that never loaded them has none."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, getattr(module, "DTensor", ()))
 
 
 def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:
