@@ -91,7 +91,8 @@ def _compare(own: tuple[str, str], title: str, groups: Sequence[Any]) -> None:
     for rank, description, wrong in said:
         ranks.setdefault(description + wrong, []).append(str(rank))
     lines = [
-        f"  rank{'s' * (len(them) > 1)} {', '.join(them)}: {description}" for description, them in ranks.items()
+        f"  rank{'s' * (len(them) > 1)} {', '.join(them)}: {description}"
+        for description, them in ranks.items()
     ]
     raise ValueError("\n".join([title, *lines]))
 

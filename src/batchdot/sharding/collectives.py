@@ -26,7 +26,9 @@ def enter(x: DTensor, placements: Placements, gradient: Placements) -> Tensor:
     return _Enter.apply(_move(x, placements), gradient)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def leave(local: Tensor, mesh: DeviceMesh, placements: Placements, gradient: Placements, shape: Any) -> DTensor:
+def leave(
+    local: Tensor, mesh: DeviceMesh, placements: Placements, gradient: Placements, shape: Any
+) -> DTensor:
     """Return the DTensor of a shape that local tensors make up; its gradient comes in as ``gradient``."""
     return _Leave.apply(local, mesh, placements, gradient, shape)  # type: ignore[no-any-return,no-untyped-call]
 

@@ -137,22 +137,29 @@ def lay_out(
     ]
     return Layout(
         tuple(
-            _match(contraction, x_is, y_is, ranks, sizes, once)
-            for x_is, y_is, ranks in zip(x, y, mesh_shape, strict=True)
+            _match(contraction, x_is, y_is, ranks, sizes, once, (x[dim + 1 :], y[dim + 1 :]))
+            for dim, (x_is, y_is, ranks) in enumerate(zip(x, y, mesh_shape, strict=True))
         )
     )
 
 
 def _match(
-    contraction: Contraction, x: Placement, y: Placement, ranks: int, sizes: Sequence[int], once: bool
+    contraction: Contraction,
+    x: Placement,
+    y: Placement,
+    ranks: int,
+    sizes: Sequence[int],
+    once: bool,
+    later: tuple[Sequence[Placement], Sequence[Placement]],
 ) -> Match:
-    """Choose the rule for one mesh dimension."""
+    """Choose the rule for one mesh dimension; ``later`` are the placements on those that follow."""
     best, least = None, (inf, inf)
     for match in _matches(contraction, x, y, ranks, once):
-        moved = _received(x, match.x, sizes[0], ranks) + _received(y, match.y, sizes[1], ranks)
+        moved = _received(x, match.x, sizes[0], ranks, later[0])
+        moved += _received(y, match.y, sizes[1], ranks, later[1])
         total = moved
         if moved and match.rule == "K":
-            total += _received(Partial(), Replicate(), sizes[2], ranks)
+            total += _received(Partial(), Replicate(), sizes[2], ranks, ())
         cost = (total, (x != match.x) + (y != match.y))
         if cost < least:
             best, least = Match(match.rule, match.x, match.y, match.out, int(moved)), cost
@@ -204,9 +211,14 @@ def _may_cut(size: int | None, ranks: int, is_cut: bool) -> bool:
     return is_cut or (size is not None and size >= ranks)
 
 
-def _received(source: Placement, target: Placement, size: int, ranks: int) -> float:
+def _received(
+    source: Placement, target: Placement, size: int, ranks: int, later: Sequence[Placement]
+) -> float:
     """Return how many bytes a rank receives where a tensor of so many changes its placement."""
-    if source == target or (source.is_replicate() and is_shard(target)):
+    if source == target:
+        return 0.0
+    # To cut an axis for one mesh dimension before another that has cut it already moves the pieces.
+    if source.is_replicate() and is_shard(target) and target not in later:
         return 0.0
     part = size * (ranks - 1) / ranks
     if source.is_partial() and hasattr(target, "split_factor"):
