@@ -62,7 +62,7 @@ DECISIONS = [
     (ROWS, P, S0, False, "B", S0, S0, S0, S0, S0, 3200 * 3 // 4),
     (ROWS, P, S1, True, "K", S1, S1, R, S1, S1, 3200 * 3 // 4),
     (MATRICES, P, R, False, "I", S1, R, S1, S1, P, 3840 * 3 // 4),
-    (MATRICES, AVG, S1, False, "J", R, S1, S2, P, S1, 3840 * 3 // 2),
+    (MATRICES, AVG, S1, False, "B", S0, S0, S0, S0, S0, 3840 * 3 // 4 + 3200 * 3 // 16),
     (MATRICES, MAX, MAX, True, "B", S0, S0, S0, S0, S0, (3840 + 3200) * 3 // 4),
     # The order of FSDP2 over tensor parallelism is kept.
     (ROWS, _StridedShard(0, split_factor=2), R, False, "B", *[_StridedShard(0, split_factor=2)] * 5, 0),
@@ -113,7 +113,7 @@ def outcomes(request, tmp_path_factory):
     script = str(Path(sharding_ranks.__file__))
     running = [
         subprocess.Popen(
-            [sys.executable, script, str(rank), str(request.param), str(folder)],
+            [sys.executable, "-W", "error", script, str(rank), str(request.param), str(folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -43,7 +43,7 @@ def sum_over(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
 
 def largest_over(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
     """Return the largest of the ranks' numbers over mesh dimensions, a constant to autograd."""
-    return _all_reduce(tensor.detach(), mesh, dims, "max")
+    return _all_reduce(tensor, mesh, dims, "max")
 
 
 class _Enter(Function):
@@ -54,7 +54,7 @@ class _Enter(Function):
         return local.view_as(local)  # autograd marks what is returned, which x is to keep as it is
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[DTensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[DTensor, None]:
         return leave(grad, *ctx.x), None
 
 
@@ -65,7 +65,7 @@ class _Leave(Function):
     ) -> DTensor:
         ctx.placements, ctx.gradient = placements, gradient
         return DTensor.from_local(
-            local.contiguous(),
+            local.detach().contiguous(),
             mesh,
             placements,
             run_check=False,
@@ -74,7 +74,7 @@ class _Leave(Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, grad: DTensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: DTensor) -> tuple[Any, ...]:
         return enter(grad, ctx.gradient, ctx.placements), None, None, None, None
 
 
@@ -87,10 +87,11 @@ class _Move(Function):
     @staticmethod
     def forward(ctx: Any, x: DTensor, placements: Placements) -> DTensor:
         ctx.placements = x.placements
-        return x.redistribute(placements=placements)
+        moved: DTensor = x.detach().redistribute(placements=placements)  # type: ignore[attr-defined]
+        return moved
 
     @staticmethod
-    def backward(ctx: Any, grad: DTensor) -> tuple[DTensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: DTensor) -> tuple[DTensor, None]:
         pairs = zip(ctx.placements, grad.placements, strict=True)
         return _move(grad, [own if is_shard(own) else got for own, got in pairs]), None
 
@@ -110,7 +111,7 @@ class _Sum(Function):
         return _all_reduce(tensor, mesh, dims, "sum")
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return _Spread.apply(grad, *ctx.where), None, None  # type: ignore[no-untyped-call]
 
 
@@ -123,11 +124,11 @@ class _Spread(Function):
         return tensor.view_as(tensor)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return sum_over(grad, *ctx.where), None, None
 
 
 def _all_reduce(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int], operation: str) -> Tensor:
     # Along the other mesh dimensions tensors differ: called replicated, they are left alone.
     placements = [Partial(operation) if dim in dims else Replicate() for dim in range(mesh.ndim)]
-    return DTensor.from_local(tensor, mesh, placements, run_check=False).full_tensor()
+    return DTensor.from_local(tensor.detach(), mesh, placements, run_check=False).full_tensor()

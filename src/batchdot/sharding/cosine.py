@@ -99,7 +99,7 @@ def _beside(c: Contraction, x: Tensor, y: Tensor) -> Tensor:
 def _together(reduce: Callable[[Tensor], Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Reduce several tensors of real or complex numbers as one."""
     real = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
-    parts = reduce(torch.cat([t.flatten() for t in real])).split([t.numel() for t in real])
+    parts = torch.split(reduce(torch.cat([t.flatten() for t in real])), [t.numel() for t in real])
     shaped = [part.reshape(t.shape) for part, t in zip(parts, real, strict=True)]
     return [
         torch.view_as_complex(part) if t.is_complex() else part
