@@ -97,9 +97,8 @@ def main(epochs: int = 6) -> list[float]:
     model = build_model().to(device)
     shard(model, mesh)
     table = model.get_layer("writer_table").embeddings
-    say(
-        f"{mesh.size()} processes, each with {tuple(table.to_local().shape)} of the {tuple(table.shape)} writers"
-    )
+    own, whole = tuple(table.to_local().shape), tuple(table.shape)
+    say(f"{mesh.size()} processes, each with {own} of the {whole} writers")
 
     columns = [column.to(device) for column in load_ratings()]
     held_out = len(columns[0]) // 10

@@ -116,7 +116,7 @@ def check_communication(mesh_shape, name, axes, shared, normalize, x, y, forward
     found = counts(forward)
     moves = sum(found.values()) > (layout.rules.count("K") * (1 + (name in MATRICES)) if normalize else 0)
     assert moves == any(match.moved for match in layout.matches), f"{found} by\n{layout}"
-    if None in kinds or crossed(x, y):
+    if None in kinds or crossed(name, axes, shared, x, y):
         return
     sums = kinds.count("contraction") if normalize else 0
     if normalize and name in MATRICES:
@@ -125,9 +125,16 @@ def check_communication(mesh_shape, name, axes, shared, normalize, x, y, forward
     assert not counts(backward), f"backward {counts(backward)}"
 
 
-def crossed(x, y):
-    """Whether each side shards on the mesh dimension on which the other does not."""
-    return len(x) == 2 and [p.is_replicate() for p in x] == [not p.is_replicate() for p in y]
+def crossed(name, axes, shared, x, y):
+    """Whether an axis would be cut for the first mesh dimension that the second one has cut already."""
+    x_shape, y_shape, *_ = CONTRACTIONS[name]
+    pairs = [(axis, axis) for axis in range(shared)]
+    pairs += zip(*oracle.resolve(axes, len(x_shape), len(y_shape)), strict=True)
+    return len(x) == 2 and any(
+        (x[0].is_replicate() and (x[1], y[0]) == (Shard(a), Shard(b)))
+        or (y[0].is_replicate() and (x[0], y[1]) == (Shard(a), Shard(b)))
+        for a, b in pairs
+    )
 
 
 def sharding(name, axes, shared, x, y):

@@ -23,12 +23,14 @@ A gradient has the placement of its tensor where that is a Shard. That of a Repl
 comes, a Shard or a Partial, as torch's own operators leave it: reading it, or an optimizer, sums it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, prod
 
 import torch
 from torch.distributed.tensor import Partial, Placement, Replicate, Shard
+from torch.distributed.tensor.placement_types import _StridedShard
 
 from batchdot.contraction import Contraction
 from batchdot.lowering import ROW_COMPUTE, result_dtype
@@ -186,24 +188,10 @@ def _matches(c: Contraction, x: Placement, y: Placement, ranks: int, once: bool)
     yield Match("R", Replicate(), Replicate(), Replicate())
 
 
-class _Cut:
-    """Cuts an axis into shards, in the order in which a placement has them."""
-
-    def __init__(self, split_factor: int | None = None) -> None:
-        self.split_factor = split_factor
-
-    def __call__(self, axis: int) -> Placement:
-        if self.split_factor is None:
-            return Shard(axis)
-        from torch.distributed.tensor.placement_types import _StridedShard
-
-        return _StridedShard(axis, split_factor=self.split_factor)
-
-
-def _cuts(x: Placement, y: Placement) -> list[_Cut]:
+def _cuts(x: Placement, y: Placement) -> list[Callable[[int], Placement]]:
     """List the ways to cut an axis: torch's usual one, and that of FSDP2 over tensor parallelism."""
-    factors = {p.split_factor for p in (x, y) if is_shard(p) and hasattr(p, "split_factor")}
-    return [_Cut(), *map(_Cut, sorted(factors))]
+    factors = {p.split_factor for p in (x, y) if isinstance(p, _StridedShard)}
+    return [Shard, *(partial(_StridedShard, split_factor=factor) for factor in sorted(factors))]
 
 
 def _may_cut(size: int | None, ranks: int, is_cut: bool) -> bool:
@@ -215,17 +203,17 @@ def _received(
     source: Placement, target: Placement, size: int, ranks: int, later: Sequence[Placement]
 ) -> float:
     """Return how many bytes a rank receives where a tensor of so many changes its placement."""
-    if source == target:
+    if source == target or (source.is_replicate() and is_shard(target) and target not in later):
         return 0.0
-    # To cut an axis for one mesh dimension before another that has cut it already moves the pieces.
-    if source.is_replicate() and is_shard(target) and target not in later:
-        return 0.0
+    # What a later mesh dimension has cut into smaller pieces already is put together before it is cut anew.
+    if is_shard(source) and source in later:
+        return size
     part = size * (ranks - 1) / ranks
-    if source.is_partial() and hasattr(target, "split_factor"):
-        return inf  # torch does not know how
     if source.is_partial():
+        if isinstance(target, _StridedShard):
+            return inf  # torch does not know how
         return part if is_shard(target) else 2 * part
-    return part / ranks if is_shard(target) and not hasattr(target, "split_factor") else part
+    return part / ranks if is_shard(source) and isinstance(target, Shard) else part
 
 
 def is_shard(placement: Placement) -> bool:
