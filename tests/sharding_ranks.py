@@ -242,6 +242,19 @@ def three_numbers_a_row(mesh):
     assert sent == [(30, torch.float64)]
 
 
+def more_rows_than_fit_a_block(mesh):
+    x, y = torch.randn(5000, 40), torch.randn(5000, 40)
+    parts = [place(t, mesh, [Shard(1)], True) for t in (x, y)]
+    out = call(*parts, 1, 1, True)
+    wholes = [t.clone().requires_grad_() for t in (x, y)]
+    right = reference(*wholes, 1, 1, True)
+    torch.testing.assert_close(out.full_tensor(), right)
+    out.square().sum().full_tensor().backward()
+    right.square().sum().backward()
+    for part, whole in zip(parts, wholes, strict=True):
+        torch.testing.assert_close(part.grad.full_tensor(), whole.grad)
+
+
 def rounded_once(mesh):
     """16-bit rows whose contraction is sharded: as close as on one rank, for cosines and products."""
     for dtype, digits in ((torch.float16, 11), (torch.bfloat16, 8), (torch.float32, 24)):
@@ -288,6 +301,10 @@ def range_of_the_norms(mesh):
     )
     out.to_local()[0].sum().backward()
     torch.testing.assert_close(dx.grad.full_tensor()[0], torch.full((8,), 1e6 / 8**0.5))
+    small = torch.rand(6, 40, dtype=torch.float64) * 1e-130  # below the floor, which is scaled with them
+    dx, dy = (place(t, mesh, [Shard(1)]) for t in (small, small))
+    out = batchdot.batch_dot(dx, dy, 1, normalize=True, epsilon=1e-250).full_tensor()
+    torch.testing.assert_close(out, reference(small, small, 1, 1, True, 1e-250), rtol=1e-12, atol=0.0)
     same = torch.rand(400, 7)
     for shape in ((400, 7), (100, 4, 7)):
         rows = place(same.reshape(shape), mesh, [Shard(len(shape) - 1)])
@@ -565,6 +582,7 @@ SINGLE = (
     the_layer,
     a_plain_plan_is_not_taken,
     three_numbers_a_row,
+    more_rows_than_fit_a_block,
     rounded_once,
     range_of_the_norms,
     other_dtypes,

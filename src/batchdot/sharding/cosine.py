@@ -19,7 +19,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from batchdot.contraction import Contraction
 from batchdot.functional import Operation
 from batchdot.kernels._normalize import bounded, largest_of, needs_scale, power_of_two, squares_of
-from batchdot.lowering import ROW_COMPUTE, wide_dtype
+from batchdot.lowering import BLOCK_BYTES, ROW_COMPUTE, wide_dtype
 from batchdot.sharding.collectives import largest_over, sum_over
 
 
@@ -47,22 +47,27 @@ def cosine_of_shards(
     multiply = Operation(operation.function, operation.rule)
     wide = wide_dtype(dtype, x.device.type)
     x_axes, y_axes = zip(*contraction.contracted, strict=True)
-    x, y = x.to(wide), y.to(wide)
     floors: list[Tensor | float] = [operation.epsilon] * 2
     if needs_scale(operation.epsilon, dtype, wide):
+        x, y = x.to(wide), y.to(wide)
         largest = _together(
             partial(largest_over, mesh=mesh, dims=dims), [largest_of(x, x_axes), largest_of(y, y_axes)]
         )
         powers = [power_of_two(part, operation.epsilon, wide) for part in largest]
-        x, y = x * powers[0], y * powers[1]
+        x, y = x.to(wide) * powers[0], y * powers[1]
         floors = [operation.epsilon * power * power for power in powers]
-    squares = [squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)]
     add = partial(sum_over, mesh=mesh, dims=dims)
     if _holds_rows(contraction):
-        products, *squares = _together(add, [multiply(x, y), *squares])
+
+        def sums(x: Tensor, y: Tensor) -> list[Tensor]:
+            x, y = x.to(wide), y.to(wide)
+            return [multiply(x, y), squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)]
+
+        products, *squares = _together(add, _in_blocks(sums, x, y, wide))
         inverses = [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
         return _rounded(products * _beside(contraction, *inverses), dtype)
-    squares = _together(add, squares)
+    x, y = x.to(wide), y.to(wide)
+    squares = _together(add, [squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)])
     inverses = [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
     # Normalized by constants: what the norms contribute to the derivative stands behind the sum, as the
     # ratio of an inverse norm and its own value, 1. There it is the same on every rank.
@@ -73,6 +78,17 @@ def cosine_of_shards(
         ratios = [inverse / constant for inverse, constant in zip(inverses, constants, strict=True)]
         out = out * _beside(contraction, *ratios).to(compute)
     return _rounded(out, dtype)
+
+
+def _in_blocks(
+    function: Callable[[Tensor, Tensor], list[Tensor]], x: Tensor, y: Tensor, wide: torch.dtype
+) -> list[Tensor]:
+    """Return what a function of samples returns, whose wide copies are made for some at a time."""
+    rows = max(1, BLOCK_BYTES * x.shape[0] // max(1, x.numel() * wide.itemsize))
+    if rows >= x.shape[0]:
+        return function(x, y)
+    blocks = [function(*pair) for pair in zip(torch.split(x, rows), torch.split(y, rows), strict=True)]
+    return [torch.cat(parts) for parts in zip(*blocks, strict=True)]
 
 
 def _rounded(cosine: Tensor, dtype: torch.dtype) -> Tensor:
