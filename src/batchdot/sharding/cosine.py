@@ -57,18 +57,22 @@ def cosine_of_shards(
         x, y = x.to(wide) * powers[0], y * powers[1]
         floors = [operation.epsilon * power * power for power in powers]
     add = partial(sum_over, mesh=mesh, dims=dims)
+
+    def invert(squares: Sequence[Tensor]) -> list[Tensor]:
+        return [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
+
+    def square(x: Tensor, y: Tensor) -> list[Tensor]:
+        return [squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)]
+
+    def sum_rows(x: Tensor, y: Tensor) -> list[Tensor]:
+        x, y = x.to(wide), y.to(wide)
+        return [multiply(x, y), *square(x, y)]
+
     if _holds_rows(contraction):
-
-        def sums(x: Tensor, y: Tensor) -> list[Tensor]:
-            x, y = x.to(wide), y.to(wide)
-            return [multiply(x, y), squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)]
-
-        products, *squares = _together(add, _in_blocks(sums, x, y, wide))
-        inverses = [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
-        return _rounded(products * _beside(contraction, *inverses), dtype)
+        products, *squares = _together(add, _in_blocks(sum_rows, x, y, wide))
+        return _rounded(products * _beside(contraction, *invert(squares)), dtype)
     x, y = x.to(wide), y.to(wide)
-    squares = _together(add, [squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)])
-    inverses = [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
+    inverses = invert(_together(add, square(x, y)))
     # Normalized by constants: what the norms contribute to the derivative stands behind the sum, as the
     # ratio of an inverse norm and its own value, 1. There it is the same on every rank.
     constants = [inverse.detach() for inverse in inverses]
