@@ -1,5 +1,6 @@
 """The functions, and the pipeline they run: axes, contraction, lowering, kernel, tensor."""
 
+import sys
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from math import inf
@@ -89,6 +90,10 @@ class Operation:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
         if is_keras_tensor(x) or is_keras_tensor(y):
             return call_symbolically(self.function, x, y, **self.options)
+        if _is_sharded(x) or _is_sharded(y):
+            from batchdot.sharding.execution import run_sharded
+
+            return run_sharded(self, x, y)
         x, y = self.read(x, y)
         if self.sparse is not None and x.layout != torch.strided:
             return self.sparse(x, y)
@@ -274,6 +279,12 @@ def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: 
 _cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
 
 _DOT = Operation("dot", Contraction.numpy_dot, sparse=sparse_dot)
+
+
+def _is_sharded(value: Any) -> bool:
+    """Whether a value is a DTensor. A program that never loaded them has none."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, getattr(module, "DTensor", ()))
 
 
 def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:

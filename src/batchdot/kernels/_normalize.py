@@ -82,9 +82,45 @@ def _is_differentiated(tensor: Tensor) -> bool:
     )
 
 
+def needs_scale(epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> bool:
+    """Whether squares of ``dtype``, or a floor on them, can leave the range of ``wide``."""
+    return _as_narrow(dtype, wide) or bool(_lowest(epsilon, wide))
+
+
+def largest_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Return the largest absolute value of slices along ``dims``, 0 of empty ones: a constant."""
+    parts = x.detach()
+    largest = parts.real.abs().maximum(parts.imag.abs()) if x.is_complex() else parts.abs()
+    return largest.amax(dims, True) if x.numel() else largest.sum(dims, True)
+
+
+def power_of_two(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
+    """Return what to scale slices by whose largest element is this."""
+    lowest, step = _lowest(epsilon, wide), _STEP[wide]
+    power = torch.full_like(largest, 2.0**-lowest)
+    for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
+        power = power.masked_fill(largest > 2.0 ** (exponent - step // 2), 2.0**-exponent)
+    return power
+
+
+def squares_of(x: Tensor) -> Tensor:
+    """Return |x|²."""
+    return x.real * x.real + x.imag * x.imag if x.is_complex() else x * x
+
+
 def _as_narrow(dtype: torch.dtype, wide: torch.dtype) -> bool:
     """Whether squares of ``dtype`` can leave the range of ``wide``."""
     return bool(torch.finfo(dtype).max > torch.finfo(wide).max ** 0.5)
+
+
+def _lowest(epsilon: float, wide: torch.dtype) -> int:
+    """Return the exponent, 0 or less, of the smallest slices that are worth scaling.
+
+    A slice far below the floor needs none: the floor is what is divided by. (Compared, for torch.compile
+    may hold epsilon as a symbol.)
+    """
+    step = _STEP[wide]
+    return -step * len([power for power in (step, 3 * step, 5 * step) if epsilon < 2.0**-power])
 
 
 def _widen(
@@ -92,21 +128,11 @@ def _widen(
 ) -> tuple[Tensor, Tensor | float]:
     """Return x in the wide dtype, scaled where its squares would leave its range, and the floor for it."""
     x = x.to(wide)
-    step = _STEP[wide]
-    # A slice far below the floor needs no scaling: the floor is what is divided by. (Compared, for
-    # torch.compile may hold epsilon as a symbol.)
-    lowest = -step * len([power for power in (step, 3 * step, 5 * step) if epsilon < 2.0**-power])
-    if not (scale or lowest) or 0 in x.shape:
+    if not (scale or _lowest(epsilon, wide)) or 0 in x.shape:
         return x, epsilon
-    parts = x.detach()
-    largest = parts.real.abs().maximum(parts.imag.abs()) if wide.is_complex else parts.abs()
-    largest = largest.amax(dims, True)
-    power = torch.full_like(largest, 2.0**-lowest)
-    for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
-        power = power.masked_fill(largest > 2.0 ** (exponent - step // 2), 2.0**-exponent)
+    power = power_of_two(largest_of(x, dims), epsilon, wide)
     return x * power, epsilon * power * power
 
 
 def _inverse_norm(x: Tensor, dims: tuple[int, ...], floor: Tensor | float) -> Tensor:
-    squares = x.real * x.real + x.imag * x.imag if x.is_complex() else x * x
-    return squares.sum(dims, True).clamp_min(floor).rsqrt()
+    return squares_of(x).sum(dims, True).clamp_min(floor).rsqrt()
