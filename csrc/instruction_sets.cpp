@@ -19,6 +19,7 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER inline __attribute__((always_inline))
 #define FORCED __attribute__((always_inline))
 #define NEVER_INLINE static __attribute__((noinline))
 

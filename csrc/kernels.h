@@ -15,6 +15,7 @@ namespace NAMESPACE {
 static const Kernels KERNELS = {
     NAMED(NAMESPACE),
     FOR_DTYPES(row_product),
+    FOR_DTYPES(row_product_backward),
     FOR_DTYPES(row_cosine),
     FOR_DTYPES(row_cosine_backward),
     FOR_DTYPES(row_unit),

@@ -173,8 +173,8 @@ static Tensor row_cosine(const Tensor& x, const Tensor& y, double epsilon, bool 
 }
 
 // `gradient` is packed and has a number for each row of x. A gradient that is not asked for is empty.
-static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, const Tensor& x_tensor,
-                                                      const Tensor& y_tensor, double epsilon, bool for_x, bool for_y) {
+static std::tuple<Tensor, Tensor> gradients(const Kernel (&table)[4], const Tensor& gradient, const Tensor& x_tensor,
+                                            const Tensor& y_tensor, double epsilon, bool for_x, bool for_y) {
   Facts x(x_tensor), y(y_tensor), g(gradient);
   Task task = task_of(x, y, x, epsilon);
   STD_TORCH_CHECK(gradient.is_contiguous() && g.count() == task.groups * task.rows && g.dtype == x.dtype,
@@ -183,8 +183,18 @@ static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, co
   task.gradient = g.data;
   task.x_gradient = for_x ? x_gradient.data_ptr() : nullptr;
   task.y_gradient = for_y ? y_gradient.data_ptr() : nullptr;
-  run(kernels().cosine_backward, x, task, task.groups, task.rows * task.size);
+  run(table, x, task, task.groups, task.rows * task.size);
   return {x_gradient, y_gradient};
+}
+
+static std::tuple<Tensor, Tensor> row_product_backward(const Tensor& gradient, const Tensor& x, const Tensor& y,
+                                                       bool for_x, bool for_y) {
+  return gradients(kernels().product_backward, gradient, x, y, 0, for_x, for_y);
+}
+
+static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, const Tensor& x, const Tensor& y,
+                                                      double epsilon, bool for_x, bool for_y) {
+  return gradients(kernels().cosine_backward, gradient, x, y, epsilon, for_x, for_y);
 }
 
 static Tensor row_unit(const Tensor& x_tensor, double epsilon) {
@@ -212,6 +222,8 @@ STABLE_TORCH_LIBRARY(batchdot, library) {
   library.def("row_cosine(Tensor x, Tensor y, float epsilon, bool keepdim) -> Tensor");
   library.def("row_cosine.values(Tensor x, Tensor y, float epsilon, bool keepdim) -> Tensor");
   library.def(
+      "row_product_backward(Tensor gradient, Tensor x, Tensor y, bool for_x, bool for_y) -> (Tensor, Tensor)");
+  library.def(
       "row_cosine_backward(Tensor gradient, Tensor x, Tensor y, float epsilon, bool for_x, bool for_y)"
       " -> (Tensor, Tensor)");
   library.def("row_unit(Tensor x, float epsilon) -> Tensor");
@@ -224,6 +236,7 @@ STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
   library.impl("row_product.values", TORCH_BOX(&row_product));
   library.impl("row_cosine", TORCH_BOX(&row_cosine));
   library.impl("row_cosine.values", TORCH_BOX(&row_cosine));
+  library.impl("row_product_backward", TORCH_BOX(&row_product_backward));
   library.impl("row_cosine_backward", TORCH_BOX(&row_cosine_backward));
   library.impl("row_unit", TORCH_BOX(&row_unit));
   library.impl("row_unit.values", TORCH_BOX(&row_unit));

@@ -154,31 +154,65 @@ void row_cosine(const Task& task, int64_t begin, int64_t end) {
   });
 }
 
-// From groups begin to end, for a gradient of y may have to be summed over the rows of a group.
-template <class T>
-void row_cosine_backward(const Task& task, int64_t begin, int64_t end) {
+// Write gradients of x and y, from groups begin to end: that of y may have to be summed over the rows of
+// a group. rules(x, y, row) returns what makes of a block of each a block of the gradients.
+template <class T, class Rules>
+INLINE void write_gradients(const Task& task, int64_t begin, int64_t end, Rules rules) {
   bool sums = task.rows != 1 && task.y_gradient;  // of no rows as well
   Space<double> total(sums ? task.size + LANES : 0);
   for (int64_t group = begin; group < end; ++group) {
     if (sums) std::memset(total.data, 0, (task.size + LANES) * sizeof(double));
     each_row<T>(task, group * task.rows, (group + 1) * task.rows, [&](const T* x, const T* y, int64_t row) FORCED {
-      Cosine c = cosine(x, y, task.size, task.epsilon);
-      double gradient = ((const T*)task.gradient)[row];
+      auto rule = rules(x, y, row);
       T* x_gradient = (T*)task.x_gradient + row * task.size;
       T* y_gradient = (T*)task.y_gradient + row * task.size;
       for (int64_t k = 0; k < task.size; k += LANES) {
         Block a = read_at(x, k, task.size), b = read_at(y, k, task.size);
-        if (task.x_gradient) write_at(x_gradient, k, task.size, gradient_block<T>(a, c.x, b, c.y, c.value, gradient));
+        if (task.x_gradient) write_at(x_gradient, k, task.size, rule.of_x(a, b));
         if (!task.y_gradient) continue;
-        Block of_y = gradient_block<T>(b, c.y, a, c.x, c.value, gradient);
         if (sums)
-          add_block(total.data + k, of_y);
+          add_block(total.data + k, rule.of_y(a, b));
         else
-          write_at(y_gradient, k, task.size, of_y);
+          write_at(y_gradient, k, task.size, rule.of_y(a, b));
       }
     });
     for (int64_t k = 0; sums && k < task.size; ++k) store((T*)task.y_gradient + group * task.size + k, total.data[k]);
   }
+}
+
+template <class T>
+struct ProductRule {
+  Inverse factor;  // the gradient of the product, by which the other row is multiplied
+
+  INLINE_MEMBER Block of_x(const Block&, const Block& y) const { return scaled_block<T>(y, factor); }
+  INLINE_MEMBER Block of_y(const Block& x, const Block&) const { return scaled_block<T>(x, factor); }
+};
+
+template <class T>
+struct CosineRule {
+  Cosine cosine;
+  double gradient;
+
+  INLINE_MEMBER Block of_x(const Block& x, const Block& y) const {
+    return gradient_block<T>(x, cosine.x, y, cosine.y, cosine.value, gradient);
+  }
+  INLINE_MEMBER Block of_y(const Block& x, const Block& y) const {
+    return gradient_block<T>(y, cosine.y, x, cosine.x, cosine.value, gradient);
+  }
+};
+
+template <class T>
+void row_product_backward(const Task& task, int64_t begin, int64_t end) {
+  write_gradients<T>(task, begin, end, [&](const T*, const T*, int64_t row) FORCED {
+    return ProductRule<T>{{(double)((const T*)task.gradient)[row], 1, false}};
+  });
+}
+
+template <class T>
+void row_cosine_backward(const Task& task, int64_t begin, int64_t end) {
+  write_gradients<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
+    return CosineRule<T>{cosine(x, y, task.size, task.epsilon), (double)((const T*)task.gradient)[row]};
+  });
 }
 
 template <class T>

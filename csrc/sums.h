@@ -42,6 +42,12 @@ struct Product {
 template <class T>
 INLINE Product sum_product(const T* x, const T* y, int64_t size) {
   Product result;
+  for (int64_t k = 0; size < LANES && k < size; ++k) {
+    double product = (double)x[k] * (double)y[k];
+    result.sum += product;
+    result.size += std::fabs(product);
+  }
+  if (size < LANES) return result;
   for (int64_t begin = 0; begin < size; begin += CHUNK) {
     Block sum = {}, magnitude = {};
     each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
@@ -62,6 +68,13 @@ struct Products {
 template <class T>
 INLINE Products sum_products(const T* x, const T* y, int64_t size) {
   Products result;
+  for (int64_t k = 0; size < LANES && k < size; ++k) {
+    double a = x[k], b = y[k];
+    result.xy += a * b;
+    result.xx += a * a;
+    result.yy += b * b;
+  }
+  if (size < LANES) return result;
   for (int64_t begin = 0; begin < size; begin += CHUNK) {
     Block xy = {}, xx = {}, yy = {};
     each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {

@@ -55,7 +55,7 @@ using Kernel = void (*)(const Task&, int64_t begin, int64_t end);
 // One instruction set's kernels, by dtype: float32, float64, float16, bfloat16.
 struct Kernels {
   const char* name;
-  Kernel product[4], cosine[4], cosine_backward[4], unit[4], unit_backward[4];
+  Kernel product[4], product_backward[4], cosine[4], cosine_backward[4], unit[4], unit_backward[4];
 };
 
 // Those of this machine, chosen when they are first asked for.

@@ -310,7 +310,7 @@ def test_memory_is_the_output_and_no_more():
     ]
     for call in calls:
         call()
-        with torch.profiler.profile(profile_memory=True) as profile:
+        with torch.profiler.profile(profile_memory=True, acc_events=True) as profile:
             out = call()
         allocated = sum(max(0, event.self_cpu_memory_usage) for event in profile.events())
         assert allocated == out.nbytes
@@ -337,6 +337,8 @@ def samples(name):
                 yield (*tensors, 1e-12, y_grad)
             elif name == "row_unit":
                 yield (tensors[0], 1e-12)
+            elif name == "row_product_backward":
+                yield (torch.randn(x_shape[:-1], dtype=dtype), x, y, x_grad, y_grad)
             elif name == "row_cosine_backward":
                 yield (torch.randn(x_shape[:-1], dtype=dtype), x, y, 1e-12, x_grad, y_grad)
             else:

@@ -114,12 +114,16 @@ def _rows(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
     options = (keepdim,) if plan.epsilon is None else (plan.epsilon, keepdim)
     values: Call = operator.values._op  # OpOverload.__call__ without its own 0.3 µs
 
+    fits = keepdim or rows == shape
+
     def between(function: Call) -> Run:
         if by_y:
-            return lambda x, y: function(y_view(y), x_view(x), *options).reshape(shape)
-        return lambda x, y: function(x_view(x), y_view(y), *options).reshape(shape)
+            run: Run = lambda x, y: function(y_view(y), x_view(x), *options)  # noqa: E731
+        else:
+            run = lambda x, y: function(x_view(x), y_view(y), *options)  # noqa: E731
+        return run if fits else lambda x, y: run(x, y).reshape(shape)
 
-    if not by_y and x_view.identity and y_view.identity and (keepdim or rows == shape):
+    if not by_y and x_view.identity and y_view.identity and fits:
         return values, options, lambda x, y: operator.default(x, y, *options)
     return between(values), (), between(operator.default)
 

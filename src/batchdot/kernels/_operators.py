@@ -57,20 +57,27 @@ def _register_rules() -> None:
         for overload in (packet.default, packet.values):
             torch.library.register_fake(overload, fake)
             torch.library.register_vmap(overload, _batched(overload))
-    torch.library.register_fake(operators.row_cosine_backward.default, _fake_cosine_backward)
+    torch.library.register_fake(operators.row_product_backward.default, _fake_gradients)
+    torch.library.register_fake(operators.row_cosine_backward.default, _fake_gradients)
     torch.library.register_fake(operators.row_unit_backward.default, _fake_like_second)
     for name, sums in SUMS.items():
         register_flop_formula(getattr(operators, name))(_count_flops(sums))
 
 
 # Multiply-adds for each element of x.
-SUMS = {"row_product": 1, "row_cosine": 3, "row_unit": 2, "row_cosine_backward": 7, "row_unit_backward": 5}
+SUMS = {
+    "row_product": 1,
+    "row_product_backward": 1,
+    "row_cosine": 3,
+    "row_cosine_backward": 7,
+    "row_unit": 2,
+    "row_unit_backward": 5,
+}
 
 
 def _count_flops(sums: int) -> Any:
     def count(*shapes: Any, out_shape: Any = None, **kwargs: Any) -> int:
-        rows = next(shape for shape in reversed(shapes) if isinstance(shape, torch.Size | tuple | list))
-        return 2 * sums * prod(rows)
+        return 2 * sums * max(prod(shape) for shape in shapes if isinstance(shape, torch.Size))
 
     return count
 
@@ -87,9 +94,8 @@ def _fake_like_second(gradient: Tensor, x: Tensor, epsilon: float) -> Tensor:
     return torch.empty_like(x)
 
 
-def _fake_cosine_backward(
-    gradient: Tensor, x: Tensor, y: Tensor, epsilon: float, for_x: bool, for_y: bool
-) -> tuple[Tensor, Tensor]:
+def _fake_gradients(gradient: Tensor, x: Tensor, y: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
+    for_x, for_y = options[-2:]
     return x.new_empty(x.shape if for_x else 0), y.new_empty(y.shape if for_y else 0)
 
 
@@ -123,12 +129,14 @@ def _keep_one(ctx: Any, inputs: Any, output: Any) -> None:
 def _product_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     x, y = ctx.saved_tensors
     (keepdim,) = ctx.options
-    gradient = gradient if keepdim else gradient.unsqueeze(-1)
     for_x, for_y, _ = ctx.needs_input_grad
-    of_y = None
-    if for_y:
+    if torch.is_grad_enabled():  # there will be a second derivative
+        gradient = gradient if keepdim else gradient.unsqueeze(-1)
         of_y = gradient * x if x.shape == y.shape else gradient.mT @ x
-    return gradient * y if for_x else None, of_y, None
+        return gradient * y if for_x else None, of_y if for_y else None, None
+    backward = torch.ops.batchdot.row_product_backward.default
+    of_x, of_y = backward(gradient.contiguous(), x, y, for_x, for_y)
+    return of_x if for_x else None, of_y if for_y else None, None
 
 
 def _cosine_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
