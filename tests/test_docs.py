@@ -21,7 +21,11 @@ FLAGS = doctest.ELLIPSIS
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 
 # What a reader types to set up: not run here, or a test would install what it is a test of.
-SET_UP = ("python -m pip install torch==2.13.0", "python -m pip install .", "bash .ci/run")
+SET_UP = (
+    'python -m pip install torch==2.13.0 "setuptools>=77"',
+    "python -m pip install --no-build-isolation .",
+    "bash .ci/run",
+)
 
 
 def modules():

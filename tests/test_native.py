@@ -22,6 +22,7 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 MATRICES = "matrices are PyTorch's to multiply"
 APART = "the rows of the matrices are far apart in memory, which their product minds less"
+NUMBERS = "rows of one number, and many of them, are quicker multiplied at once"
 AXES = "the summed axes are not one last axis"
 ELSEWHERE = "the tensors are not on the CPU"
 INTEGERS = "an input is not of floats"
@@ -33,6 +34,9 @@ CHOICES = [
     ((0, 128), (0, 128), 1, {}, [], []),
     ((32, 0), (32, 0), 1, {}, [], []),
     ((32, 1, 128), (32, 1, 128), 2, {}, [], []),
+    ((512, 1), (512, 1), 1, {}, [], []),
+    ((513, 1), (513, 1), 1, {}, [NUMBERS], []),
+    ((513, 2), (513, 2), 1, {}, [], []),
     ((32, 128), (32, 1, 128), -1, {}, [], []),
     ((32, 128, 1), (32, 128, 1), 1, {}, [AXES], [AXES]),
     ((32, 7, 128), (32, 7, 128), 2, {"batch_dims": 2}, [], []),

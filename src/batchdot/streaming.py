@@ -1,6 +1,7 @@
 """Streaming: `batch_dot` from files to a file, in constant memory whatever their size."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +15,7 @@ from batchdot.conversion import ARITHMETIC, check_dtypes
 from batchdot.errors import FileFormatError
 from batchdot.files import ArrayFile, Name, Place
 from batchdot.functional import EPSILON, batch_dot, batch_dot_operation
+from batchdot.kernels import choose
 from batchdot.lowering import Operand, lower, result_dtype
 from batchdot.output import NewFile
 from batchdot.progress import Progress
@@ -208,7 +210,7 @@ class _Job:
         self.cut = cut(
             contraction,
             (sizes[0], sizes[1], self.dtype.itemsize),
-            lower(contraction, operands[0], operands[1], epsilon).rows,
+            choose(lower(contraction, operands[0], operands[1], epsilon)).rows,
             one_axis=any(file.layout.fortran for file in self.files),
         )
 
@@ -216,17 +218,30 @@ class _Job:
         """Read, contract and write block after block."""
         if 0 in self.shape:
             return
-        lead = self.cut.lead
         with _in_memory(self.cut), torch.no_grad(), Progress(self.cut.count, progress) as bar:
-            buffers = [file.buffer(self.cut.largest, lead) for file in self.files]
-            for start, stop in self.cut:
-                x, y = (
-                    file.read(start, stop, buffer, lead).to(dtype)
-                    for file, buffer, dtype in zip(self.files, buffers, self.dtypes, strict=True)
-                )
+            for x, y in self.blocks():
                 for piece in zip(*(torch.split(t, self.cut.piece) for t in (x, y)), strict=True):
                     new.write_tensor(self.contract(*piece))
-                bar.advance(stop - start)
+                bar.advance(len(x))
+
+    def blocks(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the samples of x and y, block after block; the next are read while these are worked on."""
+        blocks, lead = list(self.cut), self.cut.lead
+        rooms = [[file.buffer(self.cut.largest, lead) for file in self.files] for _ in blocks[:2]]
+
+        def read(number: int) -> tuple[Tensor, ...]:
+            return tuple(
+                file.read(*blocks[number], room, lead).to(dtype)
+                for file, room, dtype in zip(self.files, rooms[number % 2], self.dtypes, strict=True)
+            )
+
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            ahead = reader.submit(read, 0)
+            for number in range(1, len(blocks)):
+                ready = ahead.result()
+                ahead = reader.submit(read, number)
+                yield ready
+            yield ahead.result()
 
     def contract(self, x: Tensor, y: Tensor) -> Tensor:
         """Contract some samples."""

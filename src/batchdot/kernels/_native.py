@@ -6,6 +6,7 @@ of rows is the exact one rounded once, whatever the threads, the batch or the st
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any, TypeAlias
 
 import torch
@@ -18,6 +19,15 @@ from batchdot.kernels._normalize import bounded
 from batchdot.lowering import MATMUL, MATVEC, ROW, VECMAT, Plan, Run
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+ELSEWHERE = "the tensors are not on the CPU"
+WATCHED = "the call is traced, or of a subclass of Tensor, and who watches sees PyTorch's operators"
+NUMBERS = "rows of one number, and many of them, are quicker multiplied at once"
+APART = "the rows of the matrices are far apart in memory, which their product minds less"
+
+# Of 1,000,000 rows of one number a product took 5.2 ms, and PyTorch's, whose bits are the same, 1.0 ms; of
+# 250,000 rows of 4, 1.6 and 1.9 ms. A call of PyTorch's two operators costs 1.5 µs more.
+FEW_ROWS = 512
 
 _are_transforms_active = torch._C._are_functorch_transforms_active
 
@@ -37,29 +47,20 @@ class NativeKernel:
 
     def why_not(self, plan: Plan) -> list[str]:
         """List why a plan is not one for rows of the CPU that are called eagerly."""
-        reasons = []
-        if plan.device != "cpu":
-            reasons.append("the tensors are not on the CPU")
-        if plan.traced:
-            reasons.append(
-                "the call is traced, or of a subclass of Tensor, and who watches sees PyTorch's operators"
-            )
-        if plan.dtype not in DTYPES:
-            reasons.append(f"no {str(plan.dtype).removeprefix('torch.')}")
-        elif not all(operand.dtype.is_floating_point for operand in (plan.x_is, plan.y_is)):
-            reasons.append("an input is not of floats")
-        if plan.label == MATMUL and plan.epsilon is None:
-            reasons.append("matrices are PyTorch's to multiply")
-        if plan.label == ROW and plan.dims not in ((-1,), (len(plan.contraction.x_shape) - 1,)):
-            reasons.append("the summed axes are not one last axis")
-        if (
-            plan.label in (MATVEC, VECMAT)
-            and plan.epsilon is None
-            and not plan.traced
-            and not _has_rows(plan)
-        ):
-            reasons.append("the rows of the matrices are far apart in memory, which their product minds less")
-        return reasons
+        product = plan.epsilon is None
+        floats = all(operand.dtype.is_floating_point for operand in (plan.x_is, plan.y_is))
+        last = plan.dims in ((-1,), (len(plan.contraction.x_shape) - 1,))
+        reasons = {
+            ELSEWHERE: plan.device != "cpu",
+            WATCHED: plan.traced,
+            f"no {str(plan.dtype).removeprefix('torch.')}": plan.dtype not in DTYPES,
+            "an input is not of floats": plan.dtype in DTYPES and not floats,
+            "matrices are PyTorch's to multiply": product and plan.label == MATMUL,
+            "the summed axes are not one last axis": plan.label == ROW and not last,
+            NUMBERS: product and plan.label == ROW and _are_numbers(plan),
+            APART: product and plan.label in (MATVEC, VECMAT) and not _have_rows(plan),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
 
     def build(self, plan: Plan) -> Plan:
         """Return the plan with its inputs looked at as rows, and with the function that runs it."""
@@ -146,11 +147,18 @@ def _cosine_matrix(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
     return quick, (), differentiable
 
 
-def _has_rows(plan: Plan) -> bool:
+def _are_numbers(plan: Plan) -> bool:
+    """Whether the rows are single numbers, and many of them."""
+    c = plan.contraction
+    if plan.traced or any(c.x_shape[x] != 1 for x, _ in c.contracted):
+        return False
+    return prod(size or 0 for size in c.x_shape) > FEW_ROWS
+
+
+def _have_rows(plan: Plan) -> bool:
     """Whether the elements of a row of the matrices touch."""
     operand, shape, side = plan.x_is, plan.contraction.x_shape, 0
     if plan.label == VECMAT:
         operand, shape, side = plan.y_is, plan.contraction.y_shape, 1
-    axes = [pair[side] for pair in plan.contraction.contracted]
-    assert operand.strides is not None
-    return min((operand.strides[axis] for axis in axes if shape[axis] != 1), default=1) == 1
+    axes = [pair[side] for pair in plan.contraction.contracted if shape[pair[side]] != 1]
+    return operand.strides is None or min((operand.strides[axis] for axis in axes), default=1) == 1
