@@ -50,8 +50,8 @@ class BuildLibrary(build_ext):
     """Build a plain shared library: it is loaded by torch and knows nothing of Python."""
 
     def get_ext_filename(self, fullname: str) -> str:
-        """Return a file name that is the same for every Python."""
-        return str(Path(*fullname.split(".")).with_suffix(".so"))
+        """Return a file name that is the same for every Python, and that none takes for a module."""
+        return str(Path(*fullname.split(".")).with_name("librows.so.1"))
 
 
 class Wheel(bdist_wheel):

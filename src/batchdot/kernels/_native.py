@@ -131,18 +131,18 @@ def _rows(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
 
 def _cosine_matrix(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
     """Normalize the rows of both, multiply the matrices, and see to it that rounding passes no bound."""
-    x_view, y_view, shape, epsilon = plan.x, plan.y, plan.output_shape, plan.epsilon
+    x_view, y_view, shape, epsilon, dtype = plan.x, plan.y, plan.output_shape, plan.epsilon, plan.dtype
     multiply = torch.bmm if plan.contraction.shared else torch.mm
     unit = torch.ops.batchdot.row_unit
     values: Call = unit.values._op
 
     def quick(x: Tensor, y: Tensor) -> Tensor:
         out = multiply(values(x_view(x), epsilon), values(y_view(y), epsilon).mT)
-        return out.clamp_(-1, 1).reshape(shape)
+        return out.clamp_(-1, 1).to(dtype).reshape(shape)  # autocast may have multiplied in a narrower dtype
 
     def differentiable(x: Tensor, y: Tensor) -> Tensor:
         out = multiply(unit.default(x_view(x), epsilon), unit.default(y_view(y), epsilon).mT)
-        return bounded(out).reshape(shape)
+        return bounded(out).to(dtype).reshape(shape)
 
     return quick, (), differentiable
 

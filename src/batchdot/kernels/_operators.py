@@ -18,7 +18,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from batchdot.kernels import _normalize
 
-LIBRARY = Path(__file__).with_name("_rows.so")
+LIBRARY = Path(__file__).with_name("librows.so.1")
 
 
 @cache
