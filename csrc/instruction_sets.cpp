@@ -77,8 +77,8 @@ static const Kernels& choose() {
   if (may("avx512", "") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl"))
     return avx512::KERNELS;
-  if (may("avx512", "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-    return avx2::KERNELS;
+  // All that have AVX2 and FMA convert float16 as well, which Clang has no name for.
+  if (may("avx512", "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::KERNELS;
 #endif
   return baseline::KERNELS;
 }
