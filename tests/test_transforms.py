@@ -7,8 +7,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim
 
-from batchdot import Dot, batch_dot, dot
+from batchdot import Dot, activations, backend, batch_dot, dot, layers
 from cases import LAYOUTS, lay_out
+from graphs import Counter, count_graphs
 
 # x shape, y shape, axes: the batch is 6
 SHAPES = {
@@ -21,6 +22,17 @@ SHAPES = {
     "several axes": ((6, 2, 5, 3), (6, 5, 2), ((1, 2), (2, 1))),
     "default": ((6, 2, 5), (6, 5, 4), None),
 }
+# The same in PyTorch, but for axes of 1, and the free axes of x and of y: time, most often.
+PLAIN = {
+    "row": ("bk,bk->b", (), ()),
+    "row, free axes of 1": ("bik,bk->bi", (), ()),
+    "matrix-vector": ("bik,bk->bi", (1,), ()),
+    "vector-matrix": ("bk,bkj->bj", (), (2,)),
+    "matrix": ("bik,bjk->bij", (1,), (1,)),
+    "rank 4": ("bikm,bkj->bimj", (1, 3), (2,)),
+    "several axes": ("bljk,bjl->bk", (3,), ()),
+    "default": ("bik,bkj->bij", (1,), (2,)),
+}
 NAMES = pytest.mark.parametrize("name", SHAPES)
 NORMALIZE = pytest.mark.parametrize("normalize", [False, True])
 DTYPE = pytest.mark.parametrize(
@@ -28,9 +40,12 @@ DTYPE = pytest.mark.parametrize(
 )
 
 
-def tensors(name, batch=6, dtype=torch.float32):
-    x_shape, y_shape, _ = SHAPES[name]
-    shapes = (batch, *x_shape[1:]), (batch, *y_shape[1:])
+def tensors(name, batch=6, dtype=torch.float32, longer=0, time=0):
+    """Make x and y; ``longer`` lengthens all axes but the batch and those of 1, ``time`` the free ones."""
+    shapes = [
+        (batch, *(n + longer * (n > 1) + time * (axis in free) for axis, n in enumerate(shape[1:], 1)))
+        for shape, free in zip(SHAPES[name][:2], PLAIN[name][1:], strict=True)
+    ]
     if dtype == torch.int64:
         return tuple(torch.randint(-9, 9, shape) for shape in shapes)
     return tuple(torch.randn(shape, dtype=dtype) for shape in shapes)
@@ -55,28 +70,71 @@ def _reset():
     torch._dynamo.reset()
 
 
-class Counter:
-    """A backend that counts graphs."""
-
-    def __init__(self):
-        self.graphs = 0
-
-    def __call__(self, graph, inputs):
-        self.graphs += 1
-        return graph.forward
+TWENTY = [(6 + 7 * number % 20, number % 5) for number in range(20)]
 
 
 @NAMES
 @NORMALIZE
 @DTYPE
-def test_compile_makes_one_graph_for_many_batch_sizes(name, normalize, dtype):
-    counter = Counter()
-    function = Function(name, normalize)
-    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=counter)
-    for batch in (6, 2, 9, 100):
-        x, y = tensors(name, batch, dtype)
-        torch.testing.assert_close(compiled(x, y), function(x, y))
-    assert counter.graphs == 1
+def test_compile_makes_one_graph_for_twenty_shapes(name, normalize, dtype):
+    calls = (tensors(name, batch, dtype, longer) for batch, longer in TWENTY)
+    assert count_graphs(Function(name, normalize), calls) == 1
+
+
+def sized(*patterns):
+    """Return twenty lists of tensors of sizes that go by letters; o stands for 1."""
+    sizes = [{"b": b, "i": 3 + n, "j": 4 + 2 * n, "k": 11 - n, "o": 1} for b, n in TWENTY]
+    return [[torch.randn([size[letter] for letter in p]) for p in patterns] for size in sizes]
+
+
+# What is compiled, the shapes of its tensors, and its other arguments.
+FUNCTIONS = {
+    "batch_dot": (batch_dot, ("bik", "bkj"), ()),
+    "batch_dot, an axis": (batch_dot, ("bik", "bjk"), (2,)),
+    "batch_dot, a negative axis": (batch_dot, ("bk", "bk"), (-1,)),
+    "batch_dot, a pair": (batch_dot, ("bik", "bkj"), ((2, 1),)),
+    "batch_dot, a list": (batch_dot, ("bk", "bkj"), ([1, 1],)),
+    "batch_dot, several axes": (batch_dot, ("bik", "bki"), (((1, 2), (2, 1)),)),
+    "dot of matrices": (dot, ("bk", "kj"), ()),
+    "dot of higher ranks": (dot, ("bik", "jkb"), ()),
+    "dot of vectors": (dot, ("k", "k"), ()),
+    "dot with a vector": (dot, ("bik", "k"), ()),
+    "layers.dot": (lambda x, y: layers.dot([x, y], 2, normalize=True), ("bik", "bjk"), ()),
+    "layers.dot of rows": (lambda x, y: layers.dot([x, y], 1), ("bk", "bk"), ()),
+    "layers.concatenate": (lambda x, y: layers.concatenate([x, y]), ("bik", "bij"), ()),
+    **{
+        f"layers.{merge.__name__}": (lambda x, y, merge=merge: merge([x, y]), ("bik", "bik"), ())
+        for merge in (
+            layers.add,
+            layers.subtract,
+            layers.multiply,
+            layers.average,
+            layers.maximum,
+            layers.minimum,
+        )
+    },
+    "backend.l2_normalize": (backend.l2_normalize, ("bik",), (-1,)),
+    "backend.l2_normalize of several axes": (lambda x: backend.l2_normalize(x, (1, 2)), ("bik",), ()),
+    "backend.l2_normalize of all": (backend.l2_normalize, ("bik",), ()),
+    "backend.expand_dims": (lambda x: backend.expand_dims(x, 1), ("bik",), ()),
+    "backend.squeeze": (lambda x: backend.squeeze(x, 1), ("bok",), ()),
+    "backend.permute_dimensions": (lambda x: backend.permute_dimensions(x, (0, 2, 1)), ("bik",), ()),
+    "backend.reshape": (lambda x: backend.reshape(x, (-1, backend.shape(x)[2])), ("bik",), ()),
+    "backend.transpose": (backend.transpose, ("bik",), ()),
+    "backend.cast": (lambda x: backend.cast(x, "float64"), ("bik",), ()),
+    **{
+        f"activations.{name}": (getattr(activations, name), ("bik",), ())
+        for name in ("relu", "hard_sigmoid", "softmax", "softplus", "gelu", "swish", "mish", "exponential")
+    },
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_compiles_to_two_graphs_at_most(name):
+    """Axes as arguments too, which torch.compile takes for symbols."""
+    function, patterns, others = FUNCTIONS[name]
+    calls = [(*inputs, *others) for inputs in sized(*patterns)]
+    assert count_graphs(function, calls) <= 2
 
 
 @pytest.mark.parametrize("dynamic", [True, None])
@@ -126,14 +184,18 @@ def test_compile_with_inductor(name):
 @pytest.mark.parametrize("strict", [False, True])
 @NORMALIZE
 @NAMES
-def test_export_with_a_dynamic_batch(name, normalize, strict, layer):
+def test_export_with_a_dynamic_batch_and_time(name, normalize, strict, layer):
     if SHAPES[name][2] is None and layer:
         return  # a layer is always told its axes
     function = Function(name, normalize, layer)
-    dims = tuple({0: Dim("batch", min=2, max=1 << 20)} for _ in "xy")
+    batch = Dim("batch", min=2, max=1 << 20)
+    dims = tuple(
+        {0: batch} | {axis: Dim(f"time_{side}{axis}", min=2, max=1 << 12) for axis in free}
+        for side, free in zip("xy", PLAIN[name][1:], strict=True)
+    )
     program = torch.export.export(function, tensors(name), dynamic_shapes=dims, strict=strict)
-    for batch in (6, 3, 50):
-        x, y = tensors(name, batch)
+    for size, time in ((6, 0), (3, 4), (50, 1)):
+        x, y = tensors(name, size, time=time)
         torch.testing.assert_close(program.module()(x, y), function(x, y))
 
 
@@ -166,19 +228,69 @@ def test_vmap_of_vmap_and_of_dot():
     torch.testing.assert_close(out, x @ y)
 
 
-def test_functional_gradients():
-    x, y = torch.randn(6, 5, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64)
-    for normalize in (False, True):
+def plain(name, x, y, normalize):
+    """What `batch_dot` computes, in PyTorch and float64."""
+    einsum = PLAIN[name][0]
+    if normalize:
+        x, y = (
+            t / t.square().sum([pattern.index(c) for c in pattern if c in shared], True).sqrt()
+            for t, pattern, shared in zip(
+                (x, y), einsum.partition("->")[0].split(","), contracted(einsum), strict=True
+            )
+        )
+    out = torch.einsum(einsum, x, y)
+    return out if out.ndim > 1 else out.unsqueeze(1)
 
-        def function(x, y, normalize=normalize):
-            return batch_dot(x[None], y[None], 1, normalize=normalize).squeeze()
 
-        per_sample = torch.vmap(torch.func.grad(function))(x, y)
-        a = x.clone().requires_grad_()
-        batch_dot(a, y, 1, normalize=normalize).sum().backward()
-        torch.testing.assert_close(per_sample, a.grad)
-        forward = torch.vmap(torch.func.jacfwd(function))(x, y)
-        torch.testing.assert_close(forward, a.grad)
+def contracted(einsum):
+    """Return, for each input, the letters that the result lacks."""
+    inputs, _, output = einsum.partition("->")
+    return [set(pattern) - set(output) for pattern in inputs.split(",")]
+
+
+def tangents(function, x, y):
+    return torch.func.jvp(function, (x, y), (y.flatten().mean() + x, x.flatten().mean() - y))[1]
+
+
+def cotangents(function, x, y):
+    out, pull = torch.func.vjp(function, x, y)
+    return pull(out.sin())
+
+
+def hessian_product(function, x, y):
+    """Forward over reverse."""
+
+    def gradient(x, y):
+        return torch.func.grad(lambda *xy: function(*xy).sin().sum(), argnums=(0, 1))(x, y)
+
+    return torch.func.jvp(gradient, (x, y), (x.cos(), y.cos()))[1]
+
+
+DERIVATIVES = {
+    "jvp": tangents,
+    "vjp": cotangents,
+    "jacrev": lambda f, x, y: torch.func.jacrev(f, argnums=(0, 1))(x, y),
+    "jacfwd": lambda f, x, y: torch.func.jacfwd(f, argnums=(0, 1))(x, y),
+    "hessian": lambda f, x, y: torch.func.hessian(lambda *xy: f(*xy).sin().sum(), argnums=(0, 1))(x, y),
+    "reverse over forward": lambda f, x, y: torch.func.grad(lambda a: tangents(f, a, y).sin().sum())(x),
+    "forward over reverse": hessian_product,
+    "of samples": lambda f, x, y: torch.vmap(
+        torch.func.grad(lambda a, b: f(a[None], b[None]).sum(), argnums=(0, 1))
+    )(x, y),
+}
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES)
+@pytest.mark.parametrize("layer", [False, True])
+@NORMALIZE
+@NAMES
+def test_functional_derivatives(name, normalize, layer, derivative):
+    if SHAPES[name][2] is None and layer:
+        return
+    ours = Function(name, normalize, layer)
+    x, y = tensors(name, 2, torch.float64)
+    take = DERIVATIVES[derivative]
+    torch.testing.assert_close(take(ours, x, y), take(lambda a, b: plain(name, a, b, normalize), x, y))
 
 
 @NAMES

@@ -143,6 +143,8 @@ def _read_integer(value: object, axes: object) -> int:
 
 
 def _as_integer(value: object) -> int | None:
+    if isinstance(value, int):  # a symbol of torch.compile too, which has no attributes to ask for
+        return operator.index(value)
     if getattr(value, "ndim", 0) != 0:
         return None  # torch takes a one-element vector for an index; here it is a sequence of one
     try:
@@ -153,13 +155,13 @@ def _as_integer(value: object) -> int | None:
 
 def is_bool(value: object) -> bool:
     """Return whether a value is a truth value: Python's, numpy's or torch's."""
-    return isinstance(value, bool) or (
-        getattr(value, "ndim", None) == 0 and str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
-    )
+    if isinstance(value, int):
+        return isinstance(value, bool)
+    return getattr(value, "ndim", None) == 0 and str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
 def _is_sequence(value: object) -> bool:
-    return (
+    return not isinstance(value, int) and (
         hasattr(value, "__len__")
         and hasattr(value, "__getitem__")
         and not isinstance(value, str | bytes | bytearray | dict)

@@ -38,5 +38,9 @@ def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
         x = x.to_dense().to_sparse()
     if not (compute.is_floating_point or compute.is_complex):
         x = x.to_sparse(layout=torch.sparse_coo)  # torch multiplies sparse integers in this layout alone
-    product: Tensor = torch.sparse.mm(x, y.to(compute))
+    y = y.to(compute)
+    if torch.is_autocast_enabled(x.device.type):  # would cast to what CSR matrices are not multiplied in
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.sparse.mm(x, y).to(dtype)  # type: ignore[no-any-return]
+    product: Tensor = torch.sparse.mm(x, y)
     return product.to(dtype)

@@ -76,7 +76,7 @@ class Concatenate(Merge):
             known = [size for size in (shape[index] for shape in shapes) if size is not None]
             if index == axis % rank:
                 sizes.append(sum(known) if len(known) == len(shapes) else None)
-            elif len(set(known)) > 1:
+            elif any(size != known[0] for size in known):
                 raise self._misfit(shapes)
             else:
                 sizes.append(known[0] if known else None)

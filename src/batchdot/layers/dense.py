@@ -130,6 +130,8 @@ class Dense(Layer):
             if inputs.shape[-1] != kernel.shape[0]:
                 raise self._misfit(inputs.shape) from None
             raise
+        if outputs.dtype is not kernel.dtype:  # under autocast
+            outputs = outputs.to(kernel.dtype)
         activation = self.activation
         return outputs if activation is activations.linear else activation(outputs)
 

@@ -78,14 +78,15 @@ class Merge(Layer):
         (5, 4, 3)
         """
         shapes = self._read_shapes(input_shape)
-        batch = {shape[0] for shape in shapes if shape} - {None}
-        if len(batch) > 1:
+        # Compared, not put into a set: torch.compile would make a graph for each size that is hashed.
+        batch = [shape[0] for shape in shapes if shape and shape[0] is not None]
+        if any(size != batch[0] for size in batch):
             raise ValueError(
                 f"Layer {self.name} cannot merge tensors with different batch sizes. "
                 f"Got tensors with shapes {shapes}"
             )
         sizes = reduce(self._broadcast, [shape[1:] for shape in shapes])
-        return (*((batch.pop() if batch else None,) if any(shapes) else ()), *sizes)
+        return (*((batch[0] if batch else None,) if any(shapes) else ()), *sizes)
 
     def _merge(self, inputs: Any) -> Tensor:
         """Merge tensors of one rank."""

@@ -3,17 +3,26 @@
 import re
 from collections import Counter
 
+import torch
+
+_is_tracing = torch.compiler.is_dynamo_compiling
+
 _given: Counter[str] = Counter()
 
 
 def unique_name(class_name: str) -> str:
     """Return ``dot``, then ``dot_1``, ``dot_2``, ... for a class named ``Dot``.
 
+    A layer made while torch.compile traces is gone after the call, and gets no number: one that changed
+    from call to call would make a graph for each.
+
     >>> clear_names()
     >>> [unique_name("Dot"), unique_name("Dot"), unique_name("HTTPDot"), unique_name("_Private")]
     ['dot', 'dot_1', 'http_dot', 'private__private']
     """
     base = snake_case(class_name)
+    if _is_tracing():
+        return base
     count = _given[base]
     _given[base] += 1
     return f"{base}_{count}" if count else base
