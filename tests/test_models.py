@@ -273,12 +273,42 @@ def test_two_compiled_graphs_at_most(pair: Pair) -> None:
 
 
 def test_one_compiled_graph_has_the_losses(pair: Pair) -> None:
+    run(pair.ours, pair.inputs)
+    if not pair.ours.losses:
+        return
     torch.compiler.reset()
     compiled = torch.compile(pair.ours, fullgraph=True, backend="eager")
     compiled([torch.from_numpy(array) for array in pair.inputs])
     compiled_losses = [loss.detach() for loss in pair.ours.losses]
     run(pair.ours, pair.inputs)
     torch.testing.assert_close(compiled_losses, [loss.detach() for loss in pair.ours.losses])
+
+
+@pytest.mark.parametrize("name", ["two_towers", "siamese", "luong_attention", "doubles"])
+def test_torch_func(name: str) -> None:
+    """Gradients of each sample, and several models at once, as a loop over them does it."""
+    pair = make_pair(name)
+    model, inputs = pair.ours, [torch.from_numpy(array) for array in pair.inputs]
+    weights = {key: weight.detach() for key, weight in model.named_parameters()}
+
+    def loss(weights: Any, *sample: torch.Tensor) -> torch.Tensor:
+        outputs = torch.func.functional_call(model, weights, ([x[None] for x in sample],))
+        return sum(output.square().sum() for output in (outputs if isinstance(outputs, list) else [outputs]))
+
+    found = torch.vmap(torch.func.grad(loss), (None, *[0] * len(inputs)))(weights, *inputs)
+    for number, sample in enumerate(zip(*inputs, strict=True)):
+        model.zero_grad()
+        loss(dict(model.named_parameters()), *sample).backward()
+        for key, weight in model.named_parameters():
+            torch.testing.assert_close(found[key][number], weight.grad)
+    several = [{key: factor * weight for key, weight in weights.items()} for factor in (0.5, 1, 2)]
+    stacked = {key: torch.stack([each[key] for each in several]) for key in weights}
+    sample = [x[0] for x in inputs]
+    losses = torch.vmap(loss, (0, *[None] * len(inputs)))(stacked, *sample)
+    torch.testing.assert_close(losses, torch.stack([loss(each, *sample) for each in several]))
+    tangents = {key: torch.ones_like(weight) for key, weight in weights.items()}
+    _, slope = torch.func.jvp(lambda weights: loss(weights, *sample), (weights,), (tangents,))
+    torch.testing.assert_close(slope, sum(found[key][0].sum() for key in weights))
 
 
 EXPORTED = [
