@@ -11,6 +11,8 @@ things are done to it, none of which changes it:
 * A value that was corrected keeps the derivative of the formula: `_with_value`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -97,9 +99,10 @@ def largest_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 def power_of_two(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
     """Return what to scale slices by whose largest element is this."""
     lowest, step = _lowest(epsilon, wide), _STEP[wide]
-    power = torch.full_like(largest, 2.0**-lowest)
+    power = torch.ones_like(largest) * _constant(2.0**-lowest, largest)
     for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
-        power = power.masked_fill(largest > 2.0 ** (exponent - step // 2), 2.0**-exponent)
+        above = largest > _constant(2.0 ** (exponent - step // 2), largest)
+        power = power.masked_fill(above, _constant(2.0**-exponent, largest))
     return power
 
 
@@ -128,10 +131,18 @@ def _widen(
 ) -> tuple[Tensor, Tensor | float]:
     """Return x in the wide dtype, scaled where its squares would leave its range, and the floor for it."""
     x = x.to(wide)
+    floor = _constant(epsilon, x)
     if not (scale or _lowest(epsilon, wide)) or 0 in x.shape:
-        return x, epsilon
+        return x, floor
     power = power_of_two(largest_of(x, dims), epsilon, wide)
-    return x * power, epsilon * power * power
+    return x * power, floor * power * power
+
+
+def _constant(value: float, x: Tensor) -> Any:
+    """Return a real number; as a tensor where a program is exported, for ONNX keeps numbers as float32."""
+    if not torch.compiler.is_exporting():
+        return value
+    return torch.tensor(value, dtype=x.real.dtype if x.is_complex() else x.dtype, device=x.device)
 
 
 def _inverse_norm(x: Tensor, dims: tuple[int, ...], floor: Tensor | float) -> Tensor:

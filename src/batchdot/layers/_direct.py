@@ -60,7 +60,9 @@ class Direct(Losses):
 
     def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
         super().__init__(trainable, dtype)
-        self._call_takes, self._call_told, self._call_adds = _read_signature(self.__class__.call)
+        # torch.compile warns of a cache, which it looks through anyway.
+        read = _read_signature.__wrapped__ if _is_tracing() else _read_signature
+        self._call_takes, self._call_told, self._call_adds = read(self.__class__.call)
 
     @own_way
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
