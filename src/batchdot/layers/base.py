@@ -300,7 +300,7 @@ class Layer(Connections, Direct):
         """Make lists and dicts of modules modules, as Keras does; torch would not find those inside."""
         for name, value in list(self.__dict__.items()):
             items = value.values() if isinstance(value, dict) else value
-            if name == "_modules" or not isinstance(value, list | tuple | dict) or not items:
+            if name == "_modules" or not isinstance(value, list | tuple | dict) or not value:
                 continue
             if all(isinstance(item, torch.nn.Module) for item in items):
                 kind: Any = torch.nn.ModuleDict if isinstance(value, dict) else torch.nn.ModuleList
