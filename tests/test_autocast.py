@@ -1,7 +1,6 @@
 """Autocast: the dtype of a result is what it is without, whatever runs inside."""
 
 import itertools
-from typing import Any
 
 import pytest
 import torch
@@ -23,21 +22,13 @@ def close(out: torch.Tensor, right: torch.Tensor, lower: torch.dtype) -> None:
     torch.testing.assert_close(out, right, rtol=8 * coarse, atol=16 * coarse)
 
 
-# The native kernel's cosine matrices take the dtype that autocast multiplies in.
-NATIVE_MATRICES = pytest.mark.xfail(reason="native cosine matrices under autocast are in its dtype")
-OF_MATRICES = ("matrix", "rank 4", "default")
-
-
+@pytest.mark.usefixtures("each_kernel")
 @DEVICE
 @LOWER
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("name", SHAPES)
-def test_batch_dot(
-    name: str, normalize: bool, lower: torch.dtype, device: str, each_kernel: str, request: Any
-) -> None:
+def test_batch_dot(name: str, normalize: bool, lower: torch.dtype, device: str) -> None:
     """Of every two dtypes, and with their gradients."""
-    if each_kernel == "native" and normalize and name in OF_MATRICES:
-        request.applymarker(NATIVE_MATRICES)
     for kinds in itertools.product(FLOATS, repeat=2):
         x, y = (t.to(device, kind) for t, kind in zip(tensors(name), kinds, strict=True))
         right = batch_dot(x, y, SHAPES[name][2], normalize=normalize)
@@ -95,16 +86,13 @@ def test_dense_returns_the_dtype_of_its_kernel(dtype: torch.dtype, lower: torch.
 
 
 MODELS_OF_FLOATS = [name for name in MODELS if name != "integers"]
-WITH_COSINE_MATRICES = ("capsules", "the_same_tensor_twice")
 
 
 @DEVICE
 @pytest.mark.parametrize("name", MODELS_OF_FLOATS)
 @pytest.mark.usefixtures("native_kernel")
-def test_models(name: str, device: str, request: Any) -> None:
+def test_models(name: str, device: str) -> None:
     """Outputs as without; gradients of every trained weight, in its dtype, near those without."""
-    if name in WITH_COSINE_MATRICES:
-        request.applymarker(NATIVE_MATRICES)
     torch.manual_seed(0)
     model = MODELS[name](batchdot).eval()
     inputs = [torch.from_numpy(array) for array in feed(model)]

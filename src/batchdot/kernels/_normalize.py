@@ -99,7 +99,7 @@ def largest_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 def power_of_two(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
     """Return what to scale slices by whose largest element is this."""
     lowest, step = _lowest(epsilon, wide), _STEP[wide]
-    power = torch.ones_like(largest) * _constant(2.0**-lowest, largest)
+    power: Tensor = torch.ones_like(largest) * _constant(2.0**-lowest, largest)
     for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
         above = largest > _constant(2.0 ** (exponent - step // 2), largest)
         power = power.masked_fill(above, _constant(2.0**-exponent, largest))
