@@ -13,6 +13,10 @@ using c10::Half;
 
 constexpr int LANES = 16;
 
+// From LAST + n, a mask for LANES numbers of which the last n are kept.
+constexpr int64_t LAST[2 * LANES] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+                                     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+
 // (high + low) * 2^exponent, where |low| is at most a few ulp of high.
 struct Sum {
   double high = 0, low = 0;

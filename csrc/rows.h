@@ -132,18 +132,24 @@ INLINE void write_row(const Task& task, int64_t row, T* space, Body body) {
   for (int64_t k = 0; k < task.size; ++k) out[k * task.out.stride] = space[k];
 }
 
+// Rows that meet the same row of y meet it as doubles, which are converted once.
 template <class T>
 void row_product(const Task& task, int64_t begin, int64_t end) {
   double part = tolerance<T>(task.size);
+  Space<double> wide(task.rows > 1 && Digits<T>::value < 53 ? task.size : 0);
+  const T* widened = nullptr;
   each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
-    double sum;
     if constexpr (Digits<T>::value == 53) {
-      sum = to_double(sum_carefully(x, y, task.size));
+      store((T*)task.out.data + row, to_double(sum_carefully(x, y, task.size)));
     } else {
-      Product p = sum_product(x, y, task.size);
-      sum = std::fabs(p.sum) >= part * p.size ? p.sum : to_double(sum_carefully(x, y, task.size));
+      if (wide.data && (y != widened || task.y.stride != 1)) {
+        for (int64_t k = 0; k < task.size; ++k) wide.data[k] = y[k];
+        widened = y;
+      }
+      Product p = wide.data ? sum_product(x, (const double*)wide.data, task.size) : sum_product(x, y, task.size);
+      bool enough = std::fabs(p.sum) >= part * p.size;
+      store((T*)task.out.data + row, enough ? p.sum : to_double(sum_carefully(x, y, task.size)));
     }
-    store((T*)task.out.data + row, sum);
   });
 }
 

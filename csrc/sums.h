@@ -19,18 +19,25 @@ INLINE double tolerance(int64_t size) {
   return rounding_steps(size) * 100 * (1.0 / (INT64_C(1) << (53 - Digits<T>::value)));
 }
 
-// Call body(i, of x, of y) for the registers of each block, i of REGISTERS; past the end are zeros.
-template <class T, class Body>
-INLINE void each_register(const T* x, const T* y, int64_t begin, int64_t end, Body body) {
+// Call body(i, of x, of y) for the registers of each block, i of REGISTERS. Of the last block, what a
+// block before had is zero: it ends where the row does, for a row of LANES elements or more.
+template <class T, class U, class Body>
+INLINE void each_register(const T* x, const U* y, int64_t begin, int64_t end, Body body) {
   int64_t k = begin;
   for (; k + LANES <= end; k += LANES) {
 #pragma GCC unroll 8
-    for (int i = 0; i < REGISTERS; ++i) body(i, Memory<T>::read(x + k + i * WIDTH), Memory<T>::read(y + k + i * WIDTH));
+    for (int i = 0; i < REGISTERS; ++i) body(i, Memory<T>::read(x + k + i * WIDTH), Memory<U>::read(y + k + i * WIDTH));
   }
   if (k == end) return;
-  Block a = read_some(x + k, end - k), b = read_some(y + k, end - k);
+  const int64_t* kept = LAST + (end - k);
+  k = end - LANES;
 #pragma GCC unroll 8
-  for (int i = 0; i < REGISTERS; ++i) body(i, a.part[i], b.part[i]);
+  for (int i = 0; i < REGISTERS; ++i) {
+    Longs mask;
+    std::memcpy(&mask, kept + i * WIDTH, sizeof mask);
+    body(i, (Doubles)((Longs)Memory<T>::read(x + k + i * WIDTH) & mask),
+         (Doubles)((Longs)Memory<U>::read(y + k + i * WIDTH) & mask));
+  }
 }
 
 INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begin > CHUNK ? begin + CHUNK : size; }
@@ -39,8 +46,8 @@ struct Product {
   double sum = 0, size = 0;  // of the products, and of their absolute values
 };
 
-template <class T>
-INLINE Product sum_product(const T* x, const T* y, int64_t size) {
+template <class T, class U>
+INLINE Product sum_product(const T* x, const U* y, int64_t size) {
   Product result;
   for (int64_t k = 0; size < LANES && k < size; ++k) {
     double product = (double)x[k] * (double)y[k];
@@ -96,6 +103,12 @@ struct Compensated {
 template <class T>
 INLINE Compensated sum_compensated(const T* x, const T* y, int64_t size) {
   Compensated result;
+  T x_filled[LANES] = {}, y_filled[LANES] = {};
+  if (size < LANES) {
+    x = (const T*)std::memcpy(x_filled, x, size * sizeof(T));
+    y = (const T*)std::memcpy(y_filled, y, size * sizeof(T));
+    size = LANES;
+  }
   for (int64_t begin = 0; begin < size; begin += CHUNK) {
     Block high = {}, low = {}, errors = {};
     each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {

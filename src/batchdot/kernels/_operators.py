@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.utils.flop_counter import register_flop_formula
 
 from batchdot.kernels import _normalize
@@ -48,12 +49,12 @@ def instructions() -> str:
 
 def _register_rules() -> None:
     operators = torch.ops.batchdot
-    for packet, fake, setup, backward in (
-        (operators.row_product, _fake_number_each, _keep_two, _product_backward),
-        (operators.row_cosine, _fake_number_each, _keep_two, _cosine_backward),
-        (operators.row_unit, _fake_like, _keep_one, _unit_backward),
+    for packet, fake, rule in (
+        (operators.row_product, _fake_number_each, RowProduct),
+        (operators.row_cosine, _fake_number_each, RowCosine),
+        (operators.row_unit, _fake_like, RowUnit),
     ):
-        torch.library.register_autograd(packet.default, backward, setup_context=setup)
+        torch.library.register_autograd(packet.default, rule.backward, setup_context=rule.keep)
         for overload in (packet.default, packet.values):
             torch.library.register_fake(overload, fake)
             torch.library.register_vmap(overload, _batched(overload))
@@ -116,56 +117,105 @@ def _batched(overload: Any) -> Any:
     return run
 
 
-def _keep_two(ctx: Any, inputs: Any, output: Any) -> None:
-    x, y, *ctx.options = inputs
-    ctx.save_for_backward(x, y)
+# For eager calls by ``apply``, and for the dispatcher, which takes longer. Functions whose context is set
+# up by a function of its own bind their arguments by name, at 50 µs a call.
 
 
-def _keep_one(ctx: Any, inputs: Any, output: Any) -> None:
-    x, *ctx.options = inputs
-    ctx.save_for_backward(x)
+class RowProduct(Function):
+    """Products of rows, with their derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
+        """Return a number for each row of x."""
+        RowProduct.keep(ctx, (x, y, keepdim))
+        return _values("row_product", x, y, keepdim)
+
+    @staticmethod
+    def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
+        """Keep what the derivative needs."""
+        x, y, ctx.keepdim = inputs
+        ctx.save_for_backward(x, y)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients that are needed."""
+        x, y = ctx.saved_tensors
+        for_x, for_y, _ = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # there will be a second derivative
+            gradient = gradient if ctx.keepdim else gradient.unsqueeze(-1)
+            of_y = gradient * x if x.shape == y.shape else gradient.mT @ x
+            return gradient * y if for_x else None, of_y if for_y else None, None
+        backward = torch.ops.batchdot.row_product_backward.default
+        of_x, of_y = backward(gradient.contiguous(), x, y, for_x, for_y)
+        return of_x if for_x else None, of_y if for_y else None, None
 
 
-def _product_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-    x, y = ctx.saved_tensors
-    (keepdim,) = ctx.options
-    for_x, for_y, _ = ctx.needs_input_grad
-    if torch.is_grad_enabled():  # there will be a second derivative
-        gradient = gradient if keepdim else gradient.unsqueeze(-1)
-        of_y = gradient * x if x.shape == y.shape else gradient.mT @ x
-        return gradient * y if for_x else None, of_y if for_y else None, None
-    backward = torch.ops.batchdot.row_product_backward.default
-    of_x, of_y = backward(gradient.contiguous(), x, y, for_x, for_y)
-    return of_x if for_x else None, of_y if for_y else None, None
+class RowCosine(Function):
+    """Cosines of rows, with their derivative."""
 
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
+        """Return a number for each row of x."""
+        RowCosine.keep(ctx, (x, y, epsilon, keepdim))
+        return _values("row_cosine", x, y, epsilon, keepdim)
 
-def _cosine_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-    x, y = ctx.saved_tensors
-    epsilon, keepdim = ctx.options
-    for_x, for_y, *_ = ctx.needs_input_grad
-    if torch.is_grad_enabled():  # there will be a second derivative
-        gradient = gradient if keepdim else gradient.unsqueeze(-1)
-        of_x, of_y = _differentiably(
-            lambda x, y: _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False),
-            gradient,
-            (x, y),
-            (for_x, for_y),
-        )
-    else:
+    @staticmethod
+    def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
+        """Keep what the derivative needs."""
+        x, y, ctx.epsilon, ctx.keepdim = inputs
+        ctx.save_for_backward(x, y)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients that are needed."""
+        x, y = ctx.saved_tensors
+        epsilon = ctx.epsilon
+        for_x, for_y, *_ = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # there will be a second derivative
+            gradient = gradient if ctx.keepdim else gradient.unsqueeze(-1)
+            of_x, of_y = _differentiably(
+                lambda x, y: _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False),
+                gradient,
+                (x, y),
+                (for_x, for_y),
+            )
+            return of_x, of_y, None, None
         backward = torch.ops.batchdot.row_cosine_backward.default
         of_x, of_y = backward(gradient.contiguous(), x, y, epsilon, for_x, for_y)
-    return of_x if for_x else None, of_y if for_y else None, None, None
+        return of_x if for_x else None, of_y if for_y else None, None, None
 
 
-def _unit_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
-    (x,) = ctx.saved_tensors
-    (epsilon,) = ctx.options
-    if torch.is_grad_enabled():
-        (of_x,) = _differentiably(
-            lambda x: _normalize.unit(x, -1, epsilon, x.dtype, torch.float64), gradient, (x,), (True,)
-        )
-        return of_x, None
-    return torch.ops.batchdot.row_unit_backward.default(gradient, x, epsilon), None
+class RowUnit(Function):
+    """Normalized rows, with their derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
+        """Return x with its rows normalized."""
+        RowUnit.keep(ctx, (x, epsilon))
+        return _values("row_unit", x, epsilon)
+
+    @staticmethod
+    def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
+        """Keep what the derivative needs."""
+        x, ctx.epsilon = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradient."""
+        (x,) = ctx.saved_tensors
+        epsilon = ctx.epsilon
+        if torch.is_grad_enabled():  # there will be a second derivative
+            (of_x,) = _differentiably(
+                lambda x: _normalize.unit(x, -1, epsilon, x.dtype, torch.float64), gradient, (x,), (True,)
+            )
+            return of_x, None
+        return torch.ops.batchdot.row_unit_backward.default(gradient, x, epsilon), None
+
+
+def _values(name: str, *args: Any) -> Tensor:
+    result: Tensor = getattr(torch.ops.batchdot, name).values(*args)
+    return result
 
 
 def _differentiably(
