@@ -79,7 +79,7 @@ def test_subclasses_and_mixed_dtypes():
     assert isinstance(out, Subclass)
     batch_dot(x, y, 1)  # leaves a plan for tensors of this kind, which is not for the subclass
     assert isinstance(batch_dot(mine, y, 1), Subclass)
-    assert torch.equal(batch_dot(torch.nn.Parameter(x), y, 1), batch_dot(x, y, 1))
+    assert torch.equal(batch_dot(torch.nn.Parameter(x, requires_grad=False), y, 1), batch_dot(x, y, 1))
     assert plan(x.half(), y, 1).kernel == "native"
     assert torch.equal(batch_dot(x.half(), y, 1), batch_dot(x.half().float(), y, 1))
     assert KERNELS[0].why_not(plan(x.int(), y, 1)) == [INTEGERS]
@@ -272,6 +272,15 @@ def test_gradients_within_4_eps(dtype, shapes):
     for got, exact in zip(torch.autograd.grad(out, (x, y), weights), expected, strict=True):
         scale = exact.abs().amax(-1, keepdim=True)
         assert ((got - exact).abs() <= most * torch.finfo(dtype).eps * scale).all()
+
+
+def test_small_products_are_differentiated_by_torch_and_large_ones_here():
+    for rows in (8, 2048):
+        x, y = torch.randn(rows, 128, requires_grad=True), torch.randn(rows, 128, requires_grad=True)
+        out = batch_dot(x, y, 1)
+        assert ("RowProduct" in type(out.grad_fn).__name__) is (rows == 2048)
+        for got, right in zip(torch.autograd.grad(out.sum(), (x, y)), (y, x), strict=True):
+            assert torch.equal(got, right)
 
 
 def test_no_gradient_that_nobody_asked_for():
