@@ -1,6 +1,6 @@
 // Sixteen lanes of double in the registers of one instruction set, and how numbers get there and back.
 //
-// Included once for each instruction set, inside its namespace (see instruction_sets.h), with WIDTH
+// Included once for each instruction set, inside its namespace (see kernels.h), with WIDTH
 // doubles to a register. Which element of a row falls into which lane does not depend on it, and so
 // neither do the bits of a sum.
 

@@ -1,6 +1,6 @@
 // What is computed of each row: products, cosines, unit vectors, and the gradients of those.
 //
-// Included once for each instruction set (see instruction_sets.h).
+// Included once for each instruction set (see kernels.h).
 
 // The inverse of a norm, as two factors: that of the largest norms of doubles is not a normal double.
 struct Inverse {

@@ -1,6 +1,6 @@
 // Sums over rows, as exact as the dtype of the result can show: within 0.01 ulp before rounding.
 //
-// Included once for each instruction set (see instruction_sets.h). A sum is formed in double, where the
+// Included once for each instruction set (see kernels.h). A sum is formed in double, where the
 // products of all narrower dtypes are exact; where cancellation leaves too few digits of that, or for
 // rows of double, with Ogita, Rump and Oishi's Dot2 (SIAM J. Sci. Comput. 26, 2005), which sums the
 // rounding errors as well; and where that is not enough, or double overflows or underflows, exactly.
