@@ -70,11 +70,9 @@ class Operation:
         self.last: tuple[Recognize, Run] = (recognize_nothing, self.run_first)
 
     def __call__(self, x: Any, y: Any) -> Any:
-        """Run it."""
-        return self.trace(x, y) if _is_tracing() else self.run(x, y)
-
-    def run(self, x: Any, y: Any) -> Any:
-        """Run it where nothing traces. A call on tensors of the same kind as the last one's plans nothing."""
+        """Run it. A call on tensors of the same kind as the last one's plans nothing."""
+        if _is_tracing():
+            return self.trace(x, y)
         recognizes, run = self.last
         if recognizes(x, y):
             return run(x, y)
@@ -201,7 +199,7 @@ def batch_dot(
         epsilon = _read_epsilon(epsilon)
     if _is_tracing():
         return _batch_dot_operation(axes, batch_dims, bool(normalize), epsilon).trace(x, y)
-    return _cached_operation(axes, batch_dims, bool(normalize), epsilon).run(x, y)
+    return _cached_operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
 
 
 def dot(x: Any, y: Any) -> Any:

@@ -29,10 +29,6 @@ APART = "the rows of the matrices are far apart in memory, which their product m
 # 250,000 rows of 4, 1.6 and 1.9 ms. A call of PyTorch's two operators costs 1.5 µs more.
 FEW_ROWS = 512
 
-# A derivative in Python costs 40 µs forward and backward, more than both products of PyTorch's own do for
-# rows of so many elements.
-SMALL = 1 << 17
-
 _are_transforms_active = torch._C._are_functorch_transforms_active
 
 
@@ -86,8 +82,6 @@ class NativeKernel:
             plan = replace(plan, compute=torch.float64)
             quick, options, differentiable = _rows(plan)
 
-        small_product = plan.epsilon is None and prod(plan.contraction.x_shape) < SMALL  # type: ignore[arg-type]
-
         def run(x: Tensor, y: Tensor) -> Tensor:
             if (
                 x.requires_grad
@@ -102,9 +96,7 @@ class NativeKernel:
             # Forward mode and torch.func differentiate the definition.
             if forward_ad._current_level >= 0 or _are_transforms_active():
                 return by_aten(x, y)
-            if not torch.is_grad_enabled():
-                return quick(x, y, *options)
-            return by_aten(x, y) if small_product else differentiable(x, y)
+            return differentiable(x, y) if torch.is_grad_enabled() else quick(x, y, *options)
 
         return replace(plan, run=run)
 
