@@ -48,6 +48,7 @@ def test_fences(document, tmp_path, monkeypatch):
     """Run a document from top to bottom, in one folder and one Python session."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
+    torch.compiler.reset()  # which gives up on functions that many tests before have compiled
     session = {"__name__": "__main__"}
     for language, text in FENCE.findall(document.read_text(encoding="utf-8")):
         if language == "python":
