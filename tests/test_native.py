@@ -389,14 +389,6 @@ def test_vmap_of_the_operators():
     assert torch.equal(torch.vmap(lambda a: unit(a, 1e-12))(x), unit(x, 1e-12))
 
 
-def test_autocast_keeps_the_dtype():
-    x, y = torch.randn(4, 9), torch.randn(4, 9)
-    with torch.autocast("cpu", torch.bfloat16):
-        for normalize in (False, True):
-            assert batch_dot(x, y, 1, normalize=normalize).dtype == torch.float32
-            assert batch_dot(x.bfloat16(), y.bfloat16(), 1, normalize=normalize).dtype == torch.bfloat16
-
-
 def test_flops_are_counted():
     x, y = torch.randn(4, 9), torch.randn(4, 9)
     with FlopCounterMode(display=False) as counter:

@@ -1,5 +1,6 @@
 """Conversion: whatever a user passes for a tensor, turned into one, or refused in a sentence."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -171,3 +172,13 @@ def _from_array(value: Any) -> Tensor:
     strides = all(stride >= 0 and stride % native.itemsize == 0 for stride in native.strides)
     shareable = native.flags.writeable and strides
     return torch.from_numpy(native if shareable else native.copy())
+
+
+def is_sharded(value: Any) -> bool:
+    """Return whether a value is a DTensor. A program that never loaded them has none.
+
+    >>> is_sharded(torch.ones(2))
+    False
+    """
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, getattr(module, "DTensor", ()))

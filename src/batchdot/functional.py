@@ -1,6 +1,5 @@
 """The functions, and the pipeline they run: axes, contraction, lowering, kernel, tensor."""
 
-import sys
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from math import inf
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from batchdot.axes import Axes, is_bool, read_axes, refuse_shared_axes
 from batchdot.contraction import Contraction, Shape
-from batchdot.conversion import as_tensor, check_dtypes, check_operands
+from batchdot.conversion import as_tensor, check_dtypes, check_operands, is_sharded
 from batchdot.graph.functions import FUNCTIONS, INFERENCES, call_symbolically
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.kernels import choose
@@ -88,7 +87,7 @@ class Operation:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
         if is_keras_tensor(x) or is_keras_tensor(y):
             return call_symbolically(self.function, x, y, **self.options)
-        if _is_sharded(x) or _is_sharded(y):
+        if is_sharded(x) or is_sharded(y):
             from batchdot.sharding.execution import run_sharded
 
             return run_sharded(self, x, y)
@@ -197,9 +196,8 @@ def batch_dot(
         batch_dims = _read_batch_dims(batch_dims)
     if epsilon.__class__ is not float:
         epsilon = _read_epsilon(epsilon)
-    if _is_tracing():
-        return _batch_dot_operation(axes, batch_dims, bool(normalize), epsilon).trace(x, y)
-    return _cached_operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
+    operation = _batch_dot_operation if _is_tracing() else _cached_operation
+    return operation(axes, batch_dims, bool(normalize), epsilon)(x, y)
 
 
 def dot(x: Any, y: Any) -> Any:
@@ -277,12 +275,6 @@ def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: 
 _cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
 
 _DOT = Operation("dot", Contraction.numpy_dot, sparse=sparse_dot)
-
-
-def _is_sharded(value: Any) -> bool:
-    """Whether a value is a DTensor. A program that never loaded them has none."""
-    module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and isinstance(value, getattr(module, "DTensor", ()))
 
 
 def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:

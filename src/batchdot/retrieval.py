@@ -5,7 +5,6 @@ among the best is scored again, pair by pair and exactly, and only those scores 
 returned. So a score does not depend on where in a block its item stood.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import index
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from batchdot.conversion import as_tensor, check_operands
+from batchdot.conversion import as_tensor, check_operands, is_sharded
 from batchdot.functional import EPSILON, batch_dot, batch_dot_operation
 from batchdot.kernels._normalize import unit
 from batchdot.lowering import result_dtype, wide_dtype
@@ -99,12 +98,6 @@ def top_k(queries: Any, items: Any, k: int, normalize: bool = False, *, epsilon:
         pairs = search.score_pairs(queries[rows], items[indices.flatten()])
         scores = pairs.reshape(indices.shape)
     return TopK(scores.to(search.dtype), indices)
-
-
-def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor is a DTensor. Where nobody has imported them there is none."""
-    module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and isinstance(tensor, module.DTensor)
 
 
 def check_shapes(queries: tuple[int, ...], items: tuple[int, ...], k: Any) -> None:

@@ -128,7 +128,8 @@ class RowProduct(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
         """Return a number for each row of x."""
         RowProduct.keep(ctx, (x, y, keepdim))
-        return _values("row_product", x, y, keepdim)
+        result: Tensor = torch.ops.batchdot.row_product.values(x, y, keepdim)
+        return result
 
     @staticmethod
     def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
@@ -157,7 +158,8 @@ class RowCosine(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
         """Return a number for each row of x."""
         RowCosine.keep(ctx, (x, y, epsilon, keepdim))
-        return _values("row_cosine", x, y, epsilon, keepdim)
+        result: Tensor = torch.ops.batchdot.row_cosine.values(x, y, epsilon, keepdim)
+        return result
 
     @staticmethod
     def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
@@ -192,7 +194,8 @@ class RowUnit(Function):
     def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
         """Return x with its rows normalized."""
         RowUnit.keep(ctx, (x, epsilon))
-        return _values("row_unit", x, epsilon)
+        result: Tensor = torch.ops.batchdot.row_unit.values(x, epsilon)
+        return result
 
     @staticmethod
     def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
@@ -211,11 +214,6 @@ class RowUnit(Function):
             )
             return of_x, None
         return torch.ops.batchdot.row_unit_backward.default(gradient, x, epsilon), None
-
-
-def _values(name: str, *args: Any) -> Tensor:
-    result: Tensor = getattr(torch.ops.batchdot, name).values(*args)
-    return result
 
 
 def _differentiably(
