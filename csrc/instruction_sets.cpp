@@ -23,6 +23,16 @@
 #define FORCED __attribute__((always_inline))
 #define NEVER_INLINE static __attribute__((noinline))
 
+// What is between these two may use the instructions of a target.
+#define PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define BEGIN_TARGET(features) PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define END_TARGET PRAGMA(clang attribute pop)
+#else
+#define BEGIN_TARGET(features) PRAGMA(GCC push_options) PRAGMA(GCC target(features))
+#define END_TARGET PRAGMA(GCC pop_options)
+#endif
+
 #define NAMESPACE baseline
 #define WIDTH 2
 #include "kernels.h"
@@ -31,39 +41,21 @@
 
 #if defined(__x86_64__)
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
-#endif
+BEGIN_TARGET("avx2,fma,f16c")
 #define NAMESPACE avx2
 #define WIDTH 4
 #include "kernels.h"
 #undef NAMESPACE
 #undef WIDTH
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+END_TARGET
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,fma,f16c")
-#endif
+BEGIN_TARGET("avx512f,avx512bw,avx512vl,fma,f16c")
 #define NAMESPACE avx512
 #define WIDTH 8
 #include "kernels.h"
 #undef NAMESPACE
 #undef WIDTH
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+END_TARGET
 
 #endif  // __x86_64__
 

@@ -211,6 +211,13 @@ def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
         assert torch.equal(batch_dot(x, y.repeat_interleave(2, 1)[:, ::2], 1, normalize=normalize), out)
 
 
+def run_python(code: str, **environment: str) -> str:
+    """Return what a program prints in a process of its own, for kernels are chosen once."""
+    command = [sys.executable, "-c", code]
+    env = os.environ | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
 BITS = """
 import hashlib, torch
 from batchdot import batch_dot
@@ -236,14 +243,7 @@ def test_instruction_sets_change_no_bit():
     """Each that this machine has, in a process of its own, for the choice is made once."""
     found = {}
     for name in ("baseline", "avx2", "avx512"):
-        run = subprocess.run(
-            [sys.executable, "-c", BITS],
-            env=os.environ | {"BATCHDOT_INSTRUCTIONS": name},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        used, digest = run.stdout.split()
+        used, digest = run_python(BITS, BATCHDOT_INSTRUCTIONS=name).split()
         found[used] = digest
     assert "baseline" in found
     assert len(set(found.values())) == 1, found
@@ -409,14 +409,7 @@ def test_turned_off():
         ("native,aten", "[] ['native', 'aten']"),
         ("", "[] ['native', 'aten']"),
     ):
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | {"BATCHDOT_KERNELS": value},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout.strip() == out
+        assert run_python(code, BATCHDOT_KERNELS=value).strip() == out
 
 
 def test_missing_broken_or_of_another_version(tmp_path, monkeypatch):

@@ -9,9 +9,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from batchdot import __version__
+
+if TYPE_CHECKING:
+    from batchdot.streaming import Written
 
 AXES_HELP = (
     "axes to sum over: 1 or -1 for both inputs, 1,2 for axis 1 of X and axis 2 of Y, 1+2,2+3 for several "
@@ -107,7 +110,6 @@ def _run(argv: list[str]) -> int:
 
 def _dot(arguments: argparse.Namespace) -> int:
     from batchdot.notation import parse_axes
-    from batchdot.storage import shown
     from batchdot.streaming import dot_files
 
     written = dot_files(
@@ -121,13 +123,12 @@ def _dot(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
     )
-    print(f"{shown(arguments.output)}: {written.shape} {str(written.dtype).removeprefix('torch.')}")
+    _report(arguments.output, written)
     return 0
 
 
 def _top_k(arguments: argparse.Namespace) -> int:
     from batchdot.retrieval_files import top_k_files
-    from batchdot.storage import shown
 
     for written in top_k_files(
         arguments.queries,
@@ -140,8 +141,15 @@ def _top_k(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
     ):
-        print(f"{shown(written.path)}: {written.shape} {str(written.dtype).removeprefix('torch.')}")
+        _report(written.path, written)
     return 0
+
+
+def _report(name: str, written: "Written") -> None:
+    """Say what was written where."""
+    from batchdot.storage import shown
+
+    print(f"{shown(name)}: {written.shape} {str(written.dtype).removeprefix('torch.')}")
 
 
 def _explain(arguments: argparse.Namespace) -> int:
