@@ -10,7 +10,7 @@ from torch import Tensor
 from batchdot import batch_dot
 from batchdot.functional import batch_dot_operation
 from batchdot.kernels import AVAILABLE, KERNELS, choose
-from batchdot.lowering import Plan
+from batchdot.plans import Plan
 from benchmarks.floor import PEAK, READ, floor, floor_statements
 from benchmarks.keras_peers import Kerases, RemoteBlock, request
 from benchmarks.plain import LINES

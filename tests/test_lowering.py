@@ -9,7 +9,7 @@ from expecttest import assert_expected_inline
 import batchdot.functional as functional
 from batchdot import batch_dot
 from batchdot.functional import MAX_PLANS, batch_dot_operation, plan
-from batchdot.lowering import MATMUL, MATVEC, ROW, VECMAT
+from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT
 from cases import LAYOUTS, RANKS, enumerate_cases, lay_out
 
 NONE = ()

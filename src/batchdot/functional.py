@@ -16,7 +16,8 @@ from batchdot.graph.functions import FUNCTIONS, INFERENCES, call_symbolically
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.kernels import choose
 from batchdot.kinds import PLAIN, Recognize, key, recognize_nothing, recognizer
-from batchdot.lowering import Operand, Plan, Run, lower, result_dtype
+from batchdot.lowering import lower, result_dtype
+from batchdot.plans import Operand, Plan, Run
 from batchdot.sparse import sparse_dot
 
 EPSILON = 1e-12

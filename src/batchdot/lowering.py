@@ -8,20 +8,16 @@ Sizes may be torch.SymInt while torch traces; strides are None then, and nothing
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from batchdot.axes import Pairs
 from batchdot.contraction import Contraction
-
-Run: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-
-ROW, MATVEC, VECMAT, MATMUL = "row", "matrix-vector", "vector-matrix", "matrix"
+from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT, Operand, Plan, View
 
 # Sums of 16-bit products are kept in float32; what ATen cannot multiply is multiplied in a type that
 # holds it (unsigned integers wrap alike in int64) and cast back.
@@ -38,135 +34,6 @@ ROW_COMPUTE = _COMPUTE | {torch.float16: torch.float32, torch.bfloat16: torch.fl
 # product took 2.5 ms and a row cosine, whose temporaries are float64, 17 ms; in blocks of 1 MiB 2.2 and
 # 63 ms, most of it page faults, and in one piece the product took 15 ms.
 BLOCK_BYTES = 1 << 19
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """What lowering may know of a tensor. ``strides`` is None where they must not be looked at."""
-
-    dtype: torch.dtype
-    device: str
-    strides: tuple[int, ...] | None
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> "Operand":
-        """Describe a tensor whose strides can be read."""
-        return cls(tensor.dtype, tensor.device.type, tensor.stride())
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a plan looks at an input: permuted, then reshaped, then its last two axes swapped, then cast.
-
-    ``copies`` says that the reshape cannot be a view of this input's strides.
-    """
-
-    permute: tuple[int, ...] | None = None
-    reshape: tuple[int, ...] | None = None
-    swap: bool = False
-    copies: bool = False
-    cast: torch.dtype | None = None
-
-    @property
-    def identity(self) -> bool:
-        """Whether the tensor is taken as it is."""
-        return self.permute is None and self.reshape is None and self.cast is None and not self.swap
-
-    def shape(self, shape: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the shape of a tensor of this shape when it is looked at this way."""
-        if self.permute is not None:
-            shape = [shape[axis] for axis in self.permute]
-        if self.reshape is not None:
-            shape = self.reshape
-        return (*shape[:-2], shape[-1], shape[-2]) if self.swap else tuple(shape)
-
-    def __call__(self, tensor: Tensor) -> Tensor:
-        """Look at a tensor this way."""
-        if self.permute is not None:
-            tensor = tensor.permute(self.permute)
-        if self.reshape is not None:
-            tensor = tensor.reshape(self.reshape)
-        if self.swap:
-            tensor = tensor.mT
-        return tensor if self.cast is None else tensor.to(self.cast)
-
-    def __str__(self) -> str:
-        steps = [f".permute{self.permute}"] if self.permute is not None else []
-        steps += [f".reshape{self.reshape}"] if self.reshape is not None else []
-        steps += [".mT"] if self.swap else []
-        steps += [f".to({_short(self.cast)})"] if self.cast is not None else []
-        return ("".join(steps) or " as it is") + (" (a copy)" if self.copies else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How one contraction is run on one kind of tensors.
-
-    Attributes:
-        contraction: what is computed.
-        label: the kind of work, ROW, MATVEC, VECMAT or MATMUL.
-        epsilon: floor on the squared norms, None where nothing is normalized.
-        x: how x is looked at. ROW: as sample axes, then contracted ones. Otherwise a matrix a sample:
-            (B, I, K), or without B where nothing is shared.
-        y: how y is looked at. ROW: like x. Otherwise (B, K, J).
-        swapped: y is the left factor, (B, 1, K), and x the right one, (B, K, I).
-        dims: the axes a ROW sums over.
-        output_shape: shape of the result.
-        dtype: dtype of the result.
-        compute: dtype that products are formed in.
-        wide: dtype that norms are formed in.
-        x_is: what x is.
-        y_is: what y is.
-        rows: samples to a block, None for all at once.
-        kernel: name of the kernel that runs it.
-        run: the kernel's function, of the two tensors as the user gave them.
-    """
-
-    contraction: Contraction
-    label: str
-    epsilon: float | None
-    x: View
-    y: View
-    swapped: bool
-    dims: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    dtype: torch.dtype
-    compute: torch.dtype
-    wide: torch.dtype
-    x_is: Operand
-    y_is: Operand
-    rows: int | None = None
-    kernel: str = ""
-    run: Run = field(default=lambda x, y: x, compare=False, repr=False)
-
-    @property
-    def device(self) -> str:
-        """The type of the device."""
-        return self.x_is.device
-
-    @property
-    def traced(self) -> bool:
-        """Whether a compiler watches, so that nothing may depend on strides or sizes."""
-        return self.x_is.strides is None or self.y_is.strides is None
-
-    @property
-    def copies(self) -> tuple[str, ...]:
-        """The inputs that are copied because no view serves."""
-        return tuple(name for name, view in (("x", self.x), ("y", self.y)) if view.copies)
-
-    def __str__(self) -> str:
-        kind = self.label + (" cosine" if self.epsilon is not None else " product")
-        lines = [
-            f"{kind} by {self.kernel} on {self.device}: {self.contraction.einsum}",
-            f"  x{self.x}",
-            f"  y{self.y}",
-            f"  result {self.output_shape} {_short(self.dtype)}, products in {_short(self.compute)}",
-        ]
-        if self.epsilon is not None:
-            lines.append(f"  norms in {_short(self.wide)}, squared norm at least {self.epsilon:g}")
-        if self.rows is not None:
-            lines.append(f"  in blocks of {self.rows} samples")
-        return "\n".join(lines)
 
 
 def result_dtype(x: torch.dtype, y: torch.dtype, normalize: bool) -> torch.dtype:
@@ -380,7 +247,3 @@ def _product(sizes: Sequence[int]) -> int:
 
 def _flip(pairs: Pairs) -> Pairs:
     return tuple((y, x) for x, y in pairs)
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

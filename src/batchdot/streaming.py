@@ -15,8 +15,9 @@ from batchdot.errors import FileFormatError
 from batchdot.files import ArrayFile, Name, Place
 from batchdot.functional import EPSILON, batch_dot, batch_dot_operation
 from batchdot.kernels import choose
-from batchdot.lowering import Operand, lower, result_dtype
+from batchdot.lowering import lower, result_dtype
 from batchdot.output import NewFile
+from batchdot.plans import Operand
 from batchdot.progress import Progress
 from batchdot.storage import MAX_BYTES, NUMPY
 

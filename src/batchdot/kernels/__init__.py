@@ -3,7 +3,7 @@
 from batchdot.kernels._aten import AtenKernel
 from batchdot.kernels._base import Kernel
 from batchdot.kernels._native import NativeKernel
-from batchdot.lowering import Plan
+from batchdot.plans import Plan
 
 __all__ = ["AVAILABLE", "KERNELS", "Kernel", "choose"]
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from batchdot.kernels._normalize import bounded, row_cosine, unit
-from batchdot.lowering import BLOCK_BYTES, ROW, Plan, Run
+from batchdot.lowering import BLOCK_BYTES
+from batchdot.plans import ROW, Plan, Run
 
 
 class AtenKernel:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from batchdot.lowering import Plan
+from batchdot.plans import Plan
 
 
 class Kernel(Protocol):

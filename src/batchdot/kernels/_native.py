@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 from batchdot.kernels import _operators
 from batchdot.kernels._aten import AtenKernel
 from batchdot.kernels._normalize import bounded
-from batchdot.lowering import MATMUL, MATVEC, ROW, VECMAT, Plan, Run
+from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT, Plan, Run
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
