@@ -12,6 +12,14 @@ import pytest
 COMMAND = [sys.executable, "-m", "batchdot", "dot"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def heard():
+    """Hear SIGINT, and let the commands hear it: a shell has what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
