@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from batchdot.graph.context import CONTEXT
 from batchdot.graph.tensor import KerasTensor, flatten, symbolic_leaves
-from batchdot.layers._state import State
+from batchdot.layers._building import Building
 
 _is_tracing = torch.compiler.is_dynamo_compiling
 
 
-class Losses(State):
+class Losses(Building):
     """What a layer adds to the loss of whoever trains it.
 
     Losses added outside a call stay. Losses added in a call on real tensors are those of the latest

@@ -46,6 +46,11 @@ class Weights(nn.Module):
         self._probe = torch.empty(0, dtype=dtype)
         self._given_dtype = dtype
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The layer's dtype: what it was given, or what ``double()`` and the like have made of it."""
+        return self._probe.dtype
+
     def add_weight(
         self,
         name: str | None = None,
@@ -259,7 +264,7 @@ class Weights(nn.Module):
 
     def _read_weight_dtype(self, name: str, dtype: Any, initializer: Any) -> torch.dtype:
         if dtype is None:
-            return self._probe.dtype
+            return self._dtype
         try:
             kind = read_dtype(dtype)
         except TypeError:

@@ -1,21 +1,25 @@
-"""The members of a layer that speak of its state before it is built.
+"""The members of a layer that speak of its being built.
 
 Its weights come into being with the first call. Until then it does what torch's lazy modules do: it
 remembers where it was moved to, keeps a state that was loaded, and gives that back when it is saved.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from batchdot.graph.tensor import map_structure
 from batchdot.layers._weights import Weights, set_trainable
 
 
-class State(Weights):
-    """What was done to a layer before it had weights."""
+class Building(Weights):
+    """How a layer comes by its weights, and what was done to it before."""
+
+    build: Callable[[Any], None]
+    _initial_weights: Any
 
     def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
         super().__init__(trainable, dtype)
@@ -26,6 +30,33 @@ class State(Weights):
         self._probe = fn(self._probe)
         self._pending = {key: fn(value) for key, value in self._pending.items()}
         return result
+
+    def _build_once(self, inputs: Any) -> None:
+        if self.built:
+            return
+        shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
+        with torch.inference_mode(False), self._all_or_nothing() as before:
+            self._adopt_lists()
+            known = list(self.children())
+            self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
+            self._adopt_lists()
+            self._take_in(known)
+            self.built = True
+            if self._initial_weights is not None:
+                self.set_weights(self._initial_weights)
+            self._load_pending(before)
+        self._initial_weights = None
+
+    def _adopt_lists(self) -> None:
+        """Make lists and dicts of modules modules, as Keras does; torch would not find those inside."""
+        for name, value in list(self.__dict__.items()):
+            items = value.values() if isinstance(value, dict) else value
+            if name == "_modules" or not isinstance(value, list | tuple | dict) or not value:
+                continue
+            if all(isinstance(item, nn.Module) for item in items):
+                kind: Any = nn.ModuleDict if isinstance(value, dict) else nn.ModuleList
+                del self.__dict__[name]
+                self._modules[name] = kind(value)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[set[str]]:
@@ -44,7 +75,7 @@ class State(Weights):
 
     def _take_in(self, known: list[nn.Module]) -> None:
         """Do to the modules that `build` made what was done to the layer before: move them, freeze them."""
-        kind = None if self._probe.dtype == self._given_dtype else self._probe.dtype
+        kind = None if self._dtype == self._given_dtype else self._dtype
         for module in self.children():
             if all(module is not other for other in known):
                 module.to(device=self._probe.device, dtype=kind)
