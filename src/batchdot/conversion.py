@@ -1,4 +1,4 @@
-"""Conversion: whatever a user passes for a tensor, turned into one, or refused in a sentence."""
+"""Conversion: whatever a user passes for a tensor, turned into one, or refused in a sentence; and back."""
 
 import sys
 import warnings
@@ -36,6 +36,18 @@ def as_tensor(
     if float_dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(float_dtype)
     return tensor if device is None else tensor.to(device)
+
+
+def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """Return the numbers of a tensor as a numpy array, which shares their memory where it can.
+
+    bfloat16, which numpy lacks, becomes float32.
+
+    >>> as_array(torch.ones(2, dtype=torch.bfloat16))
+    array([1., 1.], dtype=float32)
+    """
+    value = tensor.detach().cpu()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
 def check_operands(x: Tensor, y: Tensor, function: str, names: tuple[str, str] = ("x", "y")) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from batchdot import constraints, initializers
 from batchdot.contraction import Shape
-from batchdot.conversion import as_tensor, read_dtype
+from batchdot.conversion import as_array, as_tensor, read_dtype
 from batchdot.defaults import float_dtype
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.layers.input import InputLayer
@@ -188,8 +188,7 @@ def get_value(x: Any) -> Any:
         raise TypeError(f"A symbolic tensor holds no numbers. Received: {x!r}")
     if not isinstance(x, Tensor):
         return x
-    value = x.detach().cpu()
-    return (value.float() if value.dtype == torch.bfloat16 else value).numpy().copy()
+    return as_array(x).copy()
 
 
 def set_value(x: Tensor, value: Any) -> None:

@@ -1,17 +1,16 @@
 """Model: the layers between some symbolic tensors, as one layer that replays their calls."""
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from batchdot.conversion import as_tensor
 from batchdot.graph.context import CONTEXT
+from batchdot.graph.ends import Ends
 from batchdot.graph.flat import FlatGraph
 from batchdot.graph.node import Node
+from batchdot.graph.prediction import predict_in_batches
 from batchdot.graph.replay import Program
 from batchdot.graph.summary import print_summary
 from batchdot.graph.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
@@ -25,7 +24,7 @@ _is_tracing = torch.compiler.is_dynamo_compiling
 
 
 @LAYERS.register("Functional")
-class Model(Layer):
+class Model(Ends):
     """The calls that lead from symbolic inputs to symbolic outputs, as a layer and a torch.nn.Module.
 
     Args:
@@ -53,28 +52,17 @@ class Model(Layer):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.supports_masking = True
-        self._program: Program | None = None
+        self._program = None
         self._layers: list[Layer] = []
         if inputs is None and outputs is None:
             return
-        self._input_structure, self._output_structure = inputs, outputs
-        self.inputs = self._read_tensors(inputs, "inputs")
-        self.outputs = self._read_tensors(outputs, "outputs")
+        self._keep_ends(inputs, outputs)
         self._nodes, self._layers = sort_graph(self.inputs, self.outputs)
         for layer in self._layers:
             # nn.Module keys may not hold dots; the names of a model's layers are unique.
             self._modules[layer.name.replace(".", "_")] = layer
         self._program = Program(self._nodes, self.inputs, self.outputs)
         self.built = True
-
-    def _read_tensors(self, value: Any, what: str) -> list[KerasTensor]:
-        tensors = flatten(value)
-        for tensor in tensors:
-            if not isinstance(tensor, KerasTensor) or tensor.node is None:
-                raise ValueError(
-                    f"The {what} of a model are symbolic tensors that come from Input. Received: {tensor!r}"
-                )
-        return tensors
 
     @property
     def layers(self) -> list[Layer]:
@@ -159,78 +147,6 @@ class Model(Layer):
         masks = flatten(mask) if mask is not None else None
         return unwrap(self._program.run_masks(self._read_values(inputs), masks))
 
-    def _read_values(self, inputs: Any) -> list[Tensor]:
-        """Return the input tensors in order, from a tensor, a list, or a dict by the inputs' names."""
-        if isinstance(inputs, dict):
-            names = [tensor.node.layer.name for tensor in self.inputs if tensor.node is not None]
-            if isinstance(self._input_structure, dict) and set(inputs) == set(self._input_structure):
-                names = list(self._input_structure)
-            missing = [name for name in names if name not in inputs]
-            if missing:
-                raise ValueError(f"Model {self.name} has no value for its inputs {missing}.")
-            values = [inputs[name] for name in names]
-        elif isinstance(inputs, list | tuple) and (len(self.inputs) > 1 or _is_of_tensors(inputs)):
-            values = list(inputs) if len(inputs) == len(self.inputs) else flatten(inputs)
-        else:
-            values = [inputs]
-        specs = self.inputs
-        if len(values) != len(specs):
-            count = f"{len(specs)} input" + ("" if len(specs) == 1 else "s")
-            raise ValueError(f"Model {self.name} has {count}. Received: {len(values)}.")
-        for index, value in enumerate(values):
-            if value.__class__ is not Tensor:
-                values[index] = value = as_tensor(value, self._probe.device, self._input_dtype(index))
-            if value.ndim != len(specs[index].shape):
-                raise ValueError(
-                    f"Input {index} of model {self.name} has shape {tuple(value.shape)} "
-                    f"instead of {specs[index].shape}."
-                )
-        return values
-
-    def _input_dtype(self, index: int) -> torch.dtype:
-        """Return the dtype of an input: what it was given, or what ``double()`` and the like made of it."""
-        node = self.inputs[index].node
-        assert node is not None
-        return node.layer._dtype if not node.inputs else self.inputs[index].dtype
-
-    def _write_values(self, values: list[Any]) -> Any:
-        if self._output_structure.__class__ is KerasTensor:
-            return values[0]
-        remaining = iter(values)
-        return map_structure(lambda _: next(remaining), self._output_structure)
-
-    # Of a model as a place in a graph, its own inputs and outputs are asked for.
-
-    @property
-    def input(self) -> Any:
-        """The symbolic input, or the list of inputs."""
-        return super().input if self._program is None else unwrap(self.inputs)
-
-    @property
-    def output(self) -> Any:
-        """The symbolic output, or the list of outputs."""
-        return super().output if self._program is None else unwrap(self.outputs)
-
-    @property
-    def input_shape(self) -> Any:
-        """The shape of the input, or the list of shapes."""
-        return super().input_shape if self._program is None else unwrap([t.shape for t in self.inputs])
-
-    @property
-    def output_shape(self) -> Any:
-        """The shape of the output, or the list of shapes."""
-        return super().output_shape if self._program is None else unwrap([t.shape for t in self.outputs])
-
-    @property
-    def input_names(self) -> list[str]:
-        """The names of the layers that the inputs come from."""
-        return [tensor.node.layer.name for tensor in self.inputs if tensor.node is not None]
-
-    @property
-    def output_names(self) -> list[str]:
-        """The names of the layers that the outputs come from."""
-        return [tensor.node.layer.name for tensor in self.outputs if tensor.node is not None]
-
     def _is_plain(self) -> bool:
         functional = self._program is not None and type(self).call is Model.call
         return functional and self.activity_regularizer is None and all(x._is_plain() for x in self._layers)
@@ -268,31 +184,7 @@ class Model(Layer):
         Raises:
             ValueError: inputs that do not fit, or of different batch sizes.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1. Received: {batch_size}")
-        x = self._read_values(x) if self._program is not None else map_structure(self._read_input, x)
-        sizes = {leaf.shape[0] for leaf in flatten(x)}
-        if len(sizes) != 1:
-            raise ValueError(f"The inputs of predict have different batch sizes: {sorted(sizes)}.")
-        starts: Any = range(0, max(1, *sizes), batch_size)
-        if verbose and verbose != "auto":
-            from tqdm import tqdm
-
-            starts = tqdm(starts, desc=self.name, unit="batch")
-        modes, parts = [(module, module.training) for module in self.modules()], []
-        self.eval()
-        try:
-            with torch.no_grad():
-                for start in starts:
-                    batch = map_structure(itemgetter(slice(start, start + batch_size)), x)
-                    parts.append(flatten(self(batch)))
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        arrays = [
-            np.concatenate([_to_numpy(value) for value in values]) for values in zip(*parts, strict=True)
-        ]
-        return unwrap(arrays)
+        return predict_in_batches(self, x, batch_size, verbose)
 
     def summary(self, line_length: int = 98, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print a table of the layers: their types, output shapes, weights, and what they connect to."""
@@ -362,13 +254,3 @@ _GRAPH = ("inputs", "outputs", "_input_structure", "_output_structure")
 
 def _is_shape(value: Any) -> bool:
     return all(size is None or isinstance(size, int) for size in value)
-
-
-def _is_of_tensors(inputs: Sequence[Any]) -> bool:
-    """Whether a list is of inputs, rather than the numbers of one."""
-    return len(inputs) == 1 or any(isinstance(item, Tensor) for item in inputs)
-
-
-def _to_numpy(value: Tensor) -> np.ndarray[Any, Any]:
-    value = value.detach().cpu()
-    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from batchdot import constraints, initializers, regularizers
-from batchdot.conversion import as_tensor, read_dtype
+from batchdot.conversion import as_array, as_tensor, read_dtype
 
 
 @dataclass
@@ -174,8 +174,7 @@ class Weights(nn.Module):
 
         bfloat16, which numpy lacks, is returned as float32.
         """
-        values = [weight.detach().cpu() for weight in self.weights]
-        return [(v.float() if v.dtype == torch.bfloat16 else v).numpy().copy() for v in values]
+        return [as_array(weight).copy() for weight in self.weights]
 
     def set_weights(self, weights: Any) -> None:
         """Set the weights from arrays, in the order of `weights`.
