@@ -15,7 +15,6 @@ Source: ``tf.keras.initializers``; the numbers are torch's, the distributions Ke
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 Initialize: TypeAlias = Callable[..., Tensor]
 Device: TypeAlias = torch.device | str | None
+Generator: TypeAlias = torch.Generator | None
 Shape: TypeAlias = tuple[int, ...]
 
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -134,13 +134,14 @@ class Constant(Initializer):
 
 
 class _Random(Initializer):
-    """Base of what draws numbers, of floating dtypes only."""
+    """Base of what draws numbers, of floating dtypes only. A subclass defines ``_fill``."""
+
+    _fill: Callable[[Tensor, Generator], Any]
 
     def __init__(self, seed: int | None) -> None:
         self.seed = None if seed is None else operator.index(seed)
 
-    def _draw(self, fill: Callable[..., Any], shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        """Return a tensor that ``fill(tensor, generator=...)`` has filled."""
+    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
         if not dtype.is_floating_point:
             raise ValueError(f"{type(self).__name__} expects a floating point type, got {dtype}.")
         device = torch.get_default_device() if device is None else device
@@ -149,7 +150,7 @@ class _Random(Initializer):
             place, generator = "cpu", torch.Generator("cpu").manual_seed(self.seed)
         # 16 bits are too few to draw with: float16 has no QR, and its tails are coarse.
         values = torch.empty(shape, dtype=torch.promote_types(dtype, torch.float32), device=place)
-        fill(values, generator=generator)
+        self._fill(values, generator)
         return values.to(device, dtype)
 
 
@@ -168,16 +169,16 @@ class RandomNormal(_Random):
         self.mean = mean
         self.stddev = stddev
 
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        return self._draw(partial(nn.init.normal_, mean=self.mean, std=self.stddev), shape, dtype, device)
+    def _fill(self, values: Tensor, generator: Generator) -> None:
+        nn.init.normal_(values, self.mean, self.stddev, generator)
 
 
 @_registry.register()
 class TruncatedNormal(RandomNormal):
     """A normal distribution whose values beyond two standard deviations are drawn again."""
 
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        return self._draw(partial(_truncated, mean=self.mean, stddev=self.stddev), shape, dtype, device)
+    def _fill(self, values: Tensor, generator: Generator) -> None:
+        _fill_truncated(values, self.mean, self.stddev, generator)
 
 
 @_registry.register("uniform")
@@ -196,8 +197,8 @@ class RandomUniform(_Random):
         self.minval = minval
         self.maxval = maxval
 
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        return self._draw(partial(nn.init.uniform_, a=self.minval, b=self.maxval), shape, dtype, device)
+    def _fill(self, values: Tensor, generator: Generator) -> None:
+        nn.init.uniform_(values, self.minval, self.maxval, generator)
 
 
 @_registry.register()
@@ -242,18 +243,17 @@ class VarianceScaling(_Random):
             ("truncated_normal", "untruncated_normal", "uniform"),
         )
 
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        fan_in, fan_out = fans(shape)
+    def _fill(self, values: Tensor, generator: Generator) -> None:
+        fan_in, fan_out = fans(values.shape)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, n))
-        fill: Callable[..., Any]
         if self.distribution == "uniform":
-            fill = partial(nn.init.uniform_, a=-math.sqrt(3) * stddev, b=math.sqrt(3) * stddev)
+            limit = math.sqrt(3) * stddev
+            nn.init.uniform_(values, -limit, limit, generator)
         elif self.distribution == "untruncated_normal":
-            fill = partial(nn.init.normal_, std=stddev)
+            nn.init.normal_(values, 0.0, stddev, generator)
         else:
-            fill = partial(_truncated, mean=0.0, stddev=stddev / TRUNCATED_STDDEV)
-        return self._draw(fill, shape, dtype, device)
+            _fill_truncated(values, 0.0, stddev / TRUNCATED_STDDEV, generator)
 
 
 class _Scaling(VarianceScaling):
@@ -338,8 +338,10 @@ class Orthogonal(_Random):
                 "The tensor to initialize must be at least two-dimensional. "
                 f"Received: shape={shape} of rank {len(shape)}."
             )
-        matrix = (math.prod(shape[:-1]), shape[-1])
-        return self._draw(partial(nn.init.orthogonal_, gain=self.gain), matrix, dtype, device).reshape(shape)
+        return super()._values(shape, dtype, device)
+
+    def _fill(self, values: Tensor, generator: Generator) -> None:
+        nn.init.orthogonal_(values.flatten(0, -2), self.gain, generator)
 
 
 @_registry.register("IdentityInitializer")
@@ -365,8 +367,7 @@ class Identity(Initializer):
                 "Identity matrix initializer can only be used for 2D matrices. "
                 f"Received: shape={shape} of rank {len(shape)}."
             )
-        values = torch.empty(shape, dtype=dtype, device=device)
-        return nn.init.eye_(values).mul_(self.gain)
+        return nn.init.eye_(torch.empty(shape, dtype=dtype, device=device)).mul_(self.gain)
 
 
 zeros, ones, constant = Zeros, Ones, Constant
@@ -389,8 +390,8 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
-def _truncated(tensor: Tensor, mean: float, stddev: float, generator: torch.Generator | None) -> None:
-    nn.init.trunc_normal_(tensor, generator=generator).mul_(stddev).add_(mean)
+def _fill_truncated(values: Tensor, mean: float, stddev: float, generator: Generator) -> None:
+    nn.init.trunc_normal_(values, generator=generator).mul_(stddev).add_(mean)
 
 
 def _one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
