@@ -185,6 +185,8 @@ def test_the_package_loads_nothing_of_the_command_line():
         "tqdm",
         "argparse",
         "batchdot.cli",
+        "batchdot.cli_arguments",
+        "batchdot.interruption",
         "batchdot.streaming",
         "batchdot.retrieval_files",
         "torch.distributed.tensor",
@@ -220,7 +222,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
     def fail(arguments):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "_info", fail)
+    monkeypatch.setitem(cli.COMMANDS, "info", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["info"])
 
