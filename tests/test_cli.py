@@ -208,6 +208,22 @@ def test_handlers_are_put_back(folder, capsys):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_a_second_signal_waits_until_the_first_is_done(monkeypatch, capsys):
+    tidied = []
+
+    def work(arguments):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            tidied.append(True)
+
+    monkeypatch.setitem(cli.COMMANDS, "info", work)
+    assert run(capsys, "info") == (128 + signal.SIGTERM, "", "batchdot: stopped by SIGTERM\n")
+    assert tidied
+
+
 def test_a_reader_that_goes_away_is_no_error(folder):
     process = subprocess.Popen([*COMMAND, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

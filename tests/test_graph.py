@@ -404,6 +404,11 @@ def test_predict_of_nothing_is_nothing() -> None:
     assert make_two().predict([np.ones((0, 3)), np.ones((0, 3))]).shape == (0, 1)
 
 
+def test_predict_in_a_dtype_that_numpy_lacks() -> None:
+    x = Input((2,), dtype="bfloat16")
+    assert Model(x, x + x).predict(np.ones((1, 2))).tolist() == [[2.0, 2.0]]
+
+
 # Graphs of every form.
 
 
