@@ -179,15 +179,31 @@ INLINE void write_some(T* to, int64_t count, const Block& a) {
   std::memcpy(to, some, count * sizeof(T));
 }
 
-// The sum of the lanes, as a tree that is the same for every width.
+template <class Number, int COUNT>
+struct Lanes {
+  typedef Number Register __attribute__((vector_size(COUNT * sizeof(Number))));
+};
+template <class Number>
+struct Lanes<Number, 1> {
+  using Register = Number;
+};
+
+// What is left when halves of the lanes are joined until there is one: a tree that is the same for every width.
+template <int COUNT, class Number, class Join>
+INLINE Number join_lanes(const typename Lanes<Number, COUNT>::Register& lanes, Join join) {
+  if constexpr (COUNT == 1) {
+    return lanes;
+  } else {
+    typename Lanes<Number, COUNT / 2>::Register half[2];
+    std::memcpy(half, &lanes, sizeof half);
+    return join_lanes<COUNT / 2, Number>(join(half[0], half[1]), join);
+  }
+}
+
 INLINE double sum_lanes(Block a) {
 #pragma GCC unroll 8
   for (int half = REGISTERS / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) a.part[i] += a.part[i + half];
-  double lane[WIDTH];
-  std::memcpy(lane, &a.part[0], sizeof lane);
-  for (int half = WIDTH / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-  return lane[0];
+  return join_lanes<WIDTH, double>(a.part[0], [](auto x, auto y) FORCED { return x + y; });
 }

@@ -132,25 +132,53 @@ INLINE void write_row(const Task& task, int64_t row, T* space, Body body) {
   for (int64_t k = 0; k < task.size; ++k) out[k * task.out.stride] = space[k];
 }
 
-// Rows that meet the same row of y meet it as doubles, which are converted once.
+// The product of two rows, in a dtype narrower than double.
+template <class T>
+INLINE double product(const T* x, const T* y, int64_t size) {
+  Product p = sum_product(x, y, size);
+  return std::fabs(p.sum) >= tolerance<T>(size) * p.size ? p.sum : to_double(sum_carefully(x, y, size));
+}
+
+// Rows that meet the same row of y meet it as doubles, which are converted once, and several at a time.
+template <class T>
+INLINE void group_products(const Task& task, int64_t begin, int64_t end) {
+  constexpr int MANY = WIDTH == 8 ? 4 : WIDTH == 4 ? 2 : 1;  // as many as there are registers for
+  int64_t size = task.size, stride = task.x.row_stride, group = begin / task.rows, i = begin % task.rows;
+  Space<double> wide(size);
+  Space<T> space(task.y.stride == 1 ? 0 : size);
+  T* out = (T*)task.out.data;
+  for (int64_t row = begin; row < end; ++group, i = 0) {
+    const T* x = (const T*)task.x.data + task.x.offset(group, task);
+    const T* y = packed((const T*)task.y.data + task.y.offset(group, task), task.y.stride, size, space.data);
+    double part = tolerance<T>(size) * size * widen_row(y, size, wide.data);
+    auto multiply = [&](auto& sums) FORCED {
+      double enough = part * sum_rows(x + i * stride, stride, wide.data, size, sums);
+#pragma GCC unroll 4
+      for (double sum : sums) {
+        store(out + row++, std::fabs(sum) >= enough ? sum : product(x + i * stride, y, size));
+        ++i;
+      }
+    };
+    double many[MANY], one[1];
+    int64_t last = task.rows - i < end - row ? task.rows : i + end - row;
+    while (i + MANY <= last) multiply(many);
+    while (i < last) multiply(one);
+  }
+}
+
 template <class T>
 void row_product(const Task& task, int64_t begin, int64_t end) {
-  double part = tolerance<T>(task.size);
-  Space<double> wide(task.rows > 1 && Digits<T>::value < 53 ? task.size : 0);
-  const T* widened = nullptr;
-  each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
-    if constexpr (Digits<T>::value == 53) {
+  if constexpr (Digits<T>::value == 53) {
+    each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
       store((T*)task.out.data + row, to_double(sum_carefully(x, y, task.size)));
-    } else {
-      if (wide.data && (y != widened || task.y.stride != 1)) {
-        for (int64_t k = 0; k < task.size; ++k) wide.data[k] = y[k];
-        widened = y;
-      }
-      Product p = wide.data ? sum_product(x, (const double*)wide.data, task.size) : sum_product(x, y, task.size);
-      bool enough = std::fabs(p.sum) >= part * p.size;
-      store((T*)task.out.data + row, enough ? p.sum : to_double(sum_carefully(x, y, task.size)));
-    }
-  });
+    });
+  } else if (task.rows > 1 && task.x.stride == 1 && task.size >= LANES) {
+    group_products<T>(task, begin, end);
+  } else {
+    each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
+      store((T*)task.out.data + row, product(x, y, task.size));
+    });
+  }
 }
 
 template <class T>

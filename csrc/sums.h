@@ -19,6 +19,13 @@ INLINE double tolerance(int64_t size) {
   return rounding_steps(size) * 100 * (1.0 / (INT64_C(1) << (53 - Digits<T>::value)));
 }
 
+// Those lanes that a mask has (see LAST).
+INLINE Doubles kept(Doubles a, const int64_t* mask) {
+  Longs bits;
+  std::memcpy(&bits, mask, sizeof bits);
+  return (Doubles)((Longs)a & bits);
+}
+
 // Call body(i, of x, of y) for the registers of each block, i of REGISTERS. Of the last block, what a
 // block before had is zero: it ends where the row does, for a row of LANES elements or more.
 template <class T, class U, class Body>
@@ -29,15 +36,12 @@ INLINE void each_register(const T* x, const U* y, int64_t begin, int64_t end, Bo
     for (int i = 0; i < REGISTERS; ++i) body(i, Memory<T>::read(x + k + i * WIDTH), Memory<U>::read(y + k + i * WIDTH));
   }
   if (k == end) return;
-  const int64_t* kept = LAST + (end - k);
+  const int64_t* mask = LAST + (end - k);
   k = end - LANES;
 #pragma GCC unroll 8
-  for (int i = 0; i < REGISTERS; ++i) {
-    Longs mask;
-    std::memcpy(&mask, kept + i * WIDTH, sizeof mask);
-    body(i, (Doubles)((Longs)Memory<T>::read(x + k + i * WIDTH) & mask),
-         (Doubles)((Longs)Memory<U>::read(y + k + i * WIDTH) & mask));
-  }
+  for (int i = 0; i < REGISTERS; ++i)
+    body(i, kept(Memory<T>::read(x + k + i * WIDTH), mask + i * WIDTH),
+         kept(Memory<U>::read(y + k + i * WIDTH), mask + i * WIDTH));
 }
 
 INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begin > CHUNK ? begin + CHUNK : size; }
@@ -66,6 +70,80 @@ INLINE Product sum_product(const T* x, const U* y, int64_t size) {
     result.size += sum_lanes(magnitude);
   }
   return result;
+}
+
+// The largest absolute value of elements, found by their bits: those of positive numbers are ordered as the
+// numbers are, and those of what is not finite are above them.
+template <class T>
+struct Largest {
+  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int16_t>;
+  static constexpr int COUNT = LANES < WIDTH * 8 / (int)sizeof(T) ? LANES : WIDTH * 8 / (int)sizeof(T);
+  using Register = typename Lanes<Bits, COUNT>::Register;
+
+  Register bits;
+
+  // What is initialized rather than assigned GCC 12 stores in two halves, and waits until it can load them.
+  INLINE_MEMBER Largest() { bits = Register{}; }
+
+  INLINE_MEMBER void add_block(const T* from) {
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += COUNT) {
+      Register a;
+      std::memcpy(&a, from + i, sizeof a);
+      a &= std::numeric_limits<Bits>::max();
+      bits = bits > a ? bits : a;
+    }
+  }
+
+  INLINE_MEMBER double value() const {
+    Bits most = join_lanes<COUNT, Bits>(bits, [](auto a, auto b) FORCED { return a > b ? a : b; });
+    T largest;
+    std::memcpy(&largest, &most, sizeof largest);
+    return (double)largest;
+  }
+};
+
+// Write a row of LANES elements or more as doubles, and return the largest of them.
+template <class T>
+INLINE double widen_row(const T* row, int64_t size, double* to) {
+  Largest<T> largest;
+  auto widen_block = [&](int64_t k) FORCED {
+    largest.add_block(row + k);
+    write_block(to + k, read_block(row + k));
+  };
+  for (int64_t k = 0; k + LANES <= size; k += LANES) widen_block(k);
+  widen_block(size - LANES);
+  return largest.value();
+}
+
+// The sums of the products of some rows of x, of LANES elements or more, with one row of doubles; returns the
+// largest element of x. The bits are those of sum_product, whose bound is closer and takes longer.
+template <int ROWS, class T>
+INLINE double sum_rows(const T* x, int64_t stride, const double* y, int64_t size, double (&sums)[ROWS]) {
+  Largest<T> largest;
+  for (double& sum : sums) sum = 0;
+  for (int64_t begin = 0; begin < size; begin += CHUNK) {
+    Block sum[ROWS] = {};
+    int64_t k = begin, end = end_of_chunk(begin, size);
+    auto add = [&](int64_t k, const int64_t* mask) FORCED {
+      Block b = read_block(y + k);
+#pragma GCC unroll 8
+      for (int i = 0; mask && i < REGISTERS; ++i) b.part[i] = kept(b.part[i], mask + i * WIDTH);
+#pragma GCC unroll 4
+      for (int row = 0; row < ROWS; ++row) {
+        const T* a = x + row * stride + k;
+        largest.add_block(a);
+#pragma GCC unroll 8
+        for (int i = 0; i < REGISTERS; ++i)
+          sum[row].part[i] = multiply_add(Memory<T>::read(a + i * WIDTH), b.part[i], sum[row].part[i]);
+      }
+    };
+    for (; k + LANES <= end; k += LANES) add(k, nullptr);
+    if (k < end) add(end - LANES, LAST + (end - k));
+#pragma GCC unroll 4
+    for (int row = 0; row < ROWS; ++row) sums[row] += sum_lanes(sum[row]);
+  }
+  return largest.value();
 }
 
 struct Products {

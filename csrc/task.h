@@ -42,7 +42,7 @@ inline int64_t Operand::offset(int64_t group, const Task& task) const {
 template <class T>
 struct Space {
   T* data;
-  explicit Space(int64_t count) : data(count ? (T*)std::malloc(count * sizeof(T)) : nullptr) {
+  explicit Space(int64_t count) : data(count ? (T*)std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64) : nullptr) {
     if (count && !data) throw std::bad_alloc();
   }
   ~Space() { std::free(data); }

@@ -177,14 +177,30 @@ def test_what_is_not_finite(dtype):
     assert batch_dot(x, y, 1, normalize=True).isnan().all()
 
 
+@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_matrix_vector_rows_are_rounded_once(dtype):
-    x, y = (torch.randn(shape, dtype=torch.float64).to(dtype) for shape in ((4, 9, 65), (4, 65)))
-    rows = y.unsqueeze(1).expand_as(x).reshape(36, 65)
-    for normalize, exact in ((False, exact_product), (True, oracle.exact_cosine)):
-        out = batch_dot(x, y, -1, normalize=normalize)
-        assert worst_ulps(out, x.reshape(36, 65), rows, exact) <= 0.51
-        assert torch.equal(out, batch_dot(y, x, -1, normalize=normalize))
+def test_rows_that_share_one_are_rounded_once(dtype, rows):
+    for k in (5, 16, 33, 65):
+        x, y = (t.to(dtype) for t in ROWS[rows](36, k))
+        x, y = x.reshape(4, 9, k), y[:4]
+        pairs = x.reshape(36, k), y.repeat_interleave(9, 0)
+        out = batch_dot(x, y, -1)
+        assert worst_ulps(out, *pairs, exact_product) <= 0.51
+        assert torch.equal(out, batch_dot(y, x, -1))
+        assert worst_ulps(batch_dot(x, y, -1, normalize=True), *pairs, oracle.exact_cosine) <= 0.51
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_what_is_not_finite_stays_in_its_row(dtype, value):
+    for k in (5, 16, 33):
+        x, y = torch.rand(2, 7, k).to(dtype), torch.rand(2, k).to(dtype)
+        right = batch_dot(x, y, -1)
+        for element in (0, k - 1):
+            spoilt = x.clone()
+            spoilt[1, 2, element] = value
+            right[1, 2] = value
+            torch.testing.assert_close(batch_dot(spoilt, y, -1), right, rtol=0, atol=0, equal_nan=True)
 
 
 # --- the same bits ------------------------------------------------------------------------------------
@@ -231,9 +247,10 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         x.requires_grad_(), y.requires_grad_()
         for normalize in (False, True):
             out = batch_dot(x, y, 1, normalize=normalize)
+            shared = batch_dot(x.reshape(4, 10, k), y[:4], -1, normalize=normalize)
             matrix = batch_dot(x[None], y[None], 2, normalize=True) if k < 200 else out
-            gradients = torch.autograd.grad(out.sum() + matrix.sum(), (x, y))
-            for tensor in (out, *gradients):
+            gradients = torch.autograd.grad(out.sum() + shared.sum() + matrix.sum(), (x, y))
+            for tensor in (out, shared, *gradients):
                 digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
 print(_operators.instructions(), digest.hexdigest())
 """
