@@ -9,6 +9,7 @@ constexpr int REGISTERS = LANES / WIDTH;
 typedef double Doubles __attribute__((vector_size(8 * WIDTH)));
 typedef int64_t Longs __attribute__((vector_size(8 * WIDTH)));
 typedef float Floats __attribute__((vector_size(4 * WIDTH)));
+typedef float Singles __attribute__((vector_size(8 * WIDTH)));  // a whole register of them
 typedef uint32_t Words __attribute__((vector_size(4 * WIDTH)));
 typedef uint16_t Halves __attribute__((vector_size(2 * WIDTH)));
 
@@ -54,6 +55,19 @@ INLINE Doubles multiply_add(Doubles a, Doubles b, Doubles c) {
 
 INLINE Doubles product_error(Doubles a, Doubles b, Doubles product) { return multiply_add(a, b, -product); }
 
+// No further from 0 than 1. What is not a number stays so: it is the second operand.
+INLINE Doubles bounded(Doubles a) {
+  return (Doubles)INSTRUCTIONS(
+      _mm256_max_pd(_mm256_set1_pd(-1), _mm256_min_pd(_mm256_set1_pd(1), (__m256d)a)),
+      _mm512_maskz_max_pd(0xff, _mm512_set1_pd(-1), _mm512_maskz_min_pd(0xff, _mm512_set1_pd(1), (__m512d)a)));
+}
+
+INLINE Singles bounded(Singles a) {
+  return (Singles)INSTRUCTIONS(
+      _mm256_max_ps(_mm256_set1_ps(-1), _mm256_min_ps(_mm256_set1_ps(1), (__m256)a)),
+      _mm512_maskz_max_ps(0xffff, _mm512_set1_ps(-1), _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(1), (__m512)a)));
+}
+
 INLINE Floats read_halves(const Half* from) {
   return (Floats)INSTRUCTIONS(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i*)from)),
                               _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from)));
@@ -93,6 +107,12 @@ INLINE Doubles product_error(Doubles a, Doubles b, Doubles product) {
   Doubles ah = as - (as - a), bh = bs - (bs - b);
   Doubles al = a - ah, bl = b - bh;
   return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+}
+
+template <class Numbers>
+INLINE Numbers bounded(Numbers a) {
+  a = a > 1 ? 1 - Numbers{} : a;
+  return a < -1 ? -1 - Numbers{} : a;
 }
 
 INLINE Floats read_halves(const Half* from) {

@@ -83,6 +83,20 @@ struct Digits<BFloat16> {
   static constexpr int value = 8;
 };
 
+// Between these powers of two, rows have norms whose product has all its digits.
+template <class T>
+struct Range {
+  static constexpr int least = -50, most = 62;
+};
+template <>
+struct Range<double> {
+  static constexpr int least = -400, most = 500;
+};
+template <>
+struct Range<Half> {
+  static constexpr int least = -6, most = 7;
+};
+
 inline void store(double* to, double value) { *to = value; }
 inline void store(float* to, double value) { *to = (float)value; }
 inline void store(Half* to, double value) { *to = Half((float)value); }

@@ -3,6 +3,7 @@
 // Only torch's stable interface is used, so that one binary serves every torch from 2.10 on. Shapes,
 // dtypes and devices were checked by whoever calls; what is checked here keeps memory safe.
 
+#include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -197,21 +198,80 @@ static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, co
   return gradients(kernels().cosine_backward, gradient, x, y, epsilon, for_x, for_y);
 }
 
-static Tensor row_unit(const Tensor& x_tensor, double epsilon) {
-  Tensor out = empty_as(x_tensor);
-  Facts x(x_tensor);
+// Rows of x, each with as many of y as there are in its group: what is common to a cosine matrix's tasks.
+static Task task_of_matrices(const Facts& x, const Facts& y, const Facts& out, double epsilon) {
+  STD_TORCH_CHECK(x.rank == y.rank && (x.rank == 2 || x.rank == 3), "batchdot: matrices should have 2 or 3 axes");
+  STD_TORCH_CHECK(x.dtype == y.dtype && x.kernel() >= 0, "batchdot: no kernel for matrices of such dtypes");
+  STD_TORCH_CHECK(x.rank == 2 || x.sizes[0] == y.sizes[0], "batchdot: different numbers of matrices");
+  STD_TORCH_CHECK(x.sizes[x.rank - 1] == y.sizes[y.rank - 1], "batchdot: rows of different sizes");
+  Task task;
+  task.x = operand(x);
+  task.y = operand(y);
+  task.out = operand(out);
+  task.x.row_stride = x.strides[x.rank - 2];
+  task.y.row_stride = y.strides[y.rank - 2];
+  task.axes = (int)x.rank - 2;
+  task.sizes[0] = task.groups = x.rank == 3 ? x.sizes[0] : 1;
+  task.rows = x.sizes[x.rank - 2];
+  task.columns = y.sizes[y.rank - 2];
+  task.size = x.sizes[x.rank - 1];
+  task.epsilon = epsilon;
+  return task;
+}
+
+// The product of matrices by torch's own multiplication.
+static void multiply(const Tensor& out, const Tensor& left, const Tensor& right) {
+  auto product = out.dim() == 3 ? aoti_torch_cpu_bmm_out : aoti_torch_cpu_mm_out;
+  STABLE_TORCH_ERROR_CODE_CHECK(product(out.get(), left.get(), right.get()));
+}
+
+static Tensor transposed(const Tensor& matrices) { return torch::stable::transpose(matrices, -2, -1); }
+
+static Tensor cosine_matrix(const Tensor& x_tensor, const Tensor& y_tensor, double epsilon) {
+  Facts x(x_tensor), y(y_tensor);
+  Task task = task_of_matrices(x, y, x, epsilon), each_x = task_of(x, x, x, epsilon), each_y = task_of(y, y, y, epsilon);
+  const int64_t sizes[3] = {task.groups, task.rows, task.columns};
+  Tensor out = empty(x.rank, sizes + 3 - x.rank, x.dtype);
+  ask_for_huge_pages(out);
+  multiply(out, x_tensor, transposed(y_tensor));
+  Space<double> x_scale(each_x.groups), y_scale(each_y.groups);  // or floats
+  each_x.out.data = x_scale.data;
+  each_y.out.data = y_scale.data;
+  run(kernels().scale, x, each_x, each_x.groups, task.size);
+  run(kernels().scale, y, each_y, each_y.groups, task.size);
+  task.out.data = out.data_ptr();
+  task.x_scale = x_scale.data;
+  task.y_scale = y_scale.data;
+  run(kernels().scale_products, x, task, task.groups * task.rows, task.columns);
+  return out;
+}
+
+static Tensor unit(const Tensor& tensor, double epsilon) {
+  Tensor out = empty_as(tensor);
+  Facts x(tensor);
   Task task = task_of(x, x, Facts(out), epsilon);
   run(kernels().unit, x, task, task.groups, task.size);
   return out;
 }
 
-static Tensor row_unit_backward(const Tensor& gradient, const Tensor& x_tensor, double epsilon) {
-  Tensor out = empty_as(x_tensor);
+// Through the unit vectors of one factor: the gradient of a product of units, then that of the units.
+static Tensor gradient_of_units(const Tensor& gradient, const Tensor& x_tensor, const Tensor& y, double epsilon,
+                                bool wanted) {
   Facts x(x_tensor);
-  Task task = task_of(x, Facts(gradient), Facts(out), epsilon);
-  STD_TORCH_CHECK(task.rows == 1, "batchdot: the gradient of unit vectors should be as large as they are");
+  Tensor out = packed_as(x, wanted);
+  if (!wanted) return out;
+  multiply(out, gradient, unit(y, epsilon));
+  Facts of_units(out);
+  Task task = task_of(x, of_units, of_units, epsilon);
   run(kernels().unit_backward, x, task, task.groups, task.size);
   return out;
+}
+
+static std::tuple<Tensor, Tensor> cosine_matrix_backward(const Tensor& gradient, const Tensor& x, const Tensor& y,
+                                                         double epsilon, bool for_x, bool for_y) {
+  task_of_matrices(Facts(x), Facts(y), Facts(x), epsilon);  // checks
+  return {gradient_of_units(gradient, x, y, epsilon, for_x),
+          gradient_of_units(transposed(gradient), y, x, epsilon, for_y)};
 }
 
 // Derivatives are a rule in Python (kernels/_operators.py), which costs 5 µs a call although nobody asks
@@ -226,9 +286,11 @@ STABLE_TORCH_LIBRARY(batchdot, library) {
   library.def(
       "row_cosine_backward(Tensor gradient, Tensor x, Tensor y, float epsilon, bool for_x, bool for_y)"
       " -> (Tensor, Tensor)");
-  library.def("row_unit(Tensor x, float epsilon) -> Tensor");
-  library.def("row_unit.values(Tensor x, float epsilon) -> Tensor");
-  library.def("row_unit_backward(Tensor gradient, Tensor x, float epsilon) -> Tensor");
+  library.def("cosine_matrix(Tensor x, Tensor y, float epsilon) -> Tensor");
+  library.def("cosine_matrix.values(Tensor x, Tensor y, float epsilon) -> Tensor");
+  library.def(
+      "cosine_matrix_backward(Tensor gradient, Tensor x, Tensor y, float epsilon, bool for_x, bool for_y)"
+      " -> (Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
@@ -238,9 +300,9 @@ STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
   library.impl("row_cosine.values", TORCH_BOX(&row_cosine));
   library.impl("row_product_backward", TORCH_BOX(&row_product_backward));
   library.impl("row_cosine_backward", TORCH_BOX(&row_cosine_backward));
-  library.impl("row_unit", TORCH_BOX(&row_unit));
-  library.impl("row_unit.values", TORCH_BOX(&row_unit));
-  library.impl("row_unit_backward", TORCH_BOX(&row_unit_backward));
+  library.impl("cosine_matrix", TORCH_BOX(&cosine_matrix));
+  library.impl("cosine_matrix.values", TORCH_BOX(&cosine_matrix));
+  library.impl("cosine_matrix_backward", TORCH_BOX(&cosine_matrix_backward));
 }
 
 // The name of the instruction set that is used.

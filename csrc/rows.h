@@ -49,14 +49,23 @@ INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
   return result;
 }
 
+// The inverse of a row's norm, and the square of that norm.
 template <class T>
-INLINE Inverse norm(const T* x, int64_t size, double epsilon) {
+INLINE Inverse inverse_norm(const T* x, int64_t size, double epsilon, double& square) {
   if constexpr (Digits<T>::value == 53) {
-    Sum root;
-    return inverse_root(sum_carefully(x, x, size), epsilon, root);
+    Sum sum = sum_carefully(x, x, size), root;
+    square = to_double(sum);
+    return inverse_root(sum, epsilon, root);
   } else {
-    return inverse_root(sum_products(x, x, size).xx, epsilon);
+    square = sum_products(x, x, size).xx;
+    return inverse_root(square, epsilon);
   }
+}
+
+template <class T>
+INLINE Inverse inverse_norm(const T* x, int64_t size, double epsilon) {
+  double square;
+  return inverse_norm(x, size, epsilon, square);
 }
 
 template <class T>
@@ -253,7 +262,7 @@ template <class T>
 void row_unit(const Task& task, int64_t begin, int64_t end) {
   Space<T> space(task.out.stride == 1 ? 0 : task.size);
   each_row<T>(task, begin, end, [&](const T* x, const T*, int64_t row) FORCED {
-    Inverse inverse = norm(x, task.size, task.epsilon);
+    Inverse inverse = inverse_norm(x, task.size, task.epsilon);
     write_row(task, row, space.data, [&](T* out) FORCED {
       for (int64_t k = 0; k < task.size; k += LANES)
         write_at(out, k, task.size, scaled_block<T>(read_at(x, k, task.size), inverse));
@@ -266,7 +275,7 @@ template <class T>
 void row_unit_backward(const Task& task, int64_t begin, int64_t end) {
   Space<T> space(task.out.stride == 1 ? 0 : task.size);
   each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
-    Inverse inverse = norm(x, task.size, task.epsilon), one = {1, 1, false};
+    Inverse inverse = inverse_norm(x, task.size, task.epsilon), one = {1, 1, false};
     double along = to_double(sum_carefully(x, y, task.size)) * inverse.value * inverse.scale;
     write_row(task, row, space.data, [&](T* out) FORCED {
       for (int64_t k = 0; k < task.size; k += LANES) {
@@ -275,4 +284,86 @@ void row_unit_backward(const Task& task, int64_t begin, int64_t end) {
       }
     });
   });
+}
+
+// What products are scaled in: a whole register of float, or as double.
+template <class T>
+struct Scaling {
+  using Number = double;
+  using Register = Doubles;
+  INLINE_MEMBER static Register read(const T* from) { return Memory<T>::read(from); }
+  INLINE_MEMBER static void write(T* to, Register a) { Memory<T>::write(to, a); }
+};
+
+template <>
+struct Scaling<float> {
+  using Number = float;
+  using Register = Singles;
+  INLINE_MEMBER static Register read(const float* from) {
+    Register a;
+    std::memcpy(&a, from, sizeof a);
+    return a;
+  }
+  INLINE_MEMBER static void write(float* to, Register a) { std::memcpy(to, &a, sizeof a); }
+};
+
+// The inverse norm of each row, which its products are scaled by in a cosine matrix; NaN where one of those
+// may have overflowed, or lost digits to underflow.
+template <class T>
+void row_scale(const Task& task, int64_t begin, int64_t end) {
+  const double least = std::ldexp(1.0, 2 * Range<T>::least), most = std::ldexp(1.0, 2 * Range<T>::most);
+  each_row<T>(task, begin, end, [&](const T* x, const T*, int64_t row) FORCED {
+    double square;
+    Inverse inverse = inverse_norm(x, task.size, task.epsilon, square);
+    double scale = square >= least && square <= most ? inverse.value * inverse.scale : NAN;
+    // Products with a row of zeros are zero, whatever the floor.
+    ((typename Scaling<T>::Number*)task.out.data)[row] = square == 0 ? 1 : scale;
+  });
+}
+
+// Make cosines of the products of one row with others, in place.
+template <class T, class Number>
+INLINE void scale_row(T* products, Number x_scale, const Number* y_scale, int64_t count) {
+  using Register = typename Scaling<T>::Register;
+  constexpr int STEP = sizeof(Register) / sizeof(Number);
+  int64_t j = 0;
+  for (; j + STEP <= count; j += STEP) {
+    Register scale;
+    std::memcpy(&scale, y_scale + j, sizeof scale);
+    Scaling<T>::write(products + j, bounded(Scaling<T>::read(products + j) * (scale * x_scale)));
+  }
+  for (; j < count; ++j) {
+    Number value = (Number)products[j] * (y_scale[j] * x_scale);
+    store(products + j, value > 1 ? 1 : value < -1 ? -1 : value);
+  }
+}
+
+// Make cosines of matrices of products, in place. Those that no scale makes right are computed anew.
+template <class T>
+void scale_products(const Task& task, int64_t begin, int64_t end) {
+  using Number = typename Scaling<T>::Number;
+  Space<T> x_space(task.x.stride == 1 ? 0 : task.size), y_space(task.y.stride == 1 ? 0 : task.size);
+  int64_t checked = -1;
+  bool sound = false;  // whether all rows of y in the group have a scale
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t group = row / task.rows;
+    T* products = (T*)task.out.data + row * task.columns;
+    const Number x_scale = ((const Number*)task.x_scale)[row];
+    const Number* y_scale = (const Number*)task.y_scale + group * task.columns;
+    scale_row(products, x_scale, y_scale, task.columns);
+    if (checked != group) {
+      checked = group;
+      sound = true;
+      for (int64_t j = 0; j < task.columns; ++j) sound = sound && y_scale[j] == y_scale[j];
+    }
+    if (sound && x_scale == x_scale) continue;
+    const T* x = (const T*)task.x.data + task.x.offset(group, task) + row % task.rows * task.x.row_stride;
+    const T* y = (const T*)task.y.data + task.y.offset(group, task);
+    x = packed(x, task.x.stride, task.size, x_space.data);
+    for (int64_t j = 0; j < task.columns; ++j) {
+      if (x_scale * y_scale[j] == x_scale * y_scale[j]) continue;
+      const T* other = packed(y + j * task.y.row_stride, task.y.stride, task.size, y_space.data);
+      store(products + j, cosine(x, other, task.size, task.epsilon).value);
+    }
+  }
 }

@@ -203,6 +203,36 @@ def test_what_is_not_finite_stays_in_its_row(dtype, value):
             torch.testing.assert_close(batch_dot(spoilt, y, -1), right, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["packed", "apart"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_cosine_matrices_of_every_scale(dtype, apart):
+    """Rows of zeros and of every scale beside each other, beyond what products of matrices can hold."""
+    info = torch.finfo(dtype)
+    scales = [0.0, info.tiny, info.tiny**0.5, 1.0, 20.0, 200.0, info.max**0.5, info.max]
+    for samples, k in ((1, 3), (3, 20), (2, 40)):
+        x, y = torch.rand(2, samples, 8, k, dtype=torch.float64) * 0.9 + 0.1
+        x, y = (
+            (t * torch.tensor(scales, dtype=torch.float64)[:, None]).to(dtype)
+            for t in (x, y - 2 * y * (y < 0.5))
+        )
+        if apart:
+            x, y = x.repeat_interleave(2, -1)[..., ::2], y.mT.contiguous().mT
+        out = batch_dot(x, y, 2, normalize=True, epsilon=5e-324)
+        assert out.abs().max() <= 1
+        pairs = (t.expand(samples, 8, 8, k).reshape(-1, k) for t in (x[:, :, None], y[:, None]))
+        rows = zip(out.double().flatten().tolist(), *(t.double().tolist() for t in pairs), strict=True)
+        for value, a, b in rows:
+            assert abs(value - oracle.exact_cosine(a, b, 5e-324)) <= 4 * info.eps
+
+
+def test_cosine_matrices_of_what_is_not_finite():
+    x, y = torch.rand(2, 3, 8), torch.rand(2, 5, 8)
+    right = batch_dot(x, y, 2, normalize=True)
+    x[1, 2, 7], y[0, 4, 0] = float("inf"), float("nan")
+    right[1, 2], right[0, :, 4] = float("nan"), float("nan")
+    torch.testing.assert_close(batch_dot(x, y, 2, normalize=True), right, rtol=0, atol=0, equal_nan=True)
+
+
 # --- the same bits ------------------------------------------------------------------------------------
 
 
@@ -363,14 +393,16 @@ def samples(name):
                 yield (*tensors, x_grad)
             elif name == "row_cosine":
                 yield (*tensors, 1e-12, y_grad)
-            elif name == "row_unit":
-                yield (tensors[0], 1e-12)
             elif name == "row_product_backward":
                 yield (torch.randn(x_shape[:-1], dtype=dtype), x, y, x_grad, y_grad)
             elif name == "row_cosine_backward":
                 yield (torch.randn(x_shape[:-1], dtype=dtype), x, y, 1e-12, x_grad, y_grad)
-            else:
-                yield (torch.randn(x_shape, dtype=dtype), x, 1e-12)
+            elif x.ndim in (2, 3):
+                if name == "cosine_matrix":
+                    yield (*tensors, 1e-12)
+                else:
+                    gradient = torch.randn((*x_shape[:-1], y_shape[-2]), dtype=dtype)
+                    yield (gradient, x, y, 1e-12, x_grad, y_grad)
 
 
 @pytest.mark.parametrize("name", _operators.SUMS)
@@ -392,8 +424,8 @@ def test_opcheck(name):
 
 def test_vmap_of_the_operators():
     x, y = torch.randn(5, 4, 9), torch.randn(4, 5, 9)
-    product, cosine, unit = (
-        getattr(torch.ops.batchdot, n) for n in ("row_product", "row_cosine", "row_unit")
+    product, cosine, matrix = (
+        getattr(torch.ops.batchdot, n) for n in ("row_product", "row_cosine", "cosine_matrix")
     )
     for in_dims in ((0, 1), (0, None), (None, 1)):
         a = x if in_dims[0] is not None else x[0]
@@ -403,7 +435,11 @@ def test_vmap_of_the_operators():
         assert torch.equal(got, torch.stack([product(p, q, True) for p, q in loop]))
         got = torch.vmap(lambda a, b: cosine(a, b, 1e-12, False), in_dims)(a, b)
         assert torch.equal(got, torch.stack([cosine(p, q, 1e-12, False) for p, q in loop]))
-    assert torch.equal(torch.vmap(lambda a: unit(a, 1e-12))(x), unit(x, 1e-12))
+        got = torch.vmap(lambda a, b: matrix(a, b, 1e-12), in_dims)(a, b)
+        torch.testing.assert_close(got, torch.stack([matrix(p, q, 1e-12) for p, q in loop]))
+    both = torch.randn(2, 3, 4, 9), torch.randn(2, 3, 5, 9)
+    got = torch.vmap(lambda a, b: matrix(a, b, 1e-12))(*both)
+    torch.testing.assert_close(got, torch.stack([matrix(p, q, 1e-12) for p, q in zip(*both, strict=True)]))
 
 
 def test_flops_are_counted():

@@ -1,8 +1,9 @@
 """The operators of csrc/, loaded into torch, and the rules that torch asks of an operator.
 
-Shapes: x is (..., K) and y is like it; or x is (..., I, K) and y is (..., 1, K), shared by the I rows.
-``row_product`` and ``row_cosine`` give a number for each row of x, ``row_unit`` gives x with its rows
-normalized. Each has an overload ``values`` without derivatives, which costs less to call.
+``row_product`` and ``row_cosine`` take x of shape (..., K) and y like it, or x of (..., I, K) and y of
+(..., 1, K), shared by the I rows; they give a number for each row of x. ``cosine_matrix`` takes (I, K) and
+(J, K), or (B, I, K) and (B, J, K), and gives the cosines of all rows of x with all of y. Each has an
+overload ``values`` without derivatives, which costs less to call, and an operator for its gradients.
 """
 
 import os
@@ -48,51 +49,99 @@ def instructions() -> str:
 
 
 def _register_rules() -> None:
-    operators = torch.ops.batchdot
-    for packet, fake, rule in (
-        (operators.row_product, _fake_number_each, RowProduct),
-        (operators.row_cosine, _fake_number_each, RowCosine),
-        (operators.row_unit, _fake_like, RowUnit),
-    ):
+    for name, definition in DEFINITIONS.items():
+        packet = getattr(torch.ops.batchdot, name)
+        backward = getattr(torch.ops.batchdot, f"{name}_backward")
+        rule = RULES[name] = _rule(packet.values._op, backward.default, definition)
+        fake = _fake_matrix if name == "cosine_matrix" else _fake_number_each
         torch.library.register_autograd(packet.default, rule.backward, setup_context=rule.keep)
         for overload in (packet.default, packet.values):
             torch.library.register_fake(overload, fake)
-            torch.library.register_vmap(overload, _batched(overload))
-    torch.library.register_fake(operators.row_product_backward.default, _fake_gradients)
-    torch.library.register_fake(operators.row_cosine_backward.default, _fake_gradients)
-    torch.library.register_fake(operators.row_unit_backward.default, _fake_like_second)
-    for name, sums in SUMS.items():
-        register_flop_formula(getattr(operators, name))(_count_flops(sums))
+            torch.library.register_vmap(overload, _batched(name, overload))
+        torch.library.register_fake(backward.default, _fake_gradients)
+        register_flop_formula(packet)(_count_flops(name))
+        register_flop_formula(backward)(_count_flops(f"{name}_backward"))
 
 
-# Multiply-adds for each element of x.
-SUMS = {
-    "row_product": 1,
-    "row_product_backward": 1,
-    "row_cosine": 3,
-    "row_cosine_backward": 7,
-    "row_unit": 2,
-    "row_unit_backward": 5,
-}
+# --- derivatives --------------------------------------------------------------------------------------
 
 
-def _count_flops(sums: int) -> Any:
-    def count(*shapes: Any, out_shape: Any = None, **kwargs: Any) -> int:
-        return 2 * sums * max(prod(shape) for shape in shapes if isinstance(shape, torch.Size))
+def _define_product(x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
+    return (x * y).sum(-1, keepdim)
 
-    return count
+
+def _define_cosine(x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
+    out = _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False)
+    return out if keepdim else out.squeeze(-1)
+
+
+def _define_matrix(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    x, y = (_normalize.unit(t, -1, epsilon, t.dtype, torch.float64) for t in (x, y))
+    return _normalize.bounded(x @ y.mT)
+
+
+DEFINITIONS = {"row_product": _define_product, "row_cosine": _define_cosine, "cosine_matrix": _define_matrix}
+"""The operators with derivatives, and what each computes: ATen, for whoever differentiates a gradient."""
+
+RULES: dict[str, Any] = {}
+"""The derivatives of the operators, as `torch.autograd.Function`, when the library is loaded."""
+
+
+def _rule(values: Any, backward: Any, definition: Any) -> Any:
+    """Return the derivative of an operator of x, y and its options, by its other operator.
+
+    For eager calls by ``apply``, and for the dispatcher, which takes longer. Functions whose context is set
+    up by a function of its own bind their arguments by name, at 50 µs a call.
+    """
+
+    class Rule(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, y: Tensor, *options: Any) -> Tensor:
+            ctx.save_for_backward(x, y)
+            ctx.options = options
+            result: Tensor = values(x, y, *options)
+            return result
+
+        @staticmethod
+        def keep(ctx: Any, inputs: Any, output: Any) -> None:
+            x, y, *ctx.options = inputs
+            ctx.save_for_backward(x, y)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Any:
+            tensors, options, needed = ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]
+            if torch.is_grad_enabled():  # there will be a second derivative
+                found = _differentiate(lambda x, y: definition(x, y, *options), gradient, tensors, needed)
+            else:
+                # A cosine's floor is the one option that its gradient depends on.
+                epsilon = [option for option in options if option.__class__ is float]
+                both = backward(gradient.contiguous(), *tensors, *epsilon, *needed)
+                found = [tensor if need else None for tensor, need in zip(both, needed, strict=True)]
+            return *found, *[None] * len(options)
+
+    return Rule
+
+
+def _differentiate(
+    function: Any, gradient: Tensor, tensors: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> list[Tensor | None]:
+    """Return the gradients of a function in ATen, which can be differentiated again; None if not needed."""
+    # Views, for one tensor may be here twice.
+    views = [tensor.view_as(tensor) for tensor in tensors]
+    wanted = [view for view, need in zip(views, needed, strict=True) if need]
+    found = iter(torch.autograd.grad(function(*views), wanted, gradient, create_graph=True))
+    return [next(found) if need else None for need in needed]
+
+
+# --- shapes, vmap, flops ------------------------------------------------------------------------------
 
 
 def _fake_number_each(x: Tensor, y: Tensor, *options: Any) -> Tensor:
     return x.new_empty((*x.shape[:-1], 1) if options[-1] else x.shape[:-1])
 
 
-def _fake_like(x: Tensor, epsilon: float) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _fake_like_second(gradient: Tensor, x: Tensor, epsilon: float) -> Tensor:
-    return torch.empty_like(x)
+def _fake_matrix(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    return x.new_empty((*x.shape[:-1], y.shape[-2]))
 
 
 def _fake_gradients(gradient: Tensor, x: Tensor, y: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
@@ -100,8 +149,8 @@ def _fake_gradients(gradient: Tensor, x: Tensor, y: Tensor, *options: Any) -> tu
     return x.new_empty(x.shape if for_x else 0), y.new_empty(y.shape if for_y else 0)
 
 
-def _batched(overload: Any) -> Any:
-    """Return the vmap rule: one more axis in front, of all tensors."""
+def _batched(name: str, overload: Any) -> Any:
+    """Return the vmap rule: one more axis in front, of all tensors; at most one in front of matrices."""
 
     def run(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
         moved = [
@@ -112,116 +161,28 @@ def _batched(overload: Any) -> Any:
             else arg.movedim(dim, 0)
             for arg, dim in zip(args, in_dims, strict=True)
         ]
-        return overload(*moved), 0
+        if name != "cosine_matrix" or moved[0].ndim < 4:
+            return overload(*moved), 0
+        matrices = [arg.flatten(0, 1) if isinstance(arg, Tensor) else arg for arg in moved]
+        return overload(*matrices).unflatten(0, moved[0].shape[:2]), 0
 
     return run
 
 
-# For eager calls by ``apply``, and for the dispatcher, which takes longer. Functions whose context is set
-# up by a function of its own bind their arguments by name, at 50 µs a call.
+# Multiply-adds for each element of x; of a cosine matrix, for each and each row of y.
+SUMS = {
+    "row_product": 1,
+    "row_product_backward": 1,
+    "row_cosine": 3,
+    "row_cosine_backward": 7,
+    "cosine_matrix": 1,
+    "cosine_matrix_backward": 2,
+}
 
 
-class RowProduct(Function):
-    """Products of rows, with their derivative."""
+def _count_flops(name: str) -> Any:
+    def count(*shapes: Any, out_shape: Any = None, **kwargs: Any) -> int:
+        x, y = [shape for shape in shapes if isinstance(shape, torch.Size)][-2:]
+        return 2 * SUMS[name] * prod(x) * (y[-2] if name.startswith("cosine_matrix") else 1)
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
-        """Return a number for each row of x."""
-        RowProduct.keep(ctx, (x, y, keepdim))
-        result: Tensor = torch.ops.batchdot.row_product.values(x, y, keepdim)
-        return result
-
-    @staticmethod
-    def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
-        """Keep what the derivative needs."""
-        x, y, ctx.keepdim = inputs
-        ctx.save_for_backward(x, y)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradients that are needed."""
-        x, y = ctx.saved_tensors
-        for_x, for_y, _ = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # there will be a second derivative
-            gradient = gradient if ctx.keepdim else gradient.unsqueeze(-1)
-            of_y = gradient * x if x.shape == y.shape else gradient.mT @ x
-            return gradient * y if for_x else None, of_y if for_y else None, None
-        backward = torch.ops.batchdot.row_product_backward.default
-        of_x, of_y = backward(gradient.contiguous(), x, y, for_x, for_y)
-        return of_x if for_x else None, of_y if for_y else None, None
-
-
-class RowCosine(Function):
-    """Cosines of rows, with their derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
-        """Return a number for each row of x."""
-        RowCosine.keep(ctx, (x, y, epsilon, keepdim))
-        result: Tensor = torch.ops.batchdot.row_cosine.values(x, y, epsilon, keepdim)
-        return result
-
-    @staticmethod
-    def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
-        """Keep what the derivative needs."""
-        x, y, ctx.epsilon, ctx.keepdim = inputs
-        ctx.save_for_backward(x, y)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradients that are needed."""
-        x, y = ctx.saved_tensors
-        epsilon = ctx.epsilon
-        for_x, for_y, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # there will be a second derivative
-            gradient = gradient if ctx.keepdim else gradient.unsqueeze(-1)
-            of_x, of_y = _differentiably(
-                lambda x, y: _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False),
-                gradient,
-                (x, y),
-                (for_x, for_y),
-            )
-            return of_x, of_y, None, None
-        backward = torch.ops.batchdot.row_cosine_backward.default
-        of_x, of_y = backward(gradient.contiguous(), x, y, epsilon, for_x, for_y)
-        return of_x if for_x else None, of_y if for_y else None, None, None
-
-
-class RowUnit(Function):
-    """Normalized rows, with their derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
-        """Return x with its rows normalized."""
-        RowUnit.keep(ctx, (x, epsilon))
-        result: Tensor = torch.ops.batchdot.row_unit.values(x, epsilon)
-        return result
-
-    @staticmethod
-    def keep(ctx: Any, inputs: Any, output: Any = None) -> None:
-        """Keep what the derivative needs."""
-        x, ctx.epsilon = inputs
-        ctx.save_for_backward(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradient."""
-        (x,) = ctx.saved_tensors
-        epsilon = ctx.epsilon
-        if torch.is_grad_enabled():  # there will be a second derivative
-            (of_x,) = _differentiably(
-                lambda x: _normalize.unit(x, -1, epsilon, x.dtype, torch.float64), gradient, (x,), (True,)
-            )
-            return of_x, None
-        return torch.ops.batchdot.row_unit_backward.default(gradient, x, epsilon), None
-
-
-def _differentiably(
-    function: Any, gradient: Tensor, tensors: tuple[Tensor, ...], needed: tuple[bool, ...]
-) -> list[Tensor | None]:
-    """Return the gradients of a function in ATen, which can be differentiated again; None if not needed."""
-    # Views, for one tensor may be here twice.
-    views = [tensor.view_as(tensor) for tensor in tensors]
-    wanted = [view for view, need in zip(views, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(function(*views), wanted, gradient, create_graph=True))
-    return [next(found) if need else None for need in needed]
+    return count
