@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from batchdot.axes import Axes, is_bool, read_axes, refuse_shared_axes
 from batchdot.contraction import Contraction, Shape
@@ -30,13 +31,23 @@ MAX_PLANS = 4096
 
 
 class _Kept:
-    """The function of a plan, and what recognizes the tensors that the plan is for."""
+    """A plan, and how it is run on tensors like those that it met last."""
 
-    __slots__ = ("recognizes", "run")
+    __slots__ = ("options", "plan", "recognizes", "run")
 
-    def __init__(self, run: Run, recognizes: Recognize) -> None:
-        self.run = run
-        self.recognizes = recognizes
+    def __init__(self, plan: Plan, x: Tensor, y: Tensor) -> None:
+        self.plan = plan
+        self.meet(x, y)
+
+    def meet(self, x: Tensor, y: Tensor) -> None:
+        """Settle, for these tensors and those that are recognized as like them, what runs the plan."""
+        self.recognizes = recognizer(x, y)
+        self.run: Callable[..., Tensor] = self.plan.run
+        self.options: tuple[Any, ...] = ()
+        # Whether gradients are asked for, and whether torch.func watches, is part of what is recognized.
+        differentiated = x.requires_grad or y.requires_grad or torch._C._are_functorch_transforms_active()
+        if self.plan.quick is not None and not differentiated:
+            self.run, self.options = self.plan.quick
 
 
 class Operation:
@@ -67,22 +78,23 @@ class Operation:
         self.sparse = sparse
         self.plans: dict[Hashable, _Kept] = {}
         # Of the last call, which the next most often is like: one value, for threads share it.
-        self.last: tuple[Recognize, Run] = (recognize_nothing, self.run_first)
+        self.last: tuple[Recognize, Callable[..., Tensor], tuple[Any, ...]]
+        self.last = (recognize_nothing, self.run_first, ())
 
     def __call__(self, x: Any, y: Any) -> Any:
         """Run it. A call on tensors of the same kind as the last one's plans nothing."""
         if _is_tracing():
             return self.trace(x, y)
-        recognizes, run = self.last
-        if recognizes(x, y):
-            return run(x, y)
+        recognizes, run, options = self.last
+        if recognizes(x, y) and forward_ad._current_level < 0:
+            return run(x, y, *options)
         kept = self.plans.get(key(x, y))
         if kept is None:
             return self.run_first(x, y)
         if not kept.recognizes(x, y):  # of the same shapes and strides, but watched by something else
-            kept.recognizes = recognizer(x, y)
-        self.last = (kept.recognizes, kept.run)
-        return kept.run(x, y)
+            kept.meet(x, y)
+        self.last = (kept.recognizes, kept.run, kept.options)
+        return kept.plan.run(x, y)
 
     def run_first(self, x: Any, y: Any) -> Any:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
@@ -99,7 +111,7 @@ class Operation:
         if _may_keep(plan, x, y):
             if len(self.plans) >= MAX_PLANS:
                 self.plans.clear()
-            self.plans[key(x, y)] = _Kept(plan.run, recognizer(x, y))
+            self.plans[key(x, y)] = _Kept(plan, x, y)
         return plan.run(x, y)
 
     def trace(self, x: Any, y: Any) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from batchdot.contraction import Contraction
 
 Run: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Quick: TypeAlias = tuple[Callable[..., Tensor], tuple[Any, ...]]
 
 ROW, MATVEC, VECMAT, MATMUL = "row", "matrix-vector", "vector-matrix", "matrix"
 
@@ -97,6 +98,8 @@ class Plan:
         rows: samples to a block, None for all at once.
         kernel: name of the kernel that runs it.
         run: the kernel's function, of the two tensors as the user gave them.
+        quick: what runs it where nothing differentiates, of the two tensors and of options, and these
+            options; None where that is nothing else than ``run``.
     """
 
     contraction: Contraction
@@ -115,6 +118,7 @@ class Plan:
     rows: int | None = None
     kernel: str = ""
     run: Run = field(default=lambda x, y: x, compare=False, repr=False)
+    quick: Quick | None = field(default=None, compare=False, repr=False)
 
     @property
     def device(self) -> str:

@@ -80,22 +80,14 @@ class NativeKernel:
         quick, options, differentiable = _calls(plan)
 
         def run(x: Tensor, y: Tensor) -> Tensor:
-            if (
-                x.requires_grad
-                or y.requires_grad
-                or forward_ad._current_level >= 0
-                or _are_transforms_active()
-            ):
-                return run_watched(x, y)
-            return quick(x, y, *options)
-
-        def run_watched(x: Tensor, y: Tensor) -> Tensor:
             # Forward mode and torch.func differentiate the definition.
             if forward_ad._current_level >= 0 or _are_transforms_active():
                 return by_aten(x, y)
-            return differentiable(x, y) if torch.is_grad_enabled() else quick(x, y, *options)
+            if (x.requires_grad or y.requires_grad) and torch.is_grad_enabled():
+                return differentiable(x, y)
+            return quick(x, y, *options)
 
-        return replace(plan, run=run)
+        return replace(plan, run=run, quick=(quick, options))
 
 
 Call: TypeAlias = Callable[..., Tensor]
