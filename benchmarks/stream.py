@@ -112,7 +112,7 @@ def _write(path: Path, mebibytes: int, seed: int) -> None:
 
 
 def _read(paths: list[Path]) -> None:
-    """Read files in turns, block by block, into the same memory."""
+    """Read files in turns, block by block, into the same memory, by one thread."""
     buffer = memoryview(bytearray(_BLOCK))
     files = [path.open("rb", buffering=0) for path in paths]
     try:

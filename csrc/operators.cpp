@@ -21,6 +21,9 @@ using torch::stable::Tensor;
 // A thread is worth waking for so many elements, about 10 µs of work.
 constexpr int64_t GRAIN = 32768;
 
+// Whether this thread wakes no other: it is one of several that compute at the same time.
+static thread_local bool alone = false;
+
 // What a tensor is, asked for once: each question goes through a C function of torch.
 struct Facts {
   int64_t rank;
@@ -146,7 +149,7 @@ static void run(const Kernel (&table)[4], const Facts& x, const Task& task, int6
   Kernel kernel = table[x.kernel()];
   int64_t grain = GRAIN / (elements_each + 1) + 1;
   if (count == 0) return;
-  if (count <= grain)
+  if (alone || count <= grain)
     kernel(task, 0, count);
   else
     torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) { kernel(task, begin, end); });
@@ -304,6 +307,9 @@ STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
   library.impl("cosine_matrix.values", TORCH_BOX(&cosine_matrix));
   library.impl("cosine_matrix_backward", TORCH_BOX(&cosine_matrix_backward));
 }
+
+// From now on this thread computes by itself what it is asked for.
+extern "C" __attribute__((visibility("default"))) void batchdot_compute_alone() { alone = true; }
 
 // The name of the instruction set that is used.
 extern "C" __attribute__((visibility("default"))) const char* batchdot_instructions() { return kernels().name; }

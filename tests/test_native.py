@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import pytest
@@ -284,6 +285,44 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
                 digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
 print(_operators.instructions(), digest.hexdigest())
 """
+
+
+def woken_by_a_product(start_thread):
+    """Count the threads that are there after a large product and were not before."""
+    x = torch.ones(65536, 16)
+    with ThreadPoolExecutor(1, initializer=start_thread) as pool:
+        before = pool.submit(os.listdir, "/proc/self/task").result()
+        pool.submit(batch_dot, x, x, 1).result()
+        return len(set(pool.submit(os.listdir, "/proc/self/task").result()) - set(before))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+def test_a_thread_computes_alone_that_says_so_and_no_other():
+    alone, threads = plan(torch.ones(8, 16), torch.ones(8, 16), 1).alone, torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert woken_by_a_product(alone) == 0
+        assert woken_by_a_product(None) == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+# Not what operators of torch copy, multiply or sum: those wake threads.
+ALONE = {
+    "rows": ((8, 16), (8, 16), 1, {}, True),
+    "cosines of rows": ((8, 16), (8, 16), 1, {"normalize": True}, True),
+    "matrix and vector": ((8, 5, 16), (8, 16), -1, {}, True),
+    "matrices": ((8, 5, 16), (8, 4, 16), -1, {}, False),
+    "cosines of matrices": ((8, 5, 16), (8, 4, 16), -1, {"normalize": True}, False),
+    "several axes": ((8, 5, 16), (8, 16, 5), ((1, 2), (2, 1)), {"normalize": True}, False),
+}
+
+
+@pytest.mark.parametrize(("x_shape", "y_shape", "axes", "options", "alone"), ALONE.values(), ids=ALONE)
+def test_what_threads_run_alone(x_shape, y_shape, axes, options, alone):
+    x, y = torch.ones(x_shape), torch.ones(y_shape)
+    assert (plan(x, y, axes, **options).alone is not None) == alone
+    assert plan(x, y.double(), axes, **options).alone is None
 
 
 def test_instruction_sets_change_no_bit():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from math import prod
 
 import numpy as np
@@ -66,15 +67,17 @@ SMALL = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["i8", "f4"])
 @pytest.mark.parametrize("size", [1, 60, 200, 10_000])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(("x_shape", "y_shape", "axes", "batch_dims"), SMALL)
 def test_blocks_of_any_size_give_the_result(
-    x_shape, y_shape, axes, batch_dims, order, size, tmp_path, monkeypatch
+    x_shape, y_shape, axes, batch_dims, order, size, kind, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(streaming, "BLOCK_BYTES", size)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     random = np.random.default_rng(0)
-    x, y = (random.integers(-9, 9, shape).astype("i8") for shape in (x_shape, y_shape))
+    x, y = (random.integers(-9, 9, shape).astype(kind) for shape in (x_shape, y_shape))
     np.save(tmp_path / "x.npy", np.asarray(x, order=order))
     np.save(tmp_path / "y.npy", y)
     dot_files(tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / "out.npy", axes, batch_dims=batch_dims)
@@ -95,13 +98,16 @@ sizes = st.integers(0, 6)
     budget=st.integers(1, 3000),
     rows=st.none() | st.integers(1, 5),
     one_axis=st.booleans(),
+    workers=st.integers(1, 4),
 )
-def test_a_cut_covers_every_sample_once_in_bounded_memory(shared, free, itemsizes, budget, rows, one_axis):
+def test_a_cut_covers_every_sample_once_in_bounded_memory(
+    shared, free, itemsizes, budget, rows, one_axis, workers
+):
     i, j, k = free
     c = Contraction.batch_dot((*shared, i, k), (*shared, j, k), -1, len(shared))
     before, streaming.BLOCK_BYTES = streaming.BLOCK_BYTES, budget
     try:
-        cut = streaming.cut(c, itemsizes, rows, one_axis)
+        cut = streaming.cut(c, itemsizes, rows, one_axis, workers)
     finally:
         streaming.BLOCK_BYTES = before
     blocks = list(cut)
@@ -115,7 +121,29 @@ def test_a_cut_covers_every_sample_once_in_bounded_memory(shared, free, itemsize
     shapes = (c.x_shape, c.y_shape, c.output_shape)
     sample = sum(prod(shape[cut.lead :]) * size for shape, size in zip(shapes, itemsizes, strict=True))
     least = max(1 if cut.lead == 1 else 2, rows or 1)
-    assert cut.largest * sample <= 2 * max(budget, least * sample)
+    assert cut.workers * cut.largest * sample <= 2 * max(budget, cut.workers * least * sample)
+    assert cut.workers == (workers if max(1, sample) * workers <= budget else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [({}, 3), ({"normalize": True}, 3), ({"dtype": "float64"}, 1)],
+    ids=["dot", "cosine", "converted, which torch's threads share"],
+)
+def test_blocks_are_worked_on_at_the_same_time(options, workers, native_kernel, tmp_path, monkeypatch):
+    together, threads = threading.Barrier(workers, timeout=30), set()
+
+    def wait(*arguments, **keywords):
+        together.wait()
+        threads.add(threading.get_ident())
+        return batch_dot(*arguments, **keywords)
+
+    x, y, out = stored(tmp_path, (30, 3), (30, 3))
+    monkeypatch.setattr(streaming, "BLOCK_BYTES", 3 * 2 * 28)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(streaming, "batch_dot", wait)
+    dot_files(x, y, out, 1, **options)
+    assert len(threads) == workers
 
 
 def test_dtypes(tmp_path):
@@ -234,8 +262,9 @@ def test_whatever_happens_nothing_half_made_stays(error, older, tmp_path, monkey
     x, y, out = stored(tmp_path, (50, 3), (50, 3))
     if older is not None:
         out.write_bytes(older)
-    names = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 100)
+    names, threads = sorted(tmp_path.iterdir()), threading.active_count()
+    monkeypatch.setattr(streaming, "BLOCK_BYTES", 3 * 28)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     calls = []
 
     def fail(*arguments, **keywords):
@@ -248,6 +277,8 @@ def test_whatever_happens_nothing_half_made_stays(error, older, tmp_path, monkey
     with pytest.raises(error):
         dot_files(x, y, out, 1)
     assert sorted(tmp_path.iterdir()) == names
+    assert threading.active_count() == threads
+    assert len(calls) < 25  # of 50
     assert older is None or out.read_bytes() == older
 
 

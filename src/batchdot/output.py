@@ -37,21 +37,31 @@ class NewFile:
         self.mode = self._check_place(inputs)
         self._check_room(nbytes)
 
-    def write(self, data: "bytes | memoryview") -> None:
-        """Append bytes."""
+    def write(self, data: "bytes | memoryview", offset: int | None = None) -> None:
+        """Append bytes; or write them at a position, which several threads may where the system can."""
         rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
         with naming("write", self.shown_path):
             while rest:
-                rest = rest[self.raw.write(rest) :]
+                count = self._write_some(rest, offset)
+                rest = rest[count:]
+                offset = None if offset is None else offset + count
 
-    def write_tensor(self, tensor: Tensor) -> None:
-        """Append the numbers of a tensor in C order, little-endian."""
+    def _write_some(self, data: memoryview, offset: int | None) -> int:
+        if offset is not None:
+            if hasattr(os, "pwrite"):
+                return os.pwrite(self.raw.fileno(), data, offset)
+            self.raw.seek(offset)
+        return self.raw.write(data)
+
+    def write_tensor(self, tensor: Tensor, offset: int | None = None) -> None:
+        """Write the numbers of a tensor in C order, little-endian, where `write` would."""
         tensor = tensor.detach().contiguous()
         stored = NUMPY[tensor.dtype]
         if tensor.dtype == torch.bfloat16:
             tensor = tensor.view(torch.int16)
         if tensor.numel():
-            self.write(memoryview(tensor.numpy().astype(stored, copy=False).reshape(-1).view("u1")))  # type: ignore[arg-type]
+            numbers = tensor.numpy().astype(stored, copy=False).reshape(-1).view("u1")
+            self.write(memoryview(numbers), offset)  # type: ignore[arg-type]
 
     def _check_place(self, inputs: Sequence[RegularFile]) -> int | None:
         """Check that the place can be taken; return the permissions of the file that is there."""

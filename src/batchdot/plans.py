@@ -100,6 +100,8 @@ class Plan:
         run: the kernel's function, of the two tensors as the user gave them.
         quick: what runs it where nothing differentiates, of the two tensors and of options, and these
             options; None where that is nothing else than ``run``.
+        alone: what a thread calls once that is one of several to run this plan on samples of its own,
+            whose results are those of one call; None where torch's threads share in every call.
     """
 
     contraction: Contraction
@@ -119,6 +121,7 @@ class Plan:
     kernel: str = ""
     run: Run = field(default=lambda x, y: x, compare=False, repr=False)
     quick: Quick | None = field(default=None, compare=False, repr=False)
+    alone: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def device(self) -> str:

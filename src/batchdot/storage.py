@@ -102,22 +102,27 @@ class RegularFile:
         return self.stat.st_size
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
-        """Fill a buffer from a position of the file.
+        """Fill a buffer from a position of the file. Several threads may, where the system reads at one.
 
         Raises:
             FileFormatError: the file ends before.
         """
         done = 0
         with naming("read", self.path):
-            self.raw.seek(offset)
             while done < len(buffer):
-                count = self.raw.readinto(buffer[done:])
+                count = self._read_at(offset + done, buffer[done:])
                 if not count:
                     raise FileFormatError(
                         f"{shown(self.path)} became shorter while it was read: it ends at byte "
                         f"{offset + done:,} of {self.size:,}"
                     )
                 done += count
+
+    def _read_at(self, offset: int, buffer: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self.raw.fileno(), [buffer], offset)
+        self.raw.seek(offset)
+        return self.raw.readinto(buffer)
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from a position of the file."""

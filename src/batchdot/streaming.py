@@ -1,6 +1,8 @@
 """Streaming: `batch_dot` from files to a file, in constant memory whatever their size."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -22,7 +24,10 @@ from batchdot.progress import Progress
 from batchdot.storage import MAX_BYTES, NUMPY
 
 BLOCK_BYTES = 16 << 20
-"""Bytes of x, y and the result together that a block of samples may take, unless one sample takes more."""
+"""Bytes of x, y and the result together that the blocks at work may take, unless one sample takes more."""
+
+MOST_WORKERS = 4
+"""Threads at most that take blocks of their own: more would wait for each other's Python."""
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in NUMPY if dtype in ARITHMETIC}
 """The dtypes that inputs can be converted to, by name."""
@@ -47,12 +52,14 @@ class Cut:
         step: samples to a block. The last block has the rest too: it has less than twice as many.
         piece: samples to a call; as many as `batch_dot` itself takes at a time, so that the result of
             a row product has the same bits. Nothing shows whether it was streamed.
+        workers: blocks that are worked on at the same time.
     """
 
     lead: int
     count: int
     step: int
     piece: int
+    workers: int = 1
 
     @property
     def blocks(self) -> int:
@@ -134,7 +141,7 @@ def dot_files(
         try:
             with new:
                 new.write(header)
-                job.run(new, progress)
+                job.run(new, len(header), progress)
                 x_file.file.check_unchanged()
                 y_file.file.check_unchanged()
         finally:  # again, for the signal that arrives when the first removal has not begun
@@ -147,6 +154,7 @@ def cut(
     itemsizes: tuple[int, int, int],
     rows: int | None = None,
     one_axis: bool = False,
+    workers: int = 1,
 ) -> Cut:
     """Decide how many samples make a block.
 
@@ -155,11 +163,12 @@ def cut(
         itemsizes: bytes of one number of x, of y and of the result.
         rows: samples that `batch_dot` itself takes at a time, None for all of them.
         one_axis: whether samples can only be counted along the first axis.
+        workers: blocks to work on at the same time, unless a single sample takes more than a share.
 
     Returns:
-        Blocks that take about `BLOCK_BYTES`. Where one index into the first axis takes more, further
-        shared axes are seen as one with it, and then a block has two samples or more: torch sums a
-        lone row by other steps than a row among others.
+        Blocks of which one for each worker take about `BLOCK_BYTES`. Where one index into the first axis
+        takes more than its share, further shared axes are seen as one with it, and then a block has two
+        samples or more: torch sums a lone row by other steps than a row among others.
 
     >>> from batchdot.contraction import Contraction
     >>> rows = Contraction.batch_dot((100_000, 128), (100_000, 128), 1)
@@ -172,15 +181,17 @@ def cut(
         sizes = (prod(shape[lead:]) * size for shape, size in zip(shapes, itemsizes, strict=True))  # type: ignore[arg-type]
         return max(1, sum(sizes))
 
-    lead = 1
-    while not one_axis and lead < len(contraction.shared) and sample(lead) > BLOCK_BYTES:
+    lead, room = 1, BLOCK_BYTES // workers
+    while not one_axis and lead < len(contraction.shared) and sample(lead) > room:
         lead += 1
+    if sample(lead) > room:
+        workers, room = 1, BLOCK_BYTES
     count: int = prod(contraction.x_shape[:lead])  # type: ignore[arg-type]
-    step = max(1 if lead == 1 else 2, BLOCK_BYTES // sample(lead))
+    step = max(1 if lead == 1 else 2, room // sample(lead))
     if lead == 1 and rows is not None:
         step = max(step - step % rows, rows)
-        return Cut(lead, count, step, rows)
-    return Cut(lead, count, step, max(1, count))
+        return Cut(lead, count, step, rows, workers)
+    return Cut(lead, count, step, max(1, count), workers)
 
 
 class _Job:
@@ -207,30 +218,59 @@ class _Job:
             max(dtype.itemsize, file.layout.dtype.itemsize)
             for dtype, file in zip(self.dtypes, self.files, strict=True)
         ]
+        plan = choose(lower(contraction, operands[0], operands[1], epsilon))
+        converts = any(
+            dtype != file.layout.dtype for dtype, file in zip(self.dtypes, self.files, strict=True)
+        )
+        # Where threads can compute alone, each takes blocks from being read to being written, and none waits
+        # for another. In a prototype on 2 idle cores that went at 1.4 times the rate at which one thread
+        # reads; in blocks of 256 KiB at half of it, for whose turn Python is has to wake. While others
+        # used two thirds of the cores it went at 0.6 of that rate, and blocks in turn, each computed by all
+        # of torch's threads, at 0.3.
+        self.alone = None if converts else plan.alone  # conversions are torch's, by all its threads
         self.cut = cut(
             contraction,
             (sizes[0], sizes[1], self.dtype.itemsize),
-            choose(lower(contraction, operands[0], operands[1], epsilon)).rows,
+            plan.rows,
             one_axis=any(file.layout.fortran for file in self.files),
+            workers=min(torch.get_num_threads(), MOST_WORKERS) if self.alone is not None else 1,
         )
 
-    def run(self, new: NewFile, progress: bool) -> None:
-        """Read, contract and write block after block."""
+    def run(self, new: NewFile, offset: int, progress: bool) -> None:
+        """Read, contract and write block after block, or several at a time; the first starts at `offset`."""
         if 0 in self.shape:
             return
-        lead = self.cut.lead
-        with _in_memory(self.cut), torch.no_grad(), Progress(self.cut.count, progress) as bar:
-            buffers = [file.buffer(self.cut.largest, lead) for file in self.files]
-            # Nothing is read ahead: on 2 cores a thread that reads kept those that compute waiting, 4 ms a
-            # block of 0.4.
-            for start, stop in self.cut:
-                x, y = (
-                    file.read(start, stop, buffer, lead).to(dtype)
-                    for file, buffer, dtype in zip(self.files, buffers, self.dtypes, strict=True)
-                )
-                for piece in zip(*(torch.split(t, self.cut.piece) for t in (x, y)), strict=True):
-                    new.write_tensor(self.contract(*piece))
-                bar.advance(stop - start)
+        cut, files, dtypes = self.cut, self.files, self.dtypes
+        nbytes = prod(self.shape[cut.lead :]) * self.dtype.itemsize
+
+        def work(start: int, stop: int) -> int:
+            buffers = spare.pop()  # there are as many as threads, until a block fails
+            x, y = (
+                file.read(start, stop, buffer, cut.lead).to(dtype)
+                for file, buffer, dtype in zip(files, buffers, dtypes, strict=True)
+            )
+            position = offset + start * nbytes
+            for piece in zip(*(torch.split(t, cut.piece) for t in (x, y)), strict=True):
+                result = self.contract(*piece)
+                new.write_tensor(result, position)
+                position += result.nbytes
+            spare.append(buffers)
+            return stop - start
+
+        start_thread = self.alone if cut.workers > 1 else None
+        with (
+            _in_memory(cut),
+            Progress(cut.count, progress) as bar,
+            _threads(cut.workers, start_thread) as pool,
+        ):
+            spare = [[file.buffer(cut.largest, cut.lead) for file in files] for _ in range(cut.workers)]
+            waiting: deque[Future[int]] = deque()
+            for start, stop in cut:
+                if len(waiting) == 2 * cut.workers:
+                    bar.advance(waiting.popleft().result())
+                waiting.append(pool.submit(work, start, stop))
+            while waiting:
+                bar.advance(waiting.popleft().result())
 
     def contract(self, x: Tensor, y: Tensor) -> Tensor:
         """Contract some samples."""
@@ -243,6 +283,16 @@ class _Job:
         shared = len(self.contraction.shared) - gone
         result: Tensor = batch_dot(x, y, axes, batch_dims=shared, normalize=normalize, epsilon=epsilon)
         return result
+
+
+@contextmanager
+def _threads(count: int, start: Callable[[], None] | None) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that begin with `start`, and that end with the block they are at, whatever happens."""
+    pool = ThreadPoolExecutor(count, initializer=start)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -75,8 +75,16 @@ class NativeKernel:
                 (plan.y, plan.y_is, plan.label in (VECMAT, MATMUL)),
             )
         )
-        compute = dtype if matrices else torch.float64
-        plan = replace(plan, kernel=self.name, x=x, y=y, rows=None, compute=compute)
+        plan = replace(
+            plan,
+            kernel=self.name,
+            x=x,
+            y=y,
+            rows=None,
+            compute=dtype if matrices else torch.float64,
+            # Casts, copies and products of matrices are torch's, by all its threads.
+            alone=None if matrices or x.cast or y.cast or plan.copies else _operators.compute_alone,
+        )
         quick, options, differentiable = _calls(plan)
 
         def run(x: Tensor, y: Tensor) -> Tensor:

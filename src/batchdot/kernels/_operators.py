@@ -34,6 +34,7 @@ def why_not_loaded() -> list[str]:
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
         _register_rules()
+        CDLL(str(LIBRARY)).batchdot_compute_alone  # noqa: B018  # an AttributeError where it is not there
     except OSError as error:
         return [f"not loaded: {error}"]
     except AttributeError:
@@ -46,6 +47,11 @@ def instructions() -> str:
     function = CDLL(str(LIBRARY)).batchdot_instructions
     function.restype = c_char_p
     return str(function().decode())
+
+
+def compute_alone() -> None:
+    """Have the operators compute in this thread what it calls them for, and wake no other, for good."""
+    CDLL(str(LIBRARY)).batchdot_compute_alone()
 
 
 def _register_rules() -> None:
