@@ -236,12 +236,12 @@ static Tensor cosine_matrix(const Tensor& x_tensor, const Tensor& y_tensor, doub
   const int64_t sizes[3] = {task.groups, task.rows, task.columns};
   Tensor out = empty(x.rank, sizes + 3 - x.rank, x.dtype);
   ask_for_huge_pages(out);
-  multiply(out, x_tensor, transposed(y_tensor));
   Space<double> x_scale(each_x.groups), y_scale(each_y.groups);  // or floats
   each_x.out.data = x_scale.data;
   each_y.out.data = y_scale.data;
   run(kernels().scale, x, each_x, each_x.groups, task.size);
   run(kernels().scale, y, each_y, each_y.groups, task.size);
+  multiply(out, x_tensor, transposed(y_tensor));
   task.out.data = out.data_ptr();
   task.x_scale = x_scale.data;
   task.y_scale = y_scale.data;
