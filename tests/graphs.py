@@ -25,3 +25,17 @@ def count_graphs(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]])
     for arguments in calls:
         torch.testing.assert_close(compiled(*arguments), function(*arguments))
     return counter.graphs
+
+
+def count_guards(function: Callable[..., Any], *arguments: Any) -> int:
+    """Return how many questions are asked at each call of a compiled function, torch's own among them."""
+    torch.compiler.reset()
+    asked: list[Any] = []
+
+    def keep(guards: list[Any]) -> list[bool]:
+        asked[:] = guards
+        return [True] * len(guards)
+
+    options = {"guard_filter_fn": keep}
+    torch.compile(function, fullgraph=True, dynamic=True, backend="eager", options=options)(*arguments)
+    return len(asked)

@@ -50,7 +50,7 @@ def test_batch_dot(name: str, normalize: bool, lower: torch.dtype, device: str) 
 def test_other_calls(dtype: torch.dtype, lower: torch.dtype, device: str) -> None:
     """Of dtypes that autocast leaves alone too; of sparse matrices; compiled."""
     x, y = (torch.randint(-9, 9, shape).to(device, dtype) for shape in ((3, 4), (4, 5)))
-    compiled = torch.compile(dot, backend="eager")
+    compiled = torch.compile(dot, backend="aot_eager")
     calls = [
         lambda: dot(x, y),
         lambda: dot(x, y[:, 0]),

@@ -4,12 +4,14 @@ import itertools
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim
 
 from batchdot import Dot, activations, backend, batch_dot, dot, layers
 from cases import LAYOUTS, lay_out
-from graphs import Counter, count_graphs
+from graphs import Counter, count_graphs, count_guards
 
 # x shape, y shape, axes: the batch is 6
 SHAPES = {
@@ -137,6 +139,24 @@ def test_every_function_compiles_to_two_graphs_at_most(name):
     assert count_graphs(function, calls) <= 2
 
 
+# What is compiled, and how many guards it has: traced by Dynamo in full it had 200 to 300.
+GUARDED = {
+    "(x * y).sum": (lambda x, y: (x * y).sum(1, True), 10),
+    "batch_dot": (lambda x, y: batch_dot(x, y, 1), 45),
+    "batch_dot, cosine": (lambda x, y: batch_dot(x, y, (1, -1), normalize=True), 45),
+    "dot": (lambda x, y: dot(x, y.mT), 30),
+    "Dot": (Dot(1), 140),
+}
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_compiled_call_asks_few_questions(name):
+    """They are asked at each call, and would take longer than a small product."""
+    function, limit = GUARDED[name]
+    function(torch.ones(4, 3), torch.ones(4, 3))
+    assert count_guards(function, torch.ones(4, 3), torch.ones(4, 3)) <= limit
+
+
 @pytest.mark.parametrize("dynamic", [True, None])
 def test_compile_layer(dynamic):
     counter = Counter()
@@ -149,8 +169,12 @@ def test_compile_layer(dynamic):
     assert counter.graphs <= 4
 
 
-def test_compile_gradients_and_other_arguments():
+@pytest.mark.parametrize("aot", [False, True])
+def test_compile_gradients_and_other_arguments(aot):
+    """Of what runs as Dynamo's graph, and where the gradients have a graph of their own."""
     counter = Counter()
+    compiler = lambda graph, inputs: make_boxed_func(counter(graph, inputs))  # noqa: E731
+    backend = aot_autograd(fw_compiler=compiler) if aot else counter
 
     def function(x, y):
         return (
@@ -158,7 +182,7 @@ def test_compile_gradients_and_other_arguments():
             + dot(x, y[0].mT).sum()
         )
 
-    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=counter)
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=backend)
     for batch in (3, 5):
         x, y = torch.randn(batch, 4, 6, requires_grad=True), torch.randn(batch, 4, 6, requires_grad=True)
         for a, b in zip(
@@ -167,7 +191,24 @@ def test_compile_gradients_and_other_arguments():
             strict=True,
         ):
             torch.testing.assert_close(a, b)
-    assert counter.graphs == 1
+    assert counter.graphs == (2 if aot else 1)
+
+
+def test_compile_sees_the_operators_of_torch():
+    """In Dynamo's graph a call is one operator, in the graph that is compiled it is what it is made of."""
+    graphs = []
+
+    def compiler(graph, inputs):
+        graphs.append([str(node.target) for node in graph.graph.nodes if node.op == "call_function"])
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(fw_compiler=compiler)
+    x = torch.ones(2, 3)
+    compiled = torch.compile(lambda x, y: batch_dot(x, y, 1, normalize=True), fullgraph=True, backend=backend)
+    torch.testing.assert_close(compiled(x, x.clone()), torch.ones(2, 1))
+    (names,) = graphs
+    assert "aten.rsqrt.default" in names
+    assert not [name for name in names if "batchdot" in name]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -291,6 +332,16 @@ def test_functional_derivatives(name, normalize, layer, derivative):
     x, y = tensors(name, 2, torch.float64)
     take = DERIVATIVES[derivative]
     torch.testing.assert_close(take(ours, x, y), take(lambda a, b: plain(name, a, b, normalize), x, y))
+
+
+@pytest.mark.parametrize("derivative", ["jvp", "vjp", "hessian", "of samples"])
+@NORMALIZE
+@pytest.mark.parametrize("name", ["row", "matrix"])
+def test_compiled_derivatives(name, normalize, derivative):
+    ours, take = Function(name, normalize), DERIVATIVES[derivative]
+    x, y = tensors(name, 2, torch.float64)
+    compiled = torch.compile(lambda x, y: take(ours, x, y), fullgraph=True, dynamic=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, y), take(lambda a, b: plain(name, a, b, normalize), x, y))
 
 
 @NAMES
