@@ -67,7 +67,7 @@ class Direct(Losses):
     @own_way
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer as torch does; where nothing but `call` is to be done, by the short way."""
-        if not (kwargs or _is_tracing() or any(self._reasons) or jit_state()):
+        if not (kwargs or any(self._reasons) or jit_state()):
             for arg in args:
                 if arg.__class__ is not Tensor and not (arg.__class__ is list and _are_tensors(arg)):
                     break
@@ -83,9 +83,7 @@ class Direct(Losses):
 
     def _note_direct(self) -> None:
         """Note after a call with care whether the next ones have nothing to do but `call`."""
-        if (
-            "_reasons" in self.__dict__ or _is_tracing()
-        ):  # a compiled call neither reads a note nor leaves one
+        if "_reasons" in self.__dict__ or _is_tracing():  # a compiled call leaves no note, and reads one
             return
         if (
             self._is_plain()
