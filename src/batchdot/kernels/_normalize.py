@@ -78,7 +78,8 @@ def _is_differentiated(tensor: Tensor) -> bool:
     """Whether a derivative of a tensor can be asked for: backward, forward, or by torch.func."""
     return (
         tensor.requires_grad
-        or torch.compiler.is_compiling()
+        or torch.compiler.is_dynamo_compiling()
+        or torch.compiler.is_exporting()
         or forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
     )
