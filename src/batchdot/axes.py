@@ -145,6 +145,8 @@ def _read_integer(value: object, axes: object) -> int:
 def _as_integer(value: object) -> int | None:
     if isinstance(value, int):  # a symbol of torch.compile too, which has no attributes to ask for
         return operator.index(value)
+    if isinstance(value, tuple | list):
+        return None  # before Dynamo of torch 2.10 fails over the question
     if getattr(value, "ndim", 0) != 0:
         return None  # torch takes a one-element vector for an index; here it is a sequence of one
     try:
