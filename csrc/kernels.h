@@ -20,7 +20,6 @@ static const Kernels KERNELS = {
     FOR_DTYPES(row_cosine_backward),
     FOR_DTYPES(row_unit),
     FOR_DTYPES(row_unit_backward),
-    FOR_DTYPES(row_scale),
     FOR_DTYPES(scale_products),
 };
 

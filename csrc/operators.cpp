@@ -202,7 +202,7 @@ static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, co
 }
 
 // Rows of x, each with as many of y as there are in its group: what is common to a cosine matrix's tasks.
-static Task task_of_matrices(const Facts& x, const Facts& y, const Facts& out, double epsilon) {
+static Task task_of_matrices(const Facts& x, const Facts& y, double epsilon) {
   STD_TORCH_CHECK(x.rank == y.rank && (x.rank == 2 || x.rank == 3), "batchdot: matrices should have 2 or 3 axes");
   STD_TORCH_CHECK(x.dtype == y.dtype && x.kernel() >= 0, "batchdot: no kernel for matrices of such dtypes");
   STD_TORCH_CHECK(x.rank == 2 || x.sizes[0] == y.sizes[0], "batchdot: different numbers of matrices");
@@ -210,7 +210,6 @@ static Task task_of_matrices(const Facts& x, const Facts& y, const Facts& out, d
   Task task;
   task.x = operand(x);
   task.y = operand(y);
-  task.out = operand(out);
   task.x.row_stride = x.strides[x.rank - 2];
   task.y.row_stride = y.strides[y.rank - 2];
   task.axes = (int)x.rank - 2;
@@ -232,20 +231,13 @@ static Tensor transposed(const Tensor& matrices) { return torch::stable::transpo
 
 static Tensor cosine_matrix(const Tensor& x_tensor, const Tensor& y_tensor, double epsilon) {
   Facts x(x_tensor), y(y_tensor);
-  Task task = task_of_matrices(x, y, x, epsilon), each_x = task_of(x, x, x, epsilon), each_y = task_of(y, y, y, epsilon);
+  Task task = task_of_matrices(x, y, epsilon);
   const int64_t sizes[3] = {task.groups, task.rows, task.columns};
   Tensor out = empty(x.rank, sizes + 3 - x.rank, x.dtype);
   ask_for_huge_pages(out);
-  Space<double> x_scale(each_x.groups), y_scale(each_y.groups);  // or floats
-  each_x.out.data = x_scale.data;
-  each_y.out.data = y_scale.data;
-  run(kernels().scale, x, each_x, each_x.groups, task.size);
-  run(kernels().scale, y, each_y, each_y.groups, task.size);
   multiply(out, x_tensor, transposed(y_tensor));
   task.out.data = out.data_ptr();
-  task.x_scale = x_scale.data;
-  task.y_scale = y_scale.data;
-  run(kernels().scale_products, x, task, task.groups * task.rows, task.columns);
+  run(kernels().scale_products, x, task, task.groups * task.rows, task.columns + task.size);
   return out;
 }
 
@@ -272,7 +264,7 @@ static Tensor gradient_of_units(const Tensor& gradient, const Tensor& x_tensor, 
 
 static std::tuple<Tensor, Tensor> cosine_matrix_backward(const Tensor& gradient, const Tensor& x, const Tensor& y,
                                                          double epsilon, bool for_x, bool for_y) {
-  task_of_matrices(Facts(x), Facts(y), Facts(x), epsilon);  // checks
+  task_of_matrices(Facts(x), Facts(y), epsilon);  // checks
   return {gradient_of_units(gradient, x, y, epsilon, for_x),
           gradient_of_units(transposed(gradient), y, x, epsilon, for_y)};
 }

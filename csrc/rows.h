@@ -307,18 +307,15 @@ struct Scaling<float> {
   INLINE_MEMBER static void write(float* to, Register a) { std::memcpy(to, &a, sizeof a); }
 };
 
-// The inverse norm of each row, which its products are scaled by in a cosine matrix; NaN where one of those
-// may have overflowed, or lost digits to underflow.
+// What the products of a row are scaled by in a cosine matrix; NaN where one of them may have overflowed, or
+// lost digits to underflow.
 template <class T>
-void row_scale(const Task& task, int64_t begin, int64_t end) {
-  const double least = std::ldexp(1.0, 2 * Range<T>::least), most = std::ldexp(1.0, 2 * Range<T>::most);
-  each_row<T>(task, begin, end, [&](const T* x, const T*, int64_t row) FORCED {
-    double square;
-    Inverse inverse = inverse_norm(x, task.size, task.epsilon, square);
-    double scale = square >= least && square <= most ? inverse.value * inverse.scale : NAN;
-    // Products with a row of zeros are zero, whatever the floor.
-    ((typename Scaling<T>::Number*)task.out.data)[row] = square == 0 ? 1 : scale;
-  });
+INLINE typename Scaling<T>::Number scale_of(const T* x, int64_t size, double epsilon) {
+  double square;
+  Inverse inverse = inverse_norm(x, size, epsilon, square);
+  if (square == 0) return 1;  // products with zeros are zero, whatever the floor
+  bool sound = square >= std::ldexp(1.0, 2 * Range<T>::least) && square <= std::ldexp(1.0, 2 * Range<T>::most);
+  return sound ? inverse.value * inverse.scale : NAN;
 }
 
 // Make cosines of the products of one row with others, in place.
@@ -343,27 +340,32 @@ template <class T>
 void scale_products(const Task& task, int64_t begin, int64_t end) {
   using Number = typename Scaling<T>::Number;
   Space<T> x_space(task.x.stride == 1 ? 0 : task.size), y_space(task.y.stride == 1 ? 0 : task.size);
-  int64_t checked = -1;
+  Space<Number> y_scale(task.columns);
+  const T* y = nullptr;
+  auto y_row = [&](int64_t j) FORCED {
+    return packed(y + j * task.y.row_stride, task.y.stride, task.size, y_space.data);
+  };
+  int64_t last_group = -1;
   bool sound = false;  // whether all rows of y in the group have a scale
   for (int64_t row = begin; row < end; ++row) {
-    int64_t group = row / task.rows;
-    T* products = (T*)task.out.data + row * task.columns;
-    const Number x_scale = ((const Number*)task.x_scale)[row];
-    const Number* y_scale = (const Number*)task.y_scale + group * task.columns;
-    scale_row(products, x_scale, y_scale, task.columns);
-    if (checked != group) {
-      checked = group;
+    int64_t group = row / task.rows, i = row % task.rows;
+    if (group != last_group) {
+      y = (const T*)task.y.data + task.y.offset(group, task);
       sound = true;
-      for (int64_t j = 0; j < task.columns; ++j) sound = sound && y_scale[j] == y_scale[j];
+      for (int64_t j = 0; j < task.columns; ++j) {
+        y_scale.data[j] = scale_of(y_row(j), task.size, task.epsilon);
+        sound = sound && y_scale.data[j] == y_scale.data[j];
+      }
+      last_group = group;
     }
-    if (sound && x_scale == x_scale) continue;
-    const T* x = (const T*)task.x.data + task.x.offset(group, task) + row % task.rows * task.x.row_stride;
-    const T* y = (const T*)task.y.data + task.y.offset(group, task);
+    const T* x = (const T*)task.x.data + task.x.offset(group, task) + i * task.x.row_stride;
     x = packed(x, task.x.stride, task.size, x_space.data);
-    for (int64_t j = 0; j < task.columns; ++j) {
-      if (x_scale * y_scale[j] == x_scale * y_scale[j]) continue;
-      const T* other = packed(y + j * task.y.row_stride, task.y.stride, task.size, y_space.data);
-      store(products + j, cosine(x, other, task.size, task.epsilon).value);
+    Number x_scale = scale_of(x, task.size, task.epsilon);
+    T* products = (T*)task.out.data + row * task.columns;
+    scale_row(products, x_scale, y_scale.data, task.columns);
+    for (int64_t j = 0; !(sound && x_scale == x_scale) && j < task.columns; ++j) {
+      Number scale = x_scale * y_scale.data[j];
+      if (scale != scale) store(products + j, cosine(x, y_row(j), task.size, task.epsilon).value);
     }
   }
 }

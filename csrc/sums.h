@@ -19,6 +19,14 @@ INLINE double tolerance(int64_t size) {
   return rounding_steps(size) * 100 * (1.0 / (INT64_C(1) << (53 - Digits<T>::value)));
 }
 
+// Ask for what is read soon after a block: rows mostly follow each other. Machines that guess so themselves
+// guess late: matrices of 64 columns, 26 MB, took 1.45 times as long as reading them, and 1.05 times so.
+template <class T>
+INLINE void prefetch(const T* block) {
+  constexpr int LINE = 64, AHEAD = 3072;
+  for (int byte = 0; byte < int(LANES * sizeof(T)); byte += LINE) __builtin_prefetch((const char*)block + AHEAD + byte);
+}
+
 // Those lanes that a mask has (see LAST).
 INLINE Doubles kept(Doubles a, const int64_t* mask) {
   Longs bits;
@@ -32,6 +40,8 @@ template <class T, class U, class Body>
 INLINE void each_register(const T* x, const U* y, int64_t begin, int64_t end, Body body) {
   int64_t k = begin;
   for (; k + LANES <= end; k += LANES) {
+    prefetch(x + k);
+    if ((const void*)x != (const void*)y) prefetch(y + k);
 #pragma GCC unroll 8
     for (int i = 0; i < REGISTERS; ++i) body(i, Memory<T>::read(x + k + i * WIDTH), Memory<U>::read(y + k + i * WIDTH));
   }
@@ -132,6 +142,7 @@ INLINE double sum_rows(const T* x, int64_t stride, const double* y, int64_t size
 #pragma GCC unroll 4
       for (int row = 0; row < ROWS; ++row) {
         const T* a = x + row * stride + k;
+        prefetch(a);
         largest.add_block(a);
 #pragma GCC unroll 8
         for (int i = 0; i < REGISTERS; ++i)

@@ -27,9 +27,7 @@ struct Task {
   double epsilon;
   const void* gradient;
   void *x_gradient, *y_gradient;  // packed; null where nobody asks
-  // Of matrices of products: rows of y that each row of x meets, and what the products of a row are scaled by.
-  int64_t columns;
-  const void *x_scale, *y_scale;
+  int64_t columns;                // of matrices of products: rows of y, which all rows of x in a group meet
 };
 
 inline int64_t Operand::offset(int64_t group, const Task& task) const {
@@ -58,7 +56,7 @@ using Kernel = void (*)(const Task&, int64_t begin, int64_t end);
 // One instruction set's kernels, by dtype: float32, float64, float16, bfloat16.
 struct Kernels {
   const char* name;
-  Kernel product[4], product_backward[4], cosine[4], cosine_backward[4], unit[4], unit_backward[4], scale[4], scale_products[4];
+  Kernel product[4], product_backward[4], cosine[4], cosine_backward[4], unit[4], unit_backward[4], scale_products[4];
 };
 
 // Those of this machine, chosen when they are first asked for.
