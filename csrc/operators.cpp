@@ -1,7 +1,8 @@
 // The operators: from tensors to a task, and from a task to threads.
 //
-// Only torch's stable interface is used, so that one binary serves every torch from 2.10 on. Shapes,
-// dtypes and devices were checked by whoever calls; what is checked here keeps memory safe.
+// Only torch's stable interface is used, and the C functions that its compiled packages (AOTInductor)
+// call, so that one binary serves every torch from 2.10 on. Shapes, dtypes and devices were checked by
+// whoever calls; what is checked here keeps memory safe.
 
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 #include <torch/csrc/stable/library.h>

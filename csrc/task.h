@@ -39,7 +39,8 @@ inline int64_t Operand::offset(int64_t group, const Task& task) const {
   return task.axes > 0 ? offset + group * strides[0] : 0;
 }
 
-// Memory of a thread for a row or so; none for a count of 0. Of trivial types only.
+// Memory of a thread for a row or so, from where a cache line starts; none for a count of 0. Of trivial
+// types only.
 template <class T>
 struct Space {
   T* data;
