@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 from math import inf
 from operator import index
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,24 +30,25 @@ _is_tracing = torch.compiler.is_dynamo_compiling
 MAX_PLANS = 4096
 
 
-class _Kept:
-    """A plan, and how it is run on tensors like those that it met last."""
+# What recognizes tensors, and how they are run: by a function of them and of options.
+_Way: TypeAlias = tuple[Recognize, Callable[..., Any], tuple[Any, ...]]
 
-    __slots__ = ("options", "plan", "recognizes", "run")
+
+class _Kept:
+    """A plan, and the way of tensors like those that it met last: one value, for threads share it."""
+
+    __slots__ = ("plan", "way")
 
     def __init__(self, plan: Plan, x: Tensor, y: Tensor) -> None:
         self.plan = plan
-        self.meet(x, y)
+        self.way = self.settle(x, y)
 
-    def meet(self, x: Tensor, y: Tensor) -> None:
-        """Settle, for these tensors and those that are recognized as like them, what runs the plan."""
-        self.recognizes = recognizer(x, y)
-        self.run: Callable[..., Tensor] = self.plan.run
-        self.options: tuple[Any, ...] = ()
+    def settle(self, x: Tensor, y: Tensor) -> _Way:
+        """Return the way of these tensors, and of those that are recognized as like them."""
         # Whether gradients are asked for, and whether torch.func watches, is part of what is recognized.
         differentiated = x.requires_grad or y.requires_grad or torch._C._are_functorch_transforms_active()
-        if self.plan.quick is not None and not differentiated:
-            self.run, self.options = self.plan.quick
+        quick = None if differentiated else self.plan.quick
+        return (recognizer(x, y), *(quick or (self.plan.run, ())))
 
 
 class Operation:
@@ -77,9 +78,8 @@ class Operation:
         self.options = options or {}
         self.sparse = sparse
         self.plans: dict[Hashable, _Kept] = {}
-        # Of the last call, which the next most often is like: one value, for threads share it.
-        self.last: tuple[Recognize, Callable[..., Tensor], tuple[Any, ...]]
-        self.last = (recognize_nothing, self.run_first, ())
+        # Of the last call, which the next most often is like.
+        self.last: _Way = (recognize_nothing, self.run_first, ())
 
     def __call__(self, x: Any, y: Any) -> Any:
         """Run it. A call on tensors of the same kind as the last one's plans nothing."""
@@ -91,9 +91,10 @@ class Operation:
         kept = self.plans.get(key(x, y))
         if kept is None:
             return self.run_first(x, y)
-        if not kept.recognizes(x, y):  # of the same shapes and strides, but watched by something else
-            kept.meet(x, y)
-        self.last = (kept.recognizes, kept.run, kept.options)
+        way = kept.way
+        if not way[0](x, y):  # of the same shapes and strides, but watched by something else
+            way = kept.way = kept.settle(x, y)
+        self.last = way
         return kept.plan.run(x, y)
 
     def run_first(self, x: Any, y: Any) -> Any:
