@@ -6,6 +6,7 @@ namespace NAMESPACE {
 #include "lanes.h"
 #include "sums.h"
 #include "rows.h"
+#include "matrices.h"
 
 #define NAME_OF(name) #name
 #define NAMED(name) NAME_OF(name)

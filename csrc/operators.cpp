@@ -120,14 +120,18 @@ static void join_axes(Task& task) {
   task.axes = kept;
 }
 
+static void check_rows(const Facts& x, const Facts& y) {
+  STD_TORCH_CHECK(x.rank > 0 && x.rank == y.rank, "batchdot: rows of tensors of different rank");
+  STD_TORCH_CHECK(x.dtype == y.dtype && x.kernel() >= 0, "batchdot: no kernel for rows of such dtypes");
+  STD_TORCH_CHECK(x.sizes[x.rank - 1] == y.sizes[y.rank - 1], "batchdot: rows of different sizes");
+}
+
 // The task of rows of x, each with a row of y. The rows of a group share one where y has size 1 and x
 // has not. `out` is where results as large as x go; others are packed.
 static Task task_of(const Facts& x, const Facts& y, const Facts& out, double epsilon) {
   Task task;
   int rank = (int)x.rank;
-  STD_TORCH_CHECK(rank > 0 && rank == y.rank, "batchdot: rows of tensors of different rank");
-  STD_TORCH_CHECK(x.dtype == y.dtype && x.kernel() >= 0, "batchdot: no kernel for rows of such dtypes");
-  STD_TORCH_CHECK(x.sizes[rank - 1] == y.sizes[rank - 1], "batchdot: rows of different sizes");
+  check_rows(x, y);
   bool shared = rank > 1 && y.sizes[rank - 2] == 1 && x.sizes[rank - 2] != 1;
   task.x = operand(x);
   task.y = operand(y);
@@ -202,12 +206,11 @@ static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, co
   return gradients(kernels().cosine_backward, gradient, x, y, epsilon, for_x, for_y);
 }
 
-// Rows of x, each with as many of y as there are in its group: what is common to a cosine matrix's tasks.
+// The task of rows of x that each meet all the rows of y in their group.
 static Task task_of_matrices(const Facts& x, const Facts& y, double epsilon) {
-  STD_TORCH_CHECK(x.rank == y.rank && (x.rank == 2 || x.rank == 3), "batchdot: matrices should have 2 or 3 axes");
-  STD_TORCH_CHECK(x.dtype == y.dtype && x.kernel() >= 0, "batchdot: no kernel for matrices of such dtypes");
+  check_rows(x, y);
+  STD_TORCH_CHECK(x.rank == 2 || x.rank == 3, "batchdot: matrices should have 2 or 3 axes");
   STD_TORCH_CHECK(x.rank == 2 || x.sizes[0] == y.sizes[0], "batchdot: different numbers of matrices");
-  STD_TORCH_CHECK(x.sizes[x.rank - 1] == y.sizes[y.rank - 1], "batchdot: rows of different sizes");
   Task task;
   task.x = operand(x);
   task.y = operand(y);
