@@ -246,7 +246,7 @@ ERRORS = [
     (
         lambda: initializers.Zeros()((2,), "floaty"),
         TypeError,
-        "Expected `dtype` argument to be a torch.dtype or its",
+        "Expected a torch.dtype or the name of one, but got: 'floaty'",
     ),
     (lambda: initializers.Initializer()((2,)), NotImplementedError, "Initializer subclasses must implement"),
 ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from batchdot.conversion import as_tensor
+from batchdot.conversion import as_tensor, read_dtype
 from batchdot.defaults import float_dtype
 from batchdot.registry import Configured, Registry
 
@@ -49,14 +49,15 @@ class Initializer(Configured):
 
         Args:
             shape: a sequence of integers.
-            dtype: a torch dtype or its name; None stands for `backend.floatx()`.
+            dtype: a torch dtype, a numpy one, or the name of either; None stands for `backend.floatx()`.
             device: where the tensor is to be; None stands for torch's default device.
 
         Raises:
             TypeError: a dtype that torch does not have.
             ValueError: a shape or a dtype that this initializer has no values for.
         """
-        return self._values(tuple(map(operator.index, shape)), _read_dtype(dtype), device)
+        dtype = float_dtype() if dtype is None else read_dtype(dtype)
+        return self._values(tuple(map(operator.index, shape)), dtype, device)
 
     def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
@@ -398,12 +399,3 @@ def _one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"Invalid `{argument}` argument: {value!r}. Please use one of {allowed}.")
     return value
-
-
-def _read_dtype(dtype: torch.dtype | str | None) -> torch.dtype:
-    if dtype is None:
-        return float_dtype()
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype):
-        raise TypeError(f"Expected `dtype` argument to be a torch.dtype or its name, but got: {dtype!r}")
-    return found
