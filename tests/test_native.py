@@ -140,6 +140,8 @@ def test_exact_where_all_but_the_last_bit_cancels(dtype):
         assert batch_dot(x, y, 1).item() == x[0, 1].item()
         assert batch_dot(x.flip(1), y.flip(1), 1).item() == x[0, 1].item()
         assert batch_dot(-x, y, 1).item() == -x[0, 1].item()
+        x_long, y_long = (torch.nn.functional.pad(t, (0, 15)) for t in (x, y))
+        assert (batch_dot(x_long.expand(1, 5, 20), y_long, -1) == x[0, 1]).all()
         assert worst_ulps(batch_dot(x, y, 1, normalize=True), x, y, oracle.exact_cosine) <= 0.51
 
 
