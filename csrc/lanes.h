@@ -55,6 +55,10 @@ INLINE Doubles multiply_add(Doubles a, Doubles b, Doubles c) {
 
 INLINE Doubles product_error(Doubles a, Doubles b, Doubles product) { return multiply_add(a, b, -product); }
 
+INLINE Doubles root(Doubles a) {
+  return (Doubles)INSTRUCTIONS(_mm256_sqrt_pd((__m256d)a), _mm512_maskz_sqrt_pd(0xff, (__m512d)a));
+}
+
 // No further from 0 than 1. What is not a number stays so: it is the second operand.
 INLINE Doubles bounded(Doubles a) {
   return (Doubles)INSTRUCTIONS(
@@ -107,6 +111,11 @@ INLINE Doubles product_error(Doubles a, Doubles b, Doubles product) {
   Doubles ah = as - (as - a), bh = bs - (bs - b);
   Doubles al = a - ah, bl = b - bh;
   return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+}
+
+INLINE Doubles root(Doubles a) {
+  for (int i = 0; i < WIDTH; ++i) a[i] = std::sqrt(a[i]);
+  return a;
 }
 
 template <class Numbers>

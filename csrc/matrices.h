@@ -3,25 +3,6 @@
 //
 // Included once for each instruction set (see kernels.h).
 
-// The inverse of a row's norm, and the square of that norm.
-template <class T>
-INLINE Inverse inverse_norm(const T* x, int64_t size, double epsilon, double& square) {
-  if constexpr (Digits<T>::value == 53) {
-    Sum sum = sum_carefully(x, x, size), root;
-    square = to_double(sum);
-    return inverse_root(sum, epsilon, root);
-  } else {
-    square = sum_products(x, x, size).xx;
-    return inverse_root(square, epsilon);
-  }
-}
-
-template <class T>
-INLINE Inverse inverse_norm(const T* x, int64_t size, double epsilon) {
-  double square;
-  return inverse_norm(x, size, epsilon, square);
-}
-
 // What products are scaled in: a whole register of float, or as double.
 template <class T>
 struct Scaling {
@@ -43,16 +24,56 @@ struct Scaling<float> {
   INLINE_MEMBER static void write(float* to, Register a) { std::memcpy(to, &a, sizeof a); }
 };
 
-// What the products of a row are scaled by in a cosine matrix; NaN where one of them may have overflowed, or
-// lost digits to underflow.
+// The squared norms of the rows of an operand from one on.
 template <class T>
-INLINE typename Scaling<T>::Number scale_of(const T* x, int64_t size, double epsilon) {
-  double square;
-  Inverse inverse = inverse_norm(x, size, epsilon, square);
-  if (square == 0) return 1;  // products with zeros are zero, whatever the floor
-  bool sound = square >= std::ldexp(1.0, 2 * Range<T>::least) && square <= std::ldexp(1.0, 2 * Range<T>::most);
-  return sound ? inverse.value * inverse.scale : NAN;
+INLINE void sum_squares(const T* rows, const Operand& of, int64_t count, int64_t size, double* squares) {
+  int64_t j = 0;
+  if constexpr (Digits<T>::value != 53) {
+    double sums[MANY];
+    for (; of.stride == 1 && size >= LANES && j + MANY <= count; j += MANY) {
+      const T* row = rows + j * of.row_stride;
+      sum_rows(row, of.row_stride, row, of.row_stride, size, sums);
+      std::memcpy(squares + j, sums, sizeof sums);
+    }
+  }
+  Space<T> space(of.stride == 1 ? 0 : size);
+  for (; j < count; ++j) {
+    const T* row = packed(rows + j * of.row_stride, of.stride, size, space.data);
+    if constexpr (Digits<T>::value == 53)
+      squares[j] = to_double(sum_carefully(row, row, size));
+    else
+      squares[j] = sum_products(row, row, size).xx;
+  }
 }
+
+// What the products of rows are scaled by in a cosine matrix; NaN where one of them may have overflowed, or
+// lost digits to underflow. Products with zeros are zero, whatever the floor.
+template <class T>
+struct Scales {
+  using Number = typename Scaling<T>::Number;
+  Space<double> squares;
+  Space<Number> numbers;
+  bool sound;  // whether none is NaN
+
+  explicit Scales(int64_t most) : squares(most + WIDTH), numbers(most + WIDTH) {}
+
+  INLINE_MEMBER void find(const T* rows, const Operand& of, int64_t count, int64_t size, double epsilon) {
+    const Doubles least = all(std::ldexp(1.0, 2 * Range<T>::least)), most = all(std::ldexp(1.0, 2 * Range<T>::most));
+    sum_squares(rows, of, count, size, squares.data);
+    for (int64_t j = count; j < count + WIDTH; ++j) squares.data[j] = 0;
+    Longs wrong = {};
+    for (int64_t j = 0; j < count; j += WIDTH) {
+      Doubles square = Memory<double>::read(squares.data + j);
+      Longs zero = (Longs)(square == 0), good = zero | ((Longs)(square >= least) & (Longs)(square <= most));
+      Doubles scale = 1 / root(square < epsilon ? all(epsilon) : square);
+      scale = zero ? all(1) : good ? scale : all(NAN);
+      Memory<Number>::write(numbers.data + j, scale);
+      wrong |= ~good;
+    }
+    sound = true;
+    for (int i = 0; i < WIDTH; ++i) sound = sound && !wrong[i];
+  }
+};
 
 // Make cosines of the products of one row with others, in place.
 template <class T, class Number>
@@ -74,35 +95,38 @@ INLINE void scale_row(T* products, Number x_scale, const Number* y_scale, int64_
 // Make cosines of matrices of products, in place. Those that no scale makes right are computed anew.
 template <class T>
 void scale_products(const Task& task, int64_t begin, int64_t end) {
-  using Number = typename Scaling<T>::Number;
+  Scales<T> x_scales(task.rows), y_scales(task.columns);
   Space<T> x_space(task.x.stride == 1 ? 0 : task.size), y_space(task.y.stride == 1 ? 0 : task.size);
-  Space<Number> y_scale(task.columns);
-  const T* y = nullptr;
-  auto y_row = [&](int64_t j) FORCED {
-    return packed(y + j * task.y.row_stride, task.y.stride, task.size, y_space.data);
-  };
-  int64_t last_group = -1;
-  bool sound = false;  // whether all rows of y in the group have a scale
-  for (int64_t row = begin; row < end; ++row) {
-    int64_t group = row / task.rows, i = row % task.rows;
-    if (group != last_group) {
-      y = (const T*)task.y.data + task.y.offset(group, task);
-      sound = true;
-      for (int64_t j = 0; j < task.columns; ++j) {
-        y_scale.data[j] = scale_of(y_row(j), task.size, task.epsilon);
-        sound = sound && y_scale.data[j] == y_scale.data[j];
-      }
-      last_group = group;
-    }
-    const T* x = (const T*)task.x.data + task.x.offset(group, task) + i * task.x.row_stride;
-    x = packed(x, task.x.stride, task.size, x_space.data);
-    Number x_scale = scale_of(x, task.size, task.epsilon);
+  for (int64_t row = begin; row < end;) {
+    int64_t group = row / task.rows, first = row % task.rows;
+    int64_t count = task.rows - first < end - row ? task.rows - first : end - row;
+    const T* x = (const T*)task.x.data + task.x.offset(group, task) + first * task.x.row_stride;
+    const T* y = (const T*)task.y.data + task.y.offset(group, task);
     T* products = (T*)task.out.data + row * task.columns;
-    scale_row(products, x_scale, y_scale.data, task.columns);
-    for (int64_t j = 0; !(sound && x_scale == x_scale) && j < task.columns; ++j) {
-      Number scale = x_scale * y_scale.data[j];
-      if (scale != scale) store(products + j, cosine(x, y_row(j), task.size, task.epsilon).value);
+    x_scales.find(x, task.x, count, task.size, task.epsilon);
+    y_scales.find(y, task.y, task.columns, task.size, task.epsilon);
+    for (int64_t i = 0; i < count; ++i)
+      scale_row(products + i * task.columns, x_scales.numbers.data[i], y_scales.numbers.data, task.columns);
+    for (int64_t i = 0; !(x_scales.sound && y_scales.sound) && i < count; ++i) {
+      const T* x_row = packed(x + i * task.x.row_stride, task.x.stride, task.size, x_space.data);
+      for (int64_t j = 0; j < task.columns; ++j) {
+        auto scale = x_scales.numbers.data[i] * y_scales.numbers.data[j];
+        if (scale == scale) continue;
+        const T* y_row = packed(y + j * task.y.row_stride, task.y.stride, task.size, y_space.data);
+        store(products + i * task.columns + j, cosine(x_row, y_row, task.size, task.epsilon).value);
+      }
     }
+    row += count;
+  }
+}
+
+template <class T>
+INLINE Inverse inverse_norm(const T* x, int64_t size, double epsilon) {
+  if constexpr (Digits<T>::value == 53) {
+    Sum root;
+    return inverse_root(sum_carefully(x, x, size), epsilon, root);
+  } else {
+    return inverse_root(sum_products(x, x, size).xx, epsilon);
   }
 }
 

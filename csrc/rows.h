@@ -129,41 +129,64 @@ INLINE double product(const T* x, const T* y, int64_t size) {
   return std::fabs(p.sum) >= tolerance<T>(size) * p.size ? p.sum : to_double(sum_carefully(x, y, size));
 }
 
-// Rows that meet the same row of y meet it as doubles, which are converted once, and several at a time.
+// The products of rows of x with rows of y, several at a time. What `part` of the largest elements leaves in
+// doubt, careful(i) computes again.
+template <class T, class U, class Careful>
+INLINE void multiply_rows(const T* x, int64_t x_stride, const U* y, int64_t y_stride, int64_t size, int64_t count,
+                          double part, T* out, Careful careful) {
+  int64_t i = 0;
+  auto multiply = [&](auto& sums) FORCED {
+    double enough = part * sum_rows(x + i * x_stride, x_stride, y + i * y_stride, y_stride, size, sums);
+#pragma GCC unroll 4
+    for (double sum : sums) {
+      store(out + i, std::fabs(sum) >= enough ? sum : careful(i));
+      ++i;
+    }
+  };
+  double many[MANY], one[1];
+  while (i + MANY <= count) multiply(many);
+  while (i < count) multiply(one);
+}
+
+// Rows that each meet a row of their own, in two matrices.
 template <class T>
-INLINE void group_products(const Task& task, int64_t begin, int64_t end) {
-  constexpr int MANY = WIDTH == 8 ? 4 : WIDTH == 4 ? 2 : 1;  // as many as there are registers for
+INLINE void multiply_pairs(const Task& task, int64_t begin, int64_t end) {
+  int64_t size = task.size, x_stride = task.x.strides[0], y_stride = task.y.strides[0];
+  const T* x = (const T*)task.x.data + begin * x_stride;
+  const T* y = (const T*)task.y.data + begin * y_stride;
+  multiply_rows(x, x_stride, y, y_stride, size, end - begin, tolerance<T>(size) * size, (T*)task.out.data + begin,
+                [&](int64_t i) { return product(x + i * x_stride, y + i * y_stride, size); });
+}
+
+// Rows that meet the same row of y meet it as doubles, which are converted once.
+template <class T>
+INLINE void multiply_groups(const Task& task, int64_t begin, int64_t end) {
   int64_t size = task.size, stride = task.x.row_stride, group = begin / task.rows, i = begin % task.rows;
   Space<double> wide(size);
   Space<T> space(task.y.stride == 1 ? 0 : size);
-  T* out = (T*)task.out.data;
   for (int64_t row = begin; row < end; ++group, i = 0) {
-    const T* x = (const T*)task.x.data + task.x.offset(group, task);
+    const T* x = (const T*)task.x.data + task.x.offset(group, task) + i * stride;
     const T* y = packed((const T*)task.y.data + task.y.offset(group, task), task.y.stride, size, space.data);
     double part = tolerance<T>(size) * size * widen_row(y, size, wide.data);
-    auto multiply = [&](auto& sums) FORCED {
-      double enough = part * sum_rows(x + i * stride, stride, wide.data, size, sums);
-#pragma GCC unroll 4
-      for (double sum : sums) {
-        store(out + row++, std::fabs(sum) >= enough ? sum : product(x + i * stride, y, size));
-        ++i;
-      }
-    };
-    double many[MANY], one[1];
-    int64_t last = task.rows - i < end - row ? task.rows : i + end - row;
-    while (i + MANY <= last) multiply(many);
-    while (i < last) multiply(one);
+    int64_t count = task.rows - i < end - row ? task.rows - i : end - row;
+    multiply_rows(x, stride, wide.data, 0, size, count, part, (T*)task.out.data + row,
+                  [&](int64_t i) { return product(x + i * stride, y, size); });
+    row += count;
   }
 }
 
 template <class T>
 void row_product(const Task& task, int64_t begin, int64_t end) {
+  constexpr int64_t LONG = 256;  // of longer rows, several at a time save nothing
+  bool several = task.x.stride == 1 && task.size >= LANES;
   if constexpr (Digits<T>::value == 53) {
     each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
       store((T*)task.out.data + row, to_double(sum_carefully(x, y, task.size)));
     });
-  } else if (task.rows > 1 && task.x.stride == 1 && task.size >= LANES) {
-    group_products<T>(task, begin, end);
+  } else if (several && task.rows > 1) {
+    multiply_groups<T>(task, begin, end);
+  } else if (several && task.size <= LONG && task.y.stride == 1 && task.axes == 1) {
+    multiply_pairs<T>(task, begin, end);
   } else {
     each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
       store((T*)task.out.data + row, product(x, y, task.size));

@@ -126,35 +126,51 @@ INLINE double widen_row(const T* row, int64_t size, double* to) {
   return largest.value();
 }
 
-// The sums of the products of some rows of x, of LANES elements or more, with one row of doubles; returns the
-// largest element of x. The bits are those of sum_product, whose bound is closer and takes longer.
-template <int ROWS, class T>
-INLINE double sum_rows(const T* x, int64_t stride, const double* y, int64_t size, double (&sums)[ROWS]) {
-  Largest<T> largest;
-  for (double& sum : sums) sum = 0;
+constexpr int MANY = WIDTH == 8 ? 4 : WIDTH == 4 ? 2 : 1;  // rows at a time, as there are registers for
+
+// A block of which a mask, where there is one, keeps some lanes.
+template <class T>
+INLINE Block read_kept(const T* from, const int64_t* mask) {
+  Block a = read_block(from);
+#pragma GCC unroll 8
+  for (int i = 0; mask && i < REGISTERS; ++i) a.part[i] = kept(a.part[i], mask + i * WIDTH);
+  return a;
+}
+
+// The sums of the products of some rows, of LANES elements or more, each with a row of its own or all with one
+// of double; returns the largest element of those rows of x, times that of y where it has rows of its own. The
+// bits are those of sum_product, whose bound is closer and takes longer.
+template <int ROWS, class T, class U>
+INLINE double sum_rows(const T* x, int64_t x_stride, const U* y, int64_t y_stride, int64_t size, double (&sums)[ROWS]) {
+  constexpr bool OWN = std::is_same_v<T, U>;
+  Largest<T> x_largest, y_largest;
   for (int64_t begin = 0; begin < size; begin += CHUNK) {
     Block sum[ROWS] = {};
     int64_t k = begin, end = end_of_chunk(begin, size);
     auto add = [&](int64_t k, const int64_t* mask) FORCED {
-      Block b = read_block(y + k);
-#pragma GCC unroll 8
-      for (int i = 0; mask && i < REGISTERS; ++i) b.part[i] = kept(b.part[i], mask + i * WIDTH);
+      Block b = read_kept(y + k, mask);
 #pragma GCC unroll 4
       for (int row = 0; row < ROWS; ++row) {
-        const T* a = x + row * stride + k;
-        prefetch(a);
-        largest.add_block(a);
+        const T* from = x + row * x_stride + k;
+        prefetch(from);
+        x_largest.add_block(from);
+        if constexpr (OWN) {
+          const T* other = y + row * y_stride + k;
+          prefetch(other);
+          y_largest.add_block(other);
+          b = read_kept(other, mask);
+        }
 #pragma GCC unroll 8
         for (int i = 0; i < REGISTERS; ++i)
-          sum[row].part[i] = multiply_add(Memory<T>::read(a + i * WIDTH), b.part[i], sum[row].part[i]);
+          sum[row].part[i] = multiply_add(Memory<T>::read(from + i * WIDTH), b.part[i], sum[row].part[i]);
       }
     };
     for (; k + LANES <= end; k += LANES) add(k, nullptr);
     if (k < end) add(end - LANES, LAST + (end - k));
 #pragma GCC unroll 4
-    for (int row = 0; row < ROWS; ++row) sums[row] += sum_lanes(sum[row]);
+    for (int row = 0; row < ROWS; ++row) sums[row] = sum_lanes(sum[row]) + (begin == 0 ? 0 : sums[row]);
   }
-  return largest.value();
+  return OWN ? x_largest.value() * y_largest.value() : x_largest.value();
 }
 
 struct Products {
