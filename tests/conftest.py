@@ -46,7 +46,12 @@ def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(kernels, "AVAILABLE", (aten,))
     elif reasons := native.unavailable():
         pytest.skip(f"the native kernel is {reasons[0]}")
-    forget = (functional._cached_operation.cache_clear, functional._DOT.plans.clear)
+    forget = (
+        functional._PRODUCTS.clear,
+        functional._COSINES.clear,
+        functional._cached_operation.cache_clear,
+        functional._DOT.plans.clear,
+    )
     for clear in forget:
         clear()
     yield name

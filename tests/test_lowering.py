@@ -6,9 +6,9 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-import batchdot.functional as functional
-from batchdot import batch_dot
-from batchdot.functional import MAX_PLANS, batch_dot_operation, plan
+from batchdot import batch_dot, functional, operations
+from batchdot.functional import batch_dot_operation, plan
+from batchdot.operations import MAX_PLANS
 from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT
 from cases import LAYOUTS, RANKS, enumerate_cases, lay_out
 
@@ -143,8 +143,8 @@ def test_large_rows_go_in_blocks_of_aten(each_kernel):
 
 def test_a_second_call_makes_no_plan(monkeypatch):
     made = []
-    choose = functional.choose
-    monkeypatch.setattr(functional, "choose", lambda p: made.append(p) or choose(p))
+    choose = operations.choose
+    monkeypatch.setattr(operations, "choose", lambda p: made.append(p) or choose(p))
     x, y = torch.randn(3, 17, 5), torch.randn(3, 5, 19)
     for _ in range(3):
         batch_dot(x, y, (2, 1))
@@ -168,6 +168,33 @@ def test_the_caches_are_bounded():
         operation(x, y)
     assert 0 < len(operation.plans) <= MAX_PLANS
     assert functional._cached_operation.cache_info().maxsize
+    kept = [(1, int(axis)) for axis in "2" * (functional.MAX_CALLS + 10)]  # equal, each another object
+    for axes in kept:
+        batch_dot(torch.ones(1, 2, 2), torch.ones(1, 2, 2), axes=axes)
+    assert 0 < len(functional._PRODUCTS) <= functional.MAX_CALLS
+
+
+def test_a_call_is_not_taken_for_another():
+    """The operation of a call is found by which objects its arguments are."""
+    x, y = torch.randn(2, 3, 3), torch.randn(2, 3, 3)
+    swapped, cosines = torch.einsum("bik,bkj->bij", x, y), batch_dot(x, y, [1, 2], normalize=True)
+    pair, axes = (2, 1), [1, 2]
+    for _ in range(2):
+        torch.testing.assert_close(batch_dot(x, y, pair), swapped)
+        torch.testing.assert_close(batch_dot(x, y, axes), torch.einsum("bki,bjk->bij", x, y))
+        axes.reverse()
+        torch.testing.assert_close(batch_dot(x, y, axes), swapped)
+        axes.reverse()
+        torch.testing.assert_close(batch_dot(x, y, axes, normalize=True), cosines)
+        assert batch_dot(x, y, 2, batch_dims=2).shape == (2, 3)
+        assert batch_dot(x, y, 2).shape == (2, 3, 3)
+        assert batch_dot(0 * x + 1, y, 1, normalize=True, epsilon=1e12).max() < 1e-5
+        assert batch_dot(0 * x + 1, 0 * y + 1, 1, normalize=True).min() > 0.99
+        for wrong in (True, (2, True), (True, 1)):
+            with pytest.raises((TypeError, ValueError)):
+                batch_dot(x, y, wrong)
+        with pytest.raises(ValueError, match="shared"):
+            batch_dot(x, y, 1, batch_dims=2)
 
 
 def test_a_plan_is_a_value():

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter, methodcaller
 from typing import Any, TypeAlias
 
 import torch
@@ -58,15 +59,26 @@ class View:
             shape = self.reshape
         return (*shape[:-2], shape[-1], shape[-2]) if self.swap else tuple(shape)
 
+    def settle(self) -> Callable[[Tensor], Tensor]:
+        """Return the function that looks at a tensor this way, and asks nothing more."""
+        steps: list[Callable[[Tensor], Tensor]] = []
+        steps += [methodcaller("permute", self.permute)] if self.permute is not None else []
+        steps += [methodcaller("reshape", self.reshape)] if self.reshape is not None else []
+        steps += [attrgetter("mT")] if self.swap else []
+        steps += [methodcaller("to", self.cast)] if self.cast is not None else []
+        if len(steps) == 1:
+            return steps[0]
+
+        def look(tensor: Tensor) -> Tensor:
+            for step in steps:
+                tensor = step(tensor)
+            return tensor
+
+        return look
+
     def __call__(self, tensor: Tensor) -> Tensor:
         """Look at a tensor this way."""
-        if self.permute is not None:
-            tensor = tensor.permute(self.permute)
-        if self.reshape is not None:
-            tensor = tensor.reshape(self.reshape)
-        if self.swap:
-            tensor = tensor.mT
-        return tensor if self.cast is None else tensor.to(self.cast)
+        return self.settle()(tensor)
 
     def __str__(self) -> str:
         steps = [f".permute{self.permute}"] if self.permute is not None else []
@@ -98,8 +110,8 @@ class Plan:
         rows: samples to a block, None for all at once.
         kernel: name of the kernel that runs it.
         run: the kernel's function, of the two tensors as the user gave them.
-        quick: what runs it where nothing differentiates, of the two tensors and of options, and these
-            options; None where that is nothing else than ``run``.
+        quick: what runs it where nothing differentiates and autocast is off, of the two tensors and of
+            options, and these options; None where that is nothing else than ``run``.
         alone: what a thread calls once that is one of several to run this plan on samples of its own,
             whose results are those of one call; None where torch's threads share in every call.
     """
@@ -151,6 +163,39 @@ class Plan:
         if self.rows is not None:
             lines.append(f"  in blocks of {self.rows} samples")
         return "\n".join(lines)
+
+
+def looking(
+    function: Callable[..., Tensor], x: View, y: View, swapped: bool = False, options: tuple[Any, ...] = ()
+) -> Run:
+    """Return a function of two tensors that calls another on them as their views look at them.
+
+    What needs no look costs no time: a product of matrices is its operator and nothing around it.
+
+    Args:
+        function: what to call, on x and y, or on y and x where they are swapped, and on the options.
+        x: how the first tensor is looked at.
+        y: how the second one is.
+        swapped: whether y comes first.
+        options: what else it is called with.
+    """
+    look_x, look_y = x.settle(), y.settle()
+    if swapped:
+        return lambda a, b: function(look_y(b), look_x(a), *options)
+    if not (x.identity or y.identity):
+        return lambda a, b: function(look_x(a), look_y(b), *options)
+    if not x.identity:
+        return lambda a, b: function(look_x(a), b, *options)
+    if not y.identity:
+        return lambda a, b: function(a, look_y(b), *options)
+    return (lambda a, b: function(a, b, *options)) if options else function
+
+
+def finishing(run: Run, dtype: torch.dtype | None, shape: tuple[Any, ...] | None) -> Run:
+    """Return a function whose result has a dtype and a shape, where run's own has not (None where it has)."""
+    if dtype is None:
+        return run if shape is None else lambda x, y: run(x, y).reshape(shape)
+    return lambda x, y: run(x, y).to(dtype) if shape is None else run(x, y).to(dtype).reshape(shape)
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from batchdot.kernels._normalize import bounded, row_cosine, unit
 from batchdot.lowering import BLOCK_BYTES
-from batchdot.plans import ROW, Plan, Run
+from batchdot.plans import ROW, Plan, Run, finishing, looking
 
 
 class AtenKernel:
@@ -34,9 +34,9 @@ class AtenKernel:
     def build(self, plan: Plan) -> Plan:
         """Return the plan with the function that runs it."""
         if plan.label != ROW:
-            run = _run_matrices(plan)
-        else:
-            run = _run_rows(plan, _row_product(plan) if plan.epsilon is None else _row_cosine(plan))
+            run, quick = _run_matrices(plan)
+            return replace(plan, kernel=self.name, run=run, quick=(quick, ()))
+        run = _run_rows(plan, _row_product(plan) if plan.epsilon is None else _row_cosine(plan))
         return replace(plan, kernel=self.name, run=run)
 
 
@@ -57,38 +57,42 @@ def _row_cosine(plan: Plan) -> Run:
 
 def _run_rows(plan: Plan, core: Run) -> Run:
     """Put the views before what is computed on rows, and the shape of the result behind it."""
-    view_x, view_y, shape, rows = plan.x, plan.y, plan.output_shape, plan.rows
+    shape, rows = plan.output_shape, plan.rows
     if rows is not None:
+        look_x, look_y = plan.x.settle(), plan.y.settle()
 
         def run_in_blocks(x: Tensor, y: Tensor) -> Tensor:
-            blocks = zip(torch.split(view_x(x), rows), torch.split(view_y(y), rows), strict=True)
+            blocks = zip(torch.split(look_x(x), rows), torch.split(look_y(y), rows), strict=True)
             return torch.cat([core(x_block, y_block) for x_block, y_block in blocks]).reshape(shape)
 
         return run_in_blocks
     kept = tuple(1 if axis in plan.dims else size for axis, size in enumerate(plan.contraction.x_shape))
-    if view_x.identity and view_y.identity and not plan.traced and kept == shape:
-        return core
-    return lambda x, y: core(view_x(x), view_y(y)).reshape(shape)
+    fits = plan.x.identity and plan.y.identity and not plan.traced and kept == shape
+    return finishing(looking(core, plan.x, plan.y), None, None if fits else shape)
 
 
-def _run_matrices(plan: Plan) -> Run:
-    """Multiply matrices sample by sample: views before, the shape of the result behind."""
-    first, second = (plan.y, plan.x) if plan.swapped else (plan.x, plan.y)
-    swapped, shape, epsilon = plan.swapped, plan.output_shape, plan.epsilon
-    dtype, compute = plan.dtype, plan.compute
-    multiply = _multiplication(plan)
+def _run_matrices(plan: Plan) -> tuple[Run, Run]:
+    """Multiply matrices sample by sample: views before, the dtype and shape of the result behind.
 
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        left, right = (first(y), second(x)) if swapped else (first(x), second(y))
-        if epsilon is not None:
-            left = unit(left, -1, epsilon, compute, plan.wide)
-            right = unit(right, -2, epsilon, compute, plan.wide)
+    The second function is for where autocast is off, which decides on the dtype of a product.
+    """
+    x_shape, y_shape = plan.x.shape(plan.contraction.x_shape), plan.y.shape(plan.contraction.y_shape)
+    left, right = (y_shape, x_shape) if plan.swapped else (x_shape, y_shape)
+    multiply = _multiplication(plan) if plan.epsilon is None else _cosine_matrix(plan, _multiplication(plan))
+    product = looking(multiply, plan.x, plan.y, plan.swapped)
+    shape = None if (*left[:-1], right[-1]) == plan.output_shape else plan.output_shape
+    dtype = None if plan.compute == plan.dtype else plan.dtype
+    return finishing(product, plan.dtype, shape), finishing(product, dtype, shape)
+
+
+def _cosine_matrix(plan: Plan, multiply: Run) -> Run:
+    epsilon, compute, wide = plan.epsilon, plan.compute, plan.wide
+    assert epsilon is not None
+
+    def run(left: Tensor, right: Tensor) -> Tensor:
+        left, right = unit(left, -1, epsilon, compute, wide), unit(right, -2, epsilon, compute, wide)
         out = multiply(left, right)
-        if epsilon is not None and not dtype.is_complex:
-            out = bounded(out)
-        if out.dtype != dtype:
-            out = out.to(dtype)
-        return out if out.shape == shape else out.reshape(shape)
+        return out if compute.is_complex else bounded(out)
 
     return run
 

@@ -15,7 +15,7 @@ from torch.autograd import Function, forward_ad
 
 from batchdot.kernels import _operators
 from batchdot.kernels._aten import AtenKernel
-from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT, Plan, Run
+from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT, Plan, Run, finishing, looking
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -103,10 +103,10 @@ Call: TypeAlias = Callable[..., Tensor]
 
 def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
     """Return what runs a plan without derivatives, its options, and what has derivatives."""
-    first, second, turned = plan.x, plan.y, plan.label == VECMAT
-    x_shape, y_shape = first.shape(plan.contraction.x_shape), second.shape(plan.contraction.y_shape)
-    if turned:  # y has the rows, of which many meet one of x
-        first, second, x_shape, y_shape = second, first, y_shape, x_shape
+    x_shape, y_shape = plan.x.shape(plan.contraction.x_shape), plan.y.shape(plan.contraction.y_shape)
+    turned = plan.label == VECMAT  # y has the rows, of which many meet one of x
+    if turned:
+        x_shape, y_shape = y_shape, x_shape
     options: tuple[Any, ...]
     if plan.label == MATMUL:
         name, found, options = "cosine_matrix", (*x_shape[:-1], y_shape[-2]), (plan.epsilon,)
@@ -120,18 +120,14 @@ def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
     # What apply itself asks in Python, 2 µs, whether a transform is active, was asked before.
     apply: Call = super(Function, _operators.RULES[name]).apply
 
-    shape, dtype = plan.output_shape, plan.dtype
-    fits = found == shape and (plan.label != MATMUL or plan.compute == dtype)
-    if not turned and first.identity and second.identity and fits:
-        return values, options, lambda x, y: apply(x, y, *options)
+    dtype = plan.dtype if plan.label == MATMUL and plan.compute != plan.dtype else None
+    shape = plan.output_shape if found != plan.output_shape else None
 
     def between(function: Call) -> Run:
-        if turned:
-            run: Run = lambda x, y: function(first(y), second(x), *options)  # noqa: E731
-        else:
-            run = lambda x, y: function(first(x), second(y), *options)  # noqa: E731
-        return run if fits else lambda x, y: run(x, y).to(dtype).reshape(shape)
+        return finishing(looking(function, plan.x, plan.y, turned, options), dtype, shape)
 
+    if not turned and plan.x.identity and plan.y.identity and dtype is None and shape is None:
+        return values, options, between(apply)
     return between(values), (), between(apply)
 
 

@@ -7,10 +7,13 @@ import torch
 
 from batchdot.axes import read_axes
 from batchdot.contraction import Contraction, Shape
-from batchdot.functional import EPSILON, Operation, batch_dot_operation
+from batchdot.functional import EPSILON, batch_dot_operation
 from batchdot.layers._direct import own_way
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
+from batchdot.operations import Operation
+
+_is_tracing = torch.compiler.is_dynamo_compiling
 
 
 @LAYERS.register()
@@ -72,7 +75,8 @@ class Dot(Layer):
         """Return the dot products of the samples of two tensors."""
         if y is None:
             inputs, y = inputs if inputs.__class__ is list and len(inputs) == 2 else _pair(inputs)
-        return self._operation(inputs, y)
+        operation = self._operation
+        return operation.trace(inputs, y) if _is_tracing() else operation(inputs, y)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep the operation that the arguments of the layer ask for."""
@@ -135,7 +139,7 @@ class Dot(Layer):
         return super()._is_plain() and type(self).call is Dot.call
 
     def _build_once(self, inputs: Any) -> None:
-        if not torch.compiler.is_dynamo_compiling():  # a compiled call leaves the layer as it was
+        if not _is_tracing():  # a compiled call leaves the layer as it was
             self.built = True  # what build would check, the call checks
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

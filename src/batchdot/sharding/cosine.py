@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from batchdot.contraction import Contraction
-from batchdot.functional import Operation
 from batchdot.kernels._normalize import bounded, largest_of, needs_scale, power_of_two, squares_of
 from batchdot.lowering import BLOCK_BYTES, ROW_COMPUTE, wide_dtype
+from batchdot.operations import Operation
 from batchdot.sharding.collectives import largest_over, sum_over
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from batchdot.conversion import check_operands
-from batchdot.functional import Operation
 from batchdot.lowering import ROW_COMPUTE, result_dtype
+from batchdot.operations import Operation
 from batchdot.sharding.agreement import check_call
 from batchdot.sharding.collectives import enter, leave, sum_over
 from batchdot.sharding.cosine import cosine_of_shards
