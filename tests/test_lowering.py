@@ -6,8 +6,9 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from batchdot import batch_dot, functional, operations
+from batchdot import batch_dot, dot, functional, operations
 from batchdot.functional import batch_dot_operation, plan
+from batchdot.layers import Dot
 from batchdot.operations import MAX_PLANS
 from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT
 from cases import LAYOUTS, RANKS, enumerate_cases, lay_out
@@ -203,6 +204,20 @@ def test_a_plan_is_a_value():
     assert plan(x, y, 1) != plan(x, y, 1, normalize=True)
     with pytest.raises(AttributeError):
         plan(x, y, 1).label = MATMUL
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_not_asked_for_its_strides(layout):
+    """The question that recognizes tensors ended the process."""
+    x = torch.ones(2, 3, 4)
+    nested = torch.nested.nested_tensor([torch.ones(3, 4), torch.ones(1, 4)], layout=layout)
+    for call in (lambda a, b: batch_dot(a, b, 2), dot, Dot(2)):
+        for _ in range(3):
+            call(x, x.mT if call is dot else x)
+        for pair in ((nested, x), (x, nested)):
+            with pytest.raises(TypeError, match=r"nested|jagged"):
+                call(*pair)
 
 
 @pytest.mark.usefixtures("aten_kernel")

@@ -511,7 +511,10 @@ def test_missing_broken_or_of_another_version(tmp_path, monkeypatch):
         monkeypatch.setattr(_operators, "LIBRARY", path)
         return _operators.why_not_loaded.__wrapped__()
 
+    library = _operators.LIBRARY
     assert "not built" in reasons(tmp_path / "missing.so")[0]
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"no library")
     assert "not loaded" in reasons(broken)[0]
+    monkeypatch.setattr(_operators, "CDLL", lambda path: object())  # without the functions of this version
+    assert "another version" in reasons(library)[0]

@@ -33,8 +33,8 @@ def why_not_loaded() -> list[str]:
         return ["not built: install with --no-build-isolation, beside torch and a C++ compiler"]
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
-        _register_rules()
         CDLL(str(LIBRARY)).batchdot_compute_alone  # noqa: B018  # an AttributeError where it is not there
+        _register_rules()
     except OSError as error:
         return [f"not loaded: {error}"]
     except AttributeError:
