@@ -194,8 +194,40 @@ void row_product(const Task& task, int64_t begin, int64_t end) {
   }
 }
 
+// The cosines of rows that each meet a row of their own, in two matrices: their roots and quotients in whole
+// registers. The bits are those of cosine.
+template <class T>
+INLINE void cosines_of_pairs(const Task& task, int64_t begin, int64_t end) {
+  constexpr int SOME = 8;
+  int64_t size = task.size;
+  double part = tolerance<T>(size);
+  Doubles epsilon = all(task.epsilon);
+  for (int64_t row = begin; row < end; row += SOME) {
+    int count = end - row < SOME ? (int)(end - row) : SOME;
+    double xy[SOME] = {}, xx[SOME] = {}, yy[SOME] = {};
+    for (int i = 0; i < count; ++i) {
+      const T* x = (const T*)task.x.data + (row + i) * task.x.strides[0];
+      const T* y = (const T*)task.y.data + (row + i) * task.y.strides[0];
+      Products sums = sum_products(x, y, size);
+      bool enough = sums.xy * sums.xy >= part * part * sums.xx * sums.yy;
+      xy[i] = enough ? sums.xy : to_double(sum_carefully(x, y, size));
+      xx[i] = sums.xx;
+      yy[i] = sums.yy;
+    }
+    for (int i = 0; i < SOME; i += WIDTH) {
+      Doubles x = Memory<double>::read(xx + i), y = Memory<double>::read(yy + i);
+      Doubles value = Memory<double>::read(xy + i) * (1 / root(x < epsilon ? epsilon : x));
+      Memory<double>::write(xy + i, value * (1 / root(y < epsilon ? epsilon : y)));  // narrowed, it is at most 1
+    }
+    for (int i = 0; i < count; ++i) store((T*)task.out.data + row + i, xy[i]);
+  }
+}
+
 template <class T>
 void row_cosine(const Task& task, int64_t begin, int64_t end) {
+  if constexpr (Digits<T>::value != 53)
+    if (task.rows == 1 && task.axes == 1 && task.x.stride == 1 && task.y.stride == 1)
+      return cosines_of_pairs<T>(task, begin, end);
   each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
     store((T*)task.out.data + row, cosine(x, y, task.size, task.epsilon).value);
   });

@@ -123,10 +123,11 @@ ROWS = {
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_row_products_are_rounded_once(dtype, rows):
+def test_rows_are_rounded_once(dtype, rows):
     for k in (1, 2, 15, 16, 17, 33, 128, 1000):
         x, y = (t.to(dtype) for t in ROWS[rows](20, k))
         assert worst_ulps(batch_dot(x, y, 1), x, y, exact_product) <= 0.51
+        assert worst_ulps(batch_dot(x, y, 1, normalize=True), x, y, oracle.exact_cosine) <= 0.51
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
@@ -142,7 +143,19 @@ def test_exact_where_all_but_the_last_bit_cancels(dtype):
         assert batch_dot(-x, y, 1).item() == -x[0, 1].item()
         x_long, y_long = (torch.nn.functional.pad(t, (0, 15)) for t in (x, y))
         assert (batch_dot(x_long.expand(1, 5, 20), y_long, -1) == x[0, 1]).all()
-        assert worst_ulps(batch_dot(x, y, 1, normalize=True), x, y, oracle.exact_cosine) <= 0.51
+        many = x.expand(9, -1), y.expand(9, -1)  # which are computed several at a time
+        assert (batch_dot(*many, 1) == x[0, 1]).all()
+        assert worst_ulps(batch_dot(*many, 1, normalize=True), *many, oracle.exact_cosine) <= 0.51
+
+
+@pytest.mark.parametrize("shape", [(1, 48), (9, 48), (9, 1, 48), (2, 9, 48)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_a_cosine_of_what_a_sum_in_double_loses(dtype, shape):
+    x, y = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+    for k, value in ((0, 1.0), (16, 2.0**-30), (32, -1.0)):  # one after the other in the same lane
+        x[..., k], y[..., k] = value, abs(value)
+    out = batch_dot(x, y[:, 0] if len(shape) == 3 else y, -1, normalize=True)
+    torch.testing.assert_close(out, torch.full_like(out, 2.0**-61), rtol=torch.finfo(dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
