@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 from statistics import median, quantiles
 from timeit import Timer, default_timer
 from typing import Any, Protocol
@@ -70,7 +71,8 @@ def time_in_turns(
     Args:
         statements: by name, what to run.
         names: what the statements refer to.
-        rounds: how many blocks of each; every round starts with another statement.
+        rounds: how many blocks of each; every round in another order, or what always came after the same
+            other one would pay for the threads and the cache that it left behind.
         synchronize: waits for the device, at the end of a block.
         others: by name, blocks that are ready, such as those of another process.
         budget: seconds after which no further round starts, once there are FEWEST_ROUNDS.
@@ -84,13 +86,14 @@ def time_in_turns(
     blocks |= others or {}
     order = list(blocks)
     seconds: dict[str, list[float]] = {name: [] for name in order}
+    shuffle = Random(0).shuffle
     started = default_timer()
     for done in range(rounds):
         if done >= FEWEST_ROUNDS and default_timer() - started > budget:
             break
+        shuffle(order)
         for name in order:
             seconds[name].append(blocks[name].run())
-        order = order[1:] + order[:1]
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
