@@ -65,8 +65,7 @@ struct Scales {
     for (int64_t j = 0; j < count; j += WIDTH) {
       Doubles square = Memory<double>::read(squares.data + j);
       Longs zero = (Longs)(square == 0), good = zero | ((Longs)(square >= least) & (Longs)(square <= most));
-      Doubles scale = 1 / root(square < epsilon ? all(epsilon) : square);
-      scale = zero ? all(1) : good ? scale : all(NAN);
+      Doubles scale = zero ? all(1) : good ? inverse_root(square, epsilon) : all(NAN);
       Memory<Number>::write(numbers.data + j, scale);
       wrong |= ~good;
     }

@@ -18,6 +18,11 @@ INLINE Inverse inverse_root(double square, double epsilon) {
   return {1 / std::sqrt(floored ? epsilon : square), 1, floored};
 }
 
+// Of a register of squares.
+INLINE Doubles inverse_root(Doubles square, double epsilon) {
+  return 1 / root(square < epsilon ? all(epsilon) : square);
+}
+
 INLINE Inverse inverse_root(const Sum& square, double epsilon, Sum& root) {
   bool floored = to_double(square) < epsilon;
   root = square_root(floored ? Sum{epsilon} : square);
@@ -201,7 +206,6 @@ INLINE void cosines_of_pairs(const Task& task, int64_t begin, int64_t end) {
   constexpr int SOME = 8;
   int64_t size = task.size;
   double part = tolerance<T>(size);
-  Doubles epsilon = all(task.epsilon);
   for (int64_t row = begin; row < end; row += SOME) {
     int count = end - row < SOME ? (int)(end - row) : SOME;
     double xy[SOME] = {}, xx[SOME] = {}, yy[SOME] = {};
@@ -216,8 +220,8 @@ INLINE void cosines_of_pairs(const Task& task, int64_t begin, int64_t end) {
     }
     for (int i = 0; i < SOME; i += WIDTH) {
       Doubles x = Memory<double>::read(xx + i), y = Memory<double>::read(yy + i);
-      Doubles value = Memory<double>::read(xy + i) * (1 / root(x < epsilon ? epsilon : x));
-      Memory<double>::write(xy + i, value * (1 / root(y < epsilon ? epsilon : y)));  // narrowed, it is at most 1
+      Doubles value = Memory<double>::read(xy + i) * inverse_root(x, task.epsilon) * inverse_root(y, task.epsilon);
+      Memory<double>::write(xy + i, value);  // narrowed, it is at most 1
     }
     for (int i = 0; i < count; ++i) store((T*)task.out.data + row + i, xy[i]);
   }

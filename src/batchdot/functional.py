@@ -133,16 +133,12 @@ def batch_dot_operation(
     axes: Any = None, *, batch_dims: Any = 1, normalize: bool = False, epsilon: Any = EPSILON
 ) -> Operation:
     """Return the operation of a `batch_dot` call, for those who ask about shapes or plans."""
-    return _batch_dot_operation(
-        read_axes(axes), _read_batch_dims(batch_dims), bool(normalize), _read_epsilon(epsilon)
-    )
+    return _batch_dot_operation(*_read(axes, batch_dims, normalize, epsilon))
 
 
 def _read_call(called: _Called, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Operation:
     """Return the operation of a call, and keep it for calls with the same arguments."""
-    operation = _cached_operation(
-        read_axes(axes), _read_batch_dims(batch_dims), bool(normalize), _read_epsilon(epsilon)
-    )
+    operation = _cached_operation(*_read(axes, batch_dims, normalize, epsilon))
     if _is_constant(axes) and batch_dims.__class__ is int and epsilon.__class__ is float:
         if len(called) >= MAX_CALLS:
             called.clear()
@@ -195,6 +191,10 @@ def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: 
 _cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
 
 _DOT = Operation("dot", Contraction.numpy_dot, sparse=sparse_dot)
+
+
+def _read(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> tuple[Axes, int, bool, float]:
+    return read_axes(axes), _read_batch_dims(batch_dims), bool(normalize), _read_epsilon(epsilon)
 
 
 def _read_batch_dims(value: Any) -> int:
