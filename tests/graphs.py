@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 
 
 class Counter:
@@ -39,3 +41,16 @@ def count_guards(function: Callable[..., Any], *arguments: Any) -> int:
     options = {"guard_filter_fn": keep}
     torch.compile(function, fullgraph=True, dynamic=True, backend="eager", options=options)(*arguments)
     return len(asked)
+
+
+def operators_of(function: Callable[..., Any], *arguments: Any) -> tuple[Any, set[str]]:
+    """Return what a compiled function returns, and the operators it is compiled to, of its gradients too."""
+    torch.compiler.reset()
+    names: set[str] = set()
+
+    def compiler(graph: Any, _: Any) -> Any:
+        names.update(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(fw_compiler=compiler)
+    return torch.compile(function, fullgraph=True, dynamic=True, backend=backend)(*arguments), names

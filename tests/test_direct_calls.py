@@ -15,6 +15,7 @@ from torch.nn.modules import module
 
 import batchdot
 from batchdot import layers
+from graphs import Counter
 
 X = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
 BASE = X.sum(1, keepdim=True)
@@ -146,6 +147,69 @@ def test_what_changes_a_call_later_is_heeded_and_undone(name: str, place: Any) -
         undo()
         for _ in range(3):
             torch.testing.assert_close(call(X), BASE)
+
+
+# Hooks that come later torch.compile passes over, unless it is told otherwise.
+LATER = [name for name in CHANGES if "hook" not in name and name != "compiled"]
+
+
+@PLACES
+@pytest.mark.parametrize("name", LATER)
+def test_what_changes_a_compiled_call_later_is_heeded_and_undone(name: str, place: Any) -> None:
+    torch.compiler.reset()
+    layer = make()
+    compiled = torch.compile(warmed(place(layer)), backend="eager")
+    torch.testing.assert_close(compiled(X), BASE)
+    for _ in range(2):
+        undo = CHANGES[name](layer)
+        torch.testing.assert_close(compiled(X), 2 * BASE)
+        undo()
+        torch.testing.assert_close(compiled(X), BASE)
+
+
+@PLACES
+def test_a_compiled_call_hears_of_hooks_that_are_there(place: Any) -> None:
+    torch.compiler.reset()
+    layer = make()
+    call = warmed(place(layer))
+    layer.register_forward_hook(lambda _, args, out: 2 * out)
+    torch.testing.assert_close(torch.compile(call, backend="eager")(X), 2 * BASE)
+
+
+@PLACES
+def test_modes_and_eager_calls_in_between_compile_nothing_again(place: Any) -> None:
+    layer = make()
+    call = warmed(place(layer))
+    counter = Counter()
+    torch.compiler.reset()
+    compiled = torch.compile(call, backend=counter)
+    for mode in (True, False, True, False):
+        call.train(mode)
+        torch.testing.assert_close(compiled(X), call(X))
+    assert counter.graphs <= 2  # of a mode each
+
+
+@PLACES
+def test_a_compiled_function_takes_other_weights(place: Any) -> None:
+    torch.compiler.reset()
+    call = warmed(place(make()))
+    (key,) = dict(call.named_parameters())
+
+    def function(weight: Tensor) -> Any:
+        return torch.func.functional_call(call, {key: weight}, (X,))
+
+    compiled = torch.compile(function, backend="eager", fullgraph=True)
+    for factor in (2.0, 3.0):
+        torch.testing.assert_close(compiled(torch.full((2, 1), factor)), factor * BASE)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("place", [in_model, in_model_in_model])
+def test_an_exported_model_keeps_the_names_of_its_weights(place: Any, strict: bool) -> None:
+    model = place(make())
+    program = torch.export.export(model, (X,), strict=strict)
+    assert list(program.state_dict) == list(model.state_dict())
+    torch.testing.assert_close(program.module()(X), BASE)
 
 
 BACKWARD: dict[str, Callable[[Any, Any], Any]] = {

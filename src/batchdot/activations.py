@@ -52,9 +52,9 @@ def linear(x: Tensor) -> Tensor:
 @_registry.register()
 def relu(
     x: Tensor,
-    negative_slope: float = 0.0,
+    negative_slope: float = 0,
     max_value: float | None = None,
-    threshold: float = 0.0,
+    threshold: float = 0,
     *,
     alpha: float | None = None,
 ) -> Tensor:
@@ -158,7 +158,7 @@ def softsign(x: Tensor) -> Tensor:
 
 
 @_registry.register()
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(x: Tensor, alpha: float = 1) -> Tensor:
     """Return x where it is positive, alpha * (exp(x) - 1) elsewhere."""
     return F.elu(x, alpha)
 

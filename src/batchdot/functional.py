@@ -6,7 +6,6 @@ from operator import index
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
 
 from batchdot.axes import Axes, is_bool, read_axes, refuse_shared_axes
 from batchdot.contraction import Contraction, Shape
@@ -75,7 +74,9 @@ def batch_dot(
     ``tf.math.l2_normalize``, ``x * rsqrt(max(sum(x**2), epsilon))``.
     """
     if _is_tracing():
-        return _trace_call(x, y, axes, batch_dims, normalize, epsilon)
+        from batchdot.tracing import trace_batch_dot
+
+        return trace_batch_dot(x, y, axes, batch_dims, normalize, epsilon)
     called = _COSINES if normalize else _PRODUCTS
     _, dims, floor, operation = called.get(id(axes), _NOT_CALLED)
     if dims is not batch_dims or floor is not epsilon:
@@ -104,7 +105,11 @@ def dot(x: Any, y: Any) -> Any:
 
     Source: ``tf.keras.backend.dot``; 1-D and scalar operands as ``numpy.dot``.
     """
-    return _DOT.trace(x, y) if _is_tracing() else _DOT(x, y)
+    if _is_tracing():
+        from batchdot.tracing import trace_operation
+
+        return trace_operation(_DOT, x, y)
+    return _DOT(x, y)
 
 
 def plan(
@@ -144,24 +149,6 @@ def _read_call(called: _Called, axes: Any, batch_dims: Any, normalize: Any, epsi
             called.clear()
         called[id(axes)] = (axes, batch_dims, epsilon, operation)  # with axes, that no other has its identity
     return operation
-
-
-def _trace_call(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Any:
-    """Run a call while torch.compile looks on, which guards on all that is read here: as little as can be."""
-    options = {"axes": axes, "batch_dims": batch_dims, "normalize": normalize, "epsilon": epsilon}
-    if (
-        x.__class__ is Tensor
-        and y.__class__ is Tensor
-        and _is_constant(axes)
-        and batch_dims.__class__ is int
-        and normalize.__class__ is bool
-        and isinstance(epsilon, float)  # it may be a symbol
-    ):
-        from batchdot.tracing import call_operator
-
-        if (out := call_operator("batch_dot", x, y, options)) is not None:
-            return out
-    return batch_dot_operation(**options).trace(x, y)
 
 
 def _is_constant(axes: Any) -> bool:

@@ -3,11 +3,14 @@
 Each runs the pipeline: axes, contraction, lowering, kernel, tensor.
 """
 
+import json
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch._guards import TracingContext
 from torch.autograd import forward_ad
 
 from batchdot.contraction import Contraction, Shape
@@ -15,7 +18,7 @@ from batchdot.conversion import as_tensor, check_dtypes, check_operands, is_shar
 from batchdot.graph.functions import call_symbolically
 from batchdot.graph.tensor import KerasTensor, is_keras_tensor
 from batchdot.kernels import choose
-from batchdot.kinds import PLAIN, Recognize, key, recognize_nothing, recognizer
+from batchdot.kinds import Recognize, are_plain, key, recognize_nothing, recognizer
 from batchdot.lowering import lower, result_dtype
 from batchdot.plans import Operand, Plan, Run
 
@@ -55,10 +58,11 @@ class Operation:
         rule: from two shapes to their contraction.
         epsilon: floor on the squared norms, None to normalize nothing.
         options: what else was asked for, by argument name; messages repeat it.
+        text: function and options as JSON, one thing to ask for; empty where torch.compile looks on.
         sparse: what runs it where x is sparse, None where nothing does.
     """
 
-    __slots__ = ("epsilon", "function", "last", "options", "plans", "rule", "sparse")
+    __slots__ = ("epsilon", "function", "last", "options", "plans", "rule", "sparse", "text")
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Operation:
         self.rule = rule
         self.epsilon = epsilon
         self.options = options or {}
+        self.text = "" if _is_tracing() else json.dumps([function, self.options])
         self.sparse = sparse
         self.plans: dict[Hashable, _Kept] = {}
         # Of the last call, which the next most often is like.
@@ -114,15 +119,10 @@ class Operation:
         return plan.run(x, y)
 
     def trace(self, x: Any, y: Any) -> Tensor:
-        """Run while torch.compile looks on: as one operator, or in full what an operator does not take.
+        """Run while torch.compile looks through it, which `tracing` mostly spares it.
 
         Without the plans, whose keys would make torch.compile build a graph for each batch size.
         """
-        if x.__class__ in PLAIN and y.__class__ in PLAIN:
-            from batchdot.tracing import call_operator
-
-            if (out := call_operator(self.function, x, y, self.options)) is not None:
-                return out
         x, y = self.read(x, y)
         if self.sparse is not None and x.layout != torch.strided:
             return self.sparse(x, y)
@@ -145,7 +145,8 @@ class Operation:
             x_is, y_is = (Operand(t.dtype, t.device.type, None) for t in (x, y))
         else:
             x_is, y_is = Operand.of(x), Operand.of(y)
-        return lower(contraction, x_is, y_is, self.epsilon)
+        plan = lower(contraction, x_is, y_is, self.epsilon)
+        return replace(plan, compiled=True) if plan.traced and _is_compiled() else plan
 
     def contract(self, x_shape: Shape, y_shape: Shape) -> Contraction:
         """Apply the rule; an error repeats the whole call."""
@@ -177,6 +178,13 @@ def _may_keep(plan: Plan, x: Tensor, y: Tensor) -> bool:
     return all(any(t.stride()) for t in (x, y))
 
 
+def _is_compiled() -> bool:
+    """Whether torch.compile asks what an operator of `tracing` is made of, to make code of it."""
+    if _is_tracing() or torch.compiler.is_exporting():
+        return False
+    return TracingContext.try_get() is not None
+
+
 def _is_plain(tensor: Tensor) -> bool:
     """Whether a tensor is what it looks like: neither of a subclass nor of symbolic sizes."""
-    return tensor.__class__ in PLAIN and all(size.__class__ is int for size in tensor.shape)
+    return are_plain([tensor]) and all(size.__class__ is int for size in tensor.shape)

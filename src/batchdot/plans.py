@@ -107,6 +107,7 @@ class Plan:
         wide: dtype that norms are formed in.
         x_is: what x is.
         y_is: what y is.
+        compiled: whether torch.compile makes code of it, which may call operators of ours.
         rows: samples to a block, None for all at once.
         kernel: name of the kernel that runs it.
         run: the kernel's function, of the two tensors as the user gave them.
@@ -129,6 +130,7 @@ class Plan:
     wide: torch.dtype
     x_is: Operand
     y_is: Operand
+    compiled: bool = False
     rows: int | None = None
     kernel: str = ""
     run: Run = field(default=lambda x, y: x, compare=False, repr=False)

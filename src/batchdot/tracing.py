@@ -5,9 +5,11 @@ each call than a small product. An operator it puts into its graph as it is. Wha
 runs the function itself, on tensors of symbolic sizes, and sees PyTorch's operators (the kernel is
 CompositeImplicitAutograd), so that derivatives, torch.func and autocast need no rules of their own.
 
-Imported when Dynamo first traces a call, and not before.
+Every name that is read here is asked for again at each compiled call, 25 ns each. Imported when Dynamo
+first traces a call, and not before.
 """
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from operator import index
@@ -18,10 +20,61 @@ import torch
 from torch import Tensor
 
 from batchdot import functional
+from batchdot.graph.functions import FUNCTIONS
+from batchdot.kernels import AVAILABLE
+from batchdot.kinds import are_plain
+from batchdot.operations import Operation
 
-# torch keeps what it compiled in files, by the names of operators: ours say which sources they stand for.
-_SOURCES = sorted(Path(__file__).parent.rglob("*.py"))
-_OVERLOAD = "of_" + sha256(b"".join([path.read_bytes() for path in _SOURCES])).hexdigest()[:16]
+# torch keeps what it compiled in files, by the names of operators: ours say which sources they stand for,
+# and which kernels.
+_SOURCES = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
+_KERNELS = [kernel.name.encode() for kernel in AVAILABLE]
+_OVERLOAD = "of_" + sha256(b"".join([*_SOURCES, *_KERNELS])).hexdigest()[:16]
+
+# A program that is exported goes where there is no batchdot.
+_is_exporting = torch.compiler.is_exporting
+
+
+def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Tensor:
+    """Run `functional.batch_dot` while torch.compile looks on: as an operator of constants, or in full."""
+    if (
+        are_plain((x, y))
+        and batch_dims.__class__ is int
+        and isinstance(epsilon, float)  # it may be a symbol
+        and not _is_exporting()
+    ):
+        try:
+            return _BATCH_DOT(x, y, _known(axes), _known(batch_dims), bool(normalize), epsilon)
+        except _UnknownError:
+            pass
+    return functional.batch_dot_operation(
+        axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon
+    ).trace(x, y)
+
+
+def trace_operation(operation: Operation, x: Any, y: Any) -> Tensor:
+    """Run an operation while torch.compile looks on: as an operator, or in full."""
+    if not operation.text and operation.options:  # made by the function that is compiled
+        return trace_batch_dot(x, y, **operation.options)
+    if are_plain((x, y)) and operation.text and not _is_exporting():
+        return _OPERATION(x, y, operation.text)
+    return operation.trace(x, y)
+
+
+class _UnknownError(Exception):
+    """An argument is none that an operator takes."""
+
+
+def _known(axes: Any) -> Any:
+    """Return axes with integers for what torch.compile may hold as symbols."""
+    if axes.__class__ is int:
+        if -(2**63) <= axes < 2**63:
+            return index(axes)
+    elif axes is None:
+        return None
+    elif axes.__class__ is tuple:
+        return tuple([_known(axis) for axis in axes])
+    raise _UnknownError
 
 
 def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -39,9 +92,16 @@ def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Ca
     full_name = f"batchdot::{name}.{_OVERLOAD}"
     torch.library.define(full_name, f"({parameters}) -> Tensor")
     # Disabled, or Dynamo would trace it where an error has broken the graph.
-    torch.library.impl(full_name, "CompositeImplicitAutograd", torch.compiler.disable(run))  # type: ignore[no-untyped-call]
+    for key in ("CompositeImplicitAutograd", "FuncTorchBatchedDecomposition"):
+        torch.library.impl(full_name, key, torch.compiler.disable(run))  # type: ignore[no-untyped-call]
     operator: Callable[..., Tensor] = getattr(getattr(torch.ops.batchdot, name), _OVERLOAD)
     return operator
+
+
+def _run_operation(x: Tensor, y: Tensor, text: str) -> Tensor:
+    function, options = json.loads(text)
+    result: Tensor = FUNCTIONS[function](x, y, **options)
+    return result
 
 
 _BATCH_DOT = _operator(
@@ -51,34 +111,4 @@ _BATCH_DOT = _operator(
         x, y, axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon
     ),
 )
-_DOT = _operator("dot", "Tensor x, Tensor y", functional.dot)
-
-
-def call_operator(function: str, x: Tensor, y: Tensor, options: dict[str, Any]) -> Tensor | None:
-    """Call a function as an operator, or return None where an integer is none of 64 bits.
-
-    Args:
-        function: `batch_dot` or `dot`.
-        x: tensor of no subclass.
-        y: likewise.
-        options: the other arguments, as they were read.
-    """
-    if function == "dot":
-        return _DOT(x, y)
-    try:
-        axes, batch_dims = _known(options["axes"]), _known(options["batch_dims"])
-    except OverflowError:
-        return None
-    return _BATCH_DOT(x, y, axes, batch_dims, options["normalize"], options["epsilon"])
-
-
-def _known(axes: Any) -> Any:
-    """Return axes with integers for what torch.compile may hold as symbols."""
-    if axes is None:
-        return None
-    if isinstance(axes, tuple):
-        return tuple([_known(axis) for axis in axes])
-    axis = index(axes)
-    if not -(2**63) <= axis < 2**63:
-        raise OverflowError
-    return axis
+_OPERATION = _operator("operation", "Tensor x, Tensor y, str text", _run_operation)

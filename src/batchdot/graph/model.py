@@ -15,7 +15,7 @@ from batchdot.graph.replay import Program
 from batchdot.graph.summary import print_summary
 from batchdot.graph.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
 from batchdot.graph.topology import sort_graph
-from batchdot.layers._direct import own_way
+from batchdot.layers._direct import constant, own_way
 from batchdot.layers._weights import weights_of
 from batchdot.layers.base import Layer
 from batchdot.layers.registry import LAYERS
@@ -112,8 +112,10 @@ class Model(Ends):
         tracing = _is_tracing()
         if not tracing:
             outputs = program.run_straight(inputs)
-            if outputs is not None:
-                return self._write_values(outputs)
+        else:
+            outputs = program.trace_straight(inputs) if self._is_straight_ahead() else None
+        if outputs is not None:
+            return self._write_values(outputs)
         values = self._read_values(inputs)
         masks = flatten(mask) if mask is not None else None
         if tracing and self._is_plain():
@@ -126,6 +128,16 @@ class Model(Ends):
             return self._write_values(program.run(values, masks))
         finally:
             calls.pop()
+
+    @constant
+    def _is_straight_ahead(self) -> bool:
+        """Whether the program is straight when torch.compile first looks on, which guards on none of this."""
+        program = self._program
+        if program is None:
+            return False
+        for layer in program.layers:
+            layer._ask_ahead()
+        return program.is_straight()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, or the outputs' in their structure, for shapes of the inputs.

@@ -12,6 +12,9 @@ from batchdot.graph.straight import write_function
 from batchdot.graph.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
 from batchdot.layers._direct import jit_state
 
+# What a program knows of its layers as they are.
+_NOTED = ("_reasons", "_own_reasons", "_straight")
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -81,8 +84,10 @@ class Program:
         self._forget()
 
     def _forget(self) -> None:
-        # Why a run may be more than the `call` of every layer: what the layers noted, for all of them.
+        # Why a run may be more than the `call` of every layer: what the layers noted, for all of them; and
+        # the part of it that is the layers' own.
         self._reasons: tuple[Any, ...] = (True,)
+        self._own_reasons: list[Any] = [True]  # of a tuple torch.compile would ask whether it is the same
         self._straight: Callable[[Any], list[Any] | None] | None = None
 
     def run_straight(self, inputs: Any) -> list[Any] | None:
@@ -90,15 +95,25 @@ class Program:
 
         There is less than in `run` then, and the calls around do not matter.
         """
-        if any(self._reasons):
-            reasons = list(chain.from_iterable([layer._reasons for layer in self.layers]))
-            if any(reasons) or not self._is_simple():
-                return None
-            self._reasons = tuple({id(reason): reason for reason in reasons}.values())
-            if self._straight is None:
-                calls = [(step.layer, step.numbers) for step in self.steps]
-                self._straight = write_function(calls, self.ranks, self.outputs, self._resume)
-        return None if self._straight is None or jit_state() else self._straight(inputs)
+        if (any(self._reasons) and not self.is_straight()) or jit_state() or self._straight is None:
+            return None
+        return self._straight(inputs)
+
+    def trace_straight(self, inputs: Any) -> list[Any] | None:
+        """Do as `run_straight` where `is_straight`, while torch.compile looks on, with few guards."""
+        return None if any(self._own_reasons) or self._straight is None else self._straight(inputs)
+
+    def is_straight(self) -> bool:
+        """Note here, and return, whether the layers noted that there is nothing to do but to `call` them."""
+        reasons = [layer._reasons for layer in self.layers]
+        if any(map(any, reasons)) or not self._is_simple():
+            return False
+        self._reasons = tuple({id(reason): reason for reason in chain.from_iterable(reasons)}.values())
+        self._own_reasons = [own for own, *_ in reasons]
+        if self._straight is None:
+            calls = [(step.layer, step.numbers) for step in self.steps]
+            self._straight = write_function(calls, self.ranks, self.outputs, self._resume)
+        return True
 
     def run(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
         """Return the outputs for the inputs, whose list is used up."""
@@ -131,7 +146,7 @@ class Program:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what is about these layers: a copy has its own."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_reasons", "_straight")}
+        return {key: value for key, value in self.__dict__.items() if key not in _NOTED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -20,6 +20,7 @@ from batchdot.plans import MATMUL, MATVEC, ROW, VECMAT, Plan, Run, finishing, lo
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 ELSEWHERE = "the tensors are not on the CPU"
+FUSED = "products are torch.compile's, which fuses them with what is around them"
 WATCHED = "the call is traced, or of a subclass of Tensor, and who watches sees PyTorch's operators"
 NUMBERS = "rows of one number, and many of them, are quicker multiplied at once"
 APART = "the rows of the matrices are far apart in memory, which their product minds less"
@@ -51,7 +52,8 @@ class NativeKernel:
         last = plan.dims in ((-1,), (len(plan.contraction.x_shape) - 1,))
         reasons = {
             ELSEWHERE: plan.device != "cpu",
-            WATCHED: plan.traced,
+            WATCHED: plan.traced and not plan.compiled,
+            FUSED: plan.compiled and product,
             f"no {str(plan.dtype).removeprefix('torch.')}": plan.dtype not in DTYPES,
             "an input is not of floats": plan.dtype in DTYPES and not floats,
             "matrices are PyTorch's to multiply": product and plan.label == MATMUL,

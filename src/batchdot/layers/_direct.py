@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.modules import module
 
 from batchdot.graph.context import CONTEXT
+from batchdot.kinds import are_plain
 from batchdot.layers._losses import Losses
 
 RESERVED = frozenset(["training", "mask"])
@@ -38,6 +39,15 @@ jit_state = torch._C._get_tracing_state
 """The state of torch.jit.trace, which wants to know of every module; None where it is not at work."""
 
 
+def constant(method: F) -> F:
+    """Have torch.compile call a method when it first looks on, and take what it returned for a constant.
+
+    As torch._dynamo.assume_constant_result, which takes a second to import.
+    """
+    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return method
+
+
 def own_way(method: F) -> F:
     """Mark a ``__call__`` or ``forward`` that runs `call` and no more where a call is direct."""
     _OWN_WAYS.add(method)
@@ -51,6 +61,7 @@ class Direct(Losses):
     forward: Callable[..., Any]
     input_spec: Any
     autocast: bool
+    built: bool
 
     _resolves_training = False
     """Whether ``call`` decides itself what a missing ``training`` means."""
@@ -67,9 +78,10 @@ class Direct(Losses):
     @own_way
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer as torch does; where nothing but `call` is to be done, by the short way."""
-        if not (kwargs or any(self._reasons) or jit_state()):
+        reason = self._ask_ahead() or self._reasons[0] if _is_tracing() else any(self._reasons) or jit_state()
+        if not (kwargs or reason):
             for arg in args:
-                if arg.__class__ is not Tensor and not (arg.__class__ is list and _are_tensors(arg)):
+                if not (are_plain(arg) if arg.__class__ is list else arg.__class__ is Tensor):
                     break
             else:
                 if len(args) == 1 or self._call_takes.isdisjoint(RESERVED):
@@ -98,18 +110,27 @@ class Direct(Losses):
             hooks += [self._backward_hooks, self._backward_pre_hooks]
             self.__dict__["_reasons"] = ([], *hooks, *_GLOBAL_HOOKS)
 
+    @constant
+    def _ask_ahead(self) -> bool:
+        """Whether there is a reason when torch.compile first looks on, which guards on none of this.
+
+        It guards on the layer's own reasons. Hooks that are registered later it passes over, as those of
+        any module.
+        """
+        if "built" in self.__dict__:  # of a layer that the compiled function makes there is nothing yet
+            self._build_without_inputs()
+            if self.built:
+                self._note_direct()
+        return any(self._reasons)
+
+    def _build_without_inputs(self) -> None:
+        """Build the layer where that takes no inputs; most take some."""
+
     def _take_care(self, why: str) -> None:
         """Take the note back; whoever holds it, as a program does, finds a reason in it."""
         note = self.__dict__.pop("_reasons", None)
         if note is not None:
             note[0].append(why)
-
-
-def _are_tensors(values: list[Any]) -> bool:
-    for value in values:  # noqa: SIM110  # half the time of all(...)
-        if value.__class__ is not Tensor:
-            return False
-    return True
 
 
 @lru_cache(maxsize=1024)

@@ -190,7 +190,8 @@ class Layer(Connections, Calls):
         super().__setattr__(name, value)
         if name == "activity_regularizer":
             self.__dict__["_call_losses"] = []
-        self._take_care(name)
+        if name != "training":  # which `call` asks for itself
+            self._take_care(name)
 
     def __getattr__(self, name: str) -> Any:
         """Find a weight; say why where a property has no answer.

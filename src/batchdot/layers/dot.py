@@ -75,8 +75,11 @@ class Dot(Layer):
         """Return the dot products of the samples of two tensors."""
         if y is None:
             inputs, y = inputs if inputs.__class__ is list and len(inputs) == 2 else _pair(inputs)
-        operation = self._operation
-        return operation.trace(inputs, y) if _is_tracing() else operation(inputs, y)
+        if _is_tracing():
+            from batchdot.tracing import trace_operation
+
+            return trace_operation(self._operation, inputs, y)
+        return self._operation(inputs, y)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep the operation that the arguments of the layer ask for."""
@@ -138,9 +141,13 @@ class Dot(Layer):
     def _is_plain(self) -> bool:
         return super()._is_plain() and type(self).call is Dot.call
 
+    def _build_without_inputs(self) -> None:
+        if not self.built:
+            self.built = True  # what build would check, the call checks
+
     def _build_once(self, inputs: Any) -> None:
         if not _is_tracing():  # a compiled call leaves the layer as it was
-            self.built = True  # what build would check, the call checks
+            self._build_without_inputs()
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return super()._call_with_care(([self._read_input(x) for x in _pair(*args)],), kwargs)
