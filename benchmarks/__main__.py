@@ -20,6 +20,7 @@ import torch
 from benchmarks import picture, tables
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.calls import measure_calls
+from benchmarks.compiled import measure_compiled
 from benchmarks.growth import measure_growth
 from benchmarks.keras_peers import Kerases, kerases
 from benchmarks.layers import measure_layers
@@ -98,6 +99,12 @@ class Bench:
                 print(f"{name}: {'left out as asked' if self.args.no_keras else 'not installed'}")
         return measure_layers(modules, self.settings.rounds)
 
+    def compiled(self) -> dict[str, Any]:
+        """Measure what torch.compile makes of us, beside what it makes of plain PyTorch."""
+        record = measure_compiled(self.settings)
+        print("\n".join(tables.compiled_lines(record)))
+        return record
+
     def growth(self) -> dict[str, Any]:
         """Measure how cost grows with rows, their length and threads."""
         record = measure_growth(self.kerases, self.settings, 1000 if self.args.quick else 1_000_000)
@@ -161,6 +168,7 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "workloads": Bench.workloads,
     "calls": Bench.calls,
     "layers": Bench.layers,
+    "compiled": Bench.compiled,
     "growth": Bench.growth,
     "memory": Bench.memory,
     "files": Bench.files,

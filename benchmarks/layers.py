@@ -32,6 +32,17 @@ class LayerWork:
     layers: int = 1
     aim: float = 3.0
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Make the inputs, the same at every call."""
+        generator = torch.Generator().manual_seed(0)
+        shape = (32, 1) if self.ids else (32, 64)
+        return [
+            torch.randint(100, shape, generator=generator)
+            if self.ids
+            else torch.randn(shape, generator=generator)
+            for _ in range(self.inputs)
+        ]
+
 
 def _two_towers(keras: Any) -> Any:
     users, items = keras.Input((1,), dtype="int32"), keras.Input((1,), dtype="int32")
@@ -84,12 +95,7 @@ def measure_layers(keras: dict[str, Any], rounds: int) -> dict[str, Any]:
 
 
 def _time(work: LayerWork, keras: dict[str, Any], rounds: int) -> dict[str, Timing]:
-    generator = torch.Generator().manual_seed(0)
-    shape = (32, 1) if work.ids else (32, 64)
-    tensors = [
-        torch.randint(100, shape, generator=generator) if work.ids else torch.randn(shape)
-        for _ in range(work.inputs)
-    ]
+    tensors = work.tensors()
     names: dict[str, Any] = {
         "torch": torch,
         "batch_dot": batchdot.batch_dot,

@@ -71,10 +71,10 @@ def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterabl
         generator = torch.Generator().manual_seed(1)
         names["g"] = torch.randn(expected.shape, generator=generator).to(expected.device, expected.dtype)
         lines = {name: f"torch.autograd.grad({line}, (x, y), g)" for name, line in lines.items()}
-    right = _results(eval(lines[OURS], names))
+    right = values(eval(lines[OURS], names))
     for name in list(lines):
         try:
-            reason = difference(_results(eval(lines[name], names)), right, work.dtype)
+            reason = difference(values(eval(lines[name], names)), right, work.dtype)
         except Exception as error:  # a compiler that is not there, an operator that lacks the dtype
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         if reason is not None:
@@ -189,5 +189,6 @@ def reasons_against(lowered: Plan, chosen: str) -> dict[str, list[str]]:
     return {kernel.name: kernel.unavailable() or kernel.why_not(lowered) for kernel in before}
 
 
-def _results(value: Any) -> list[Tensor]:
+def values(value: Any) -> list[Tensor]:
+    """Return a result, or several, as tensors on the CPU that are constants."""
     return [t.detach().cpu() for t in (value if isinstance(value, tuple) else (value,))]

@@ -152,6 +152,33 @@ def target_table(results: Results) -> str:
     return _markdown(["target", "measured", "aim", "verdict"], rows)
 
 
+def compiled_lines(record: Results) -> list[str]:
+    """Return a line for each thing that was compiled, to print."""
+    lines = [f"skipped: {record['skipped']}"] if "skipped" in record else []
+    for name, row in record.items():
+        if "absent" in row:
+            lines.append(f"{name}: {row['absent']}")
+        elif name != "skipped":
+            ours, plain = (microseconds(row["microseconds"][of]["median"]) for of in (OURS, "plain"))
+            over = ratio(row["our time over theirs"]["plain"])
+            lines.append(f"{name}, µs: ours {ours}, plain {plain}, ours over plain {over}")
+    return lines
+
+
+def compiled_table(results: Results) -> str:
+    """Return what was compiled, in Markdown."""
+    rows = [
+        [
+            name,
+            *(microseconds(row["microseconds"][of]["median"]) for of in (OURS, "plain")),
+            ratio(row["our time over theirs"]["plain"]),
+        ]
+        for name, row in results["compiled"].items()
+        if name != "skipped" and "absent" not in row
+    ]
+    return _markdown(["compiled", "µs", "the plain line, µs", "ours over plain"], rows)
+
+
 TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
 """By the name in a document's marks, what stands between them."""
 
@@ -180,6 +207,12 @@ def report(results: Results) -> str:
             "![time against rows](pictures/rows.svg)",
             "",
             "![time against the length of rows and threads](pictures/growth.svg)",
+            "",
+            "## Compiled",
+            "",
+            "Calls, layers and a model under `torch.compile(dynamic=True)`, beside plain PyTorch under the same.",
+            "",
+            compiled_table(results),
             "",
             "## Accuracy",
             "",

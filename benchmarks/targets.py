@@ -6,6 +6,8 @@ from math import exp, log
 from statistics import fmean
 from typing import Any, TypeAlias
 
+from benchmarks.compiled import MODELS, WORKS
+
 Results: TypeAlias = dict[str, Any]
 
 MET, MISSED, UNKNOWN = "met", "missed", "not measured"
@@ -88,6 +90,10 @@ def _memory_growth(work: str) -> Callable[[Results], float]:
     return read
 
 
+def _compiled(work: str) -> Callable[[Results], float]:
+    return lambda results: float(results["compiled"][work]["our time over theirs"]["plain"])
+
+
 def _file(work: str, column: str) -> Callable[[Results], float]:
     return lambda results: float(results["files"]["works"][work][column])
 
@@ -153,6 +159,10 @@ TARGETS = [
         6,
         faster("row cosine, large, backward", "cosine_similarity"),
         True,
+    ),
+    *(
+        Target(f"{work}, compiled: time over the plain line, compiled", 1, _compiled(work))
+        for work in (*WORKS, *(name.partition(",")[0] for name in MODELS))
     ),
     *(
         Target(f"{work}: KiB more of extra memory for four times the rows", 64, _memory_growth(work))
