@@ -12,7 +12,6 @@ first traces a call, and not before.
 import json
 from collections.abc import Callable
 from hashlib import sha256
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -36,45 +35,41 @@ _is_exporting = torch.compiler.is_exporting
 
 
 def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Tensor:
-    """Run `functional.batch_dot` while torch.compile looks on: as an operator of constants, or in full."""
+    """Run `functional.batch_dot` while torch.compile looks on."""
     if (
-        are_plain((x, y))
+        x.__class__ is Tensor
+        and y.__class__ is Tensor
         and batch_dims.__class__ is int
+        and _is_known((axes, batch_dims))
         and isinstance(epsilon, float)  # it may be a symbol
         and not _is_exporting()
     ):
-        try:
-            return _BATCH_DOT(x, y, _known(axes), _known(batch_dims), bool(normalize), epsilon)
-        except _UnknownError:
-            pass
-    return functional.batch_dot_operation(
+        return _BATCH_DOT(x, y, axes, batch_dims, bool(normalize), epsilon)
+    operation = functional.batch_dot_operation(
         axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon
-    ).trace(x, y)
+    )
+    return trace_operation(operation, x, y)
 
 
 def trace_operation(operation: Operation, x: Any, y: Any) -> Tensor:
-    """Run an operation while torch.compile looks on: as an operator, or in full."""
-    if not operation.text and operation.options:  # made by the function that is compiled
-        return trace_batch_dot(x, y, **operation.options)
-    if are_plain((x, y)) and operation.text and not _is_exporting():
-        return _OPERATION(x, y, operation.text)
+    """Run an operation while torch.compile looks on: as an operator, or in full what is none."""
+    if are_plain((x, y)) and not _is_exporting():
+        if operation.text:
+            return _OPERATION(x, y, operation.text)
+        options = operation.options
+        if options and _is_known((options["axes"], options["batch_dims"])):  # made by what is compiled
+            return _BATCH_DOT(x, y, *options.values())
     return operation.trace(x, y)
 
 
-class _UnknownError(Exception):
-    """An argument is none that an operator takes."""
-
-
-def _known(axes: Any) -> Any:
-    """Return axes with integers for what torch.compile may hold as symbols."""
-    if axes.__class__ is int:
-        if -(2**63) <= axes < 2**63:
-            return index(axes)
-    elif axes is None:
-        return None
-    elif axes.__class__ is tuple:
-        return tuple([_known(axis) for axis in axes])
-    raise _UnknownError
+def _is_known(axes: Any) -> bool:
+    """Whether axes are integers that an operator takes, which knows 64 bits, and no symbols."""
+    if axes.__class__ is tuple:
+        for axis in axes:  # noqa: SIM110  # all(...) is two guards more
+            if not _is_known(axis):
+                return False
+        return True
+    return axes is None or (axes.__class__ is int and -(2**63) <= axes < 2**63)
 
 
 def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
