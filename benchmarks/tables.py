@@ -210,7 +210,7 @@ def report(results: Results) -> str:
             "",
             "## Compiled",
             "",
-            "Calls, layers and a model under `torch.compile(dynamic=True)`, beside plain PyTorch under the same.",
+            "Calls, layers and a model under `torch.compile(dynamic=True)`, like the plain lines.",
             "",
             compiled_table(results),
             "",
