@@ -146,8 +146,17 @@ template <class T>
 void row_unit_backward(const Task& task, int64_t begin, int64_t end) {
   Space<T> space(task.out.stride == 1 ? 0 : task.size);
   each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
-    Inverse inverse = inverse_norm(x, task.size, task.epsilon), one = {1, 1, false};
-    double along = to_double(sum_carefully(x, y, task.size)) * inverse.value * inverse.scale;
+    Inverse inverse, one = {1, 1, false};
+    double along;
+    if constexpr (Digits<T>::value == 53) {
+      inverse = inverse_norm(x, task.size, task.epsilon);
+      along = to_double(sum_carefully(x, y, task.size));
+    } else {  // y was rounded to T by the product it comes from: a sum in double loses nothing beside that
+      Products sums = sum_products(x, y, task.size);
+      inverse = inverse_root(sums.xx, task.epsilon);
+      along = sums.xy;
+    }
+    along *= inverse.value * inverse.scale;
     write_row(task, row, space.data, [&](T* out) FORCED {
       for (int64_t k = 0; k < task.size; k += LANES) {
         Block a = read_at(x, k, task.size), b = read_at(y, k, task.size);
