@@ -127,7 +127,7 @@ def _view_rows(
         free = [axis for axis in range(len(shape)) if axis not in axes]
         sizes = _sizes(shape, axes)
         if joined is not None:
-            sizes = [*sizes[: len(c.shared)], prod(sizes[len(c.shared) :])]
+            sizes = [*sizes[: len(c.shared)], _product(sizes[len(c.shared) :])]
         views.append(View(_permutation([*axes, *free]), tuple(sizes) if free or joined else None))
     return views[0], views[1], tuple(range(-len(c.contracted), 0)) if joined is None else (-1,)
 
@@ -135,9 +135,16 @@ def _view_rows(
 def _joined_contraction(
     c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
 ) -> Pairs | None:
-    """Return the order of several contracted pairs in which both inputs have them as one axis, if any."""
-    if len(c.contracted) < 2 or x_strides is None or y_strides is None:
+    """Return the order of several contracted pairs in which both inputs have them as one axis, if any.
+
+    Where strides must not be looked at, those that stand side by side are taken for one, as they mostly are.
+    """
+    if len(c.contracted) < 2:
         return None
+    if x_strides is None or y_strides is None:
+        pairs = tuple(sorted(c.contracted))
+        side_by_side = all((x + 1, y + 1) == after for (x, y), after in pairwise(pairs))
+        return pairs if side_by_side else None
     for pairs in _contraction_orders(c, x_strides, y_strides):
         x_axes, y_axes = zip(*pairs, strict=True)
         if _merges(c.x_shape, x_strides, x_axes) and _merges(c.y_shape, y_strides, y_axes):
