@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import accuracy, measure, memory, picture, stream, tables, targets, timing, top_k
+from benchmarks import accuracy, compiled, measure, memory, picture, stream, tables, targets, timing, top_k
 from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
 from benchmarks.floor import floor, floor_statements
 from benchmarks.keras_peers import Kerases, kerases, request
@@ -376,6 +376,25 @@ def test_top_k_is_measured_where_it_is(monkeypatch):
     record = top_k.measure_top_k(QUICK)["works"]["queries"]
     assert {"top_k", "plain"} <= set(record["microseconds"])
     assert set(record["absent"]) | set(record["microseconds"]) == {"top_k", "plain", "faiss"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiled_calls_and_layers_beside_plain_ones(monkeypatch):
+    monkeypatch.setattr(compiled, "WORKS", ("row cosine", "row cosine, backward"))
+    monkeypatch.setattr(compiled, "MODELS", {"Dot, over batch_dot": "a - b", "Dense": None})
+    record = compiled.measure_compiled(replace(QUICK, compile=True))
+    assert record.pop("Dot")["absent"].startswith("the plain line gives other shapes")
+    assert list(record) == ["row cosine", "row cosine, backward", "Dense"]
+    assert all(set(row["microseconds"]) == {"batch_dot", "plain"} for row in record.values())
+    assert (
+        len(tables.compiled_lines(record)) == len(tables.compiled_table({"compiled": record}).split("\n")) - 2
+    )
+    measured = [t for t in targets.judge({"compiled": record}) if t["measured"] is not None]
+    assert [t["text"].split(", compiled")[0] for t in measured] == ["row cosine", "Dense"]
+
+
+def test_nothing_is_compiled_that_was_left_out():
+    assert list(compiled.measure_compiled(QUICK)) == ["skipped"]
 
 
 @pytest.mark.parametrize(

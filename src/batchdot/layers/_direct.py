@@ -78,7 +78,10 @@ class Direct(Losses):
     @own_way
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer as torch does; where nothing but `call` is to be done, by the short way."""
-        reason = self._ask_ahead() or self._reasons[0] if _is_tracing() else any(self._reasons) or jit_state()
+        if _is_tracing():  # noqa: SIM108  # two or in one line
+            reason = self._ask_ahead() or self._reasons[0]
+        else:
+            reason = any(self._reasons) or jit_state()
         if not (kwargs or reason):
             for arg in args:
                 if not (are_plain(arg) if arg.__class__ is list else arg.__class__ is Tensor):
