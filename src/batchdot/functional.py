@@ -144,18 +144,24 @@ def batch_dot_operation(
 def _read_call(called: _Called, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Operation:
     """Return the operation of a call, and keep it for calls with the same arguments."""
     operation = _cached_operation(*_read(axes, batch_dims, normalize, epsilon))
-    if _is_constant(axes) and batch_dims.__class__ is int and epsilon.__class__ is float:
+    if is_constant(axes) and batch_dims.__class__ is int and epsilon.__class__ is float:
         if len(called) >= MAX_CALLS:
             called.clear()
         called[id(axes)] = (axes, batch_dims, epsilon, operation)  # with axes, that no other has its identity
     return operation
 
 
-def _is_constant(axes: Any) -> bool:
-    """Whether axes are the same at the next call if they are the same object: a list may not be."""
+def is_constant(axes: Any) -> bool:
+    """Whether axes are the same at the next call if they are the same object, and integers of 64 bits.
+
+    A list may change, a symbol of torch.compile may stand for another number.
+    """
     if axes.__class__ is tuple:
-        return all(map(_is_constant, axes))
-    return axes is None or axes.__class__ is int
+        for axis in axes:  # noqa: SIM110  # all(...) is two guards more where torch.compile looks on
+            if not is_constant(axis):
+                return False
+        return True
+    return axes is None or (axes.__class__ is int and -(2**63) <= axes < 2**63)
 
 
 def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: float) -> Operation:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from batchdot import functional
+from batchdot.functional import is_constant
 from batchdot.graph.functions import FUNCTIONS
 from batchdot.kernels import AVAILABLE
 from batchdot.kinds import are_plain
@@ -41,7 +42,7 @@ def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, 
         x.__class__ is Tensor  # are_plain is a name more
         and y.__class__ is Tensor
         and batch_dims.__class__ is int
-        and _is_known((axes, batch_dims))
+        and is_constant((axes, batch_dims))
         and isinstance(epsilon, float)  # it may be a symbol
         and not _is_exporting()
     ):
@@ -58,21 +59,11 @@ def trace_operation(operation: Operation, x: Any, y: Any) -> Tensor:
         if operation.text:
             return _OPERATION(x, y, operation.text)
         options = operation.options
-        if options and _is_known((options["axes"], options["batch_dims"])):  # made by what is compiled
+        if options and is_constant((options["axes"], options["batch_dims"])):  # made by what is compiled
             return _BATCH_DOT(
                 x, y, options["axes"], options["batch_dims"], options["normalize"], options["epsilon"]
             )
     return operation.trace(x, y)
-
-
-def _is_known(axes: Any) -> bool:
-    """Whether axes are integers that an operator takes, which knows 64 bits, and no symbols."""
-    if axes.__class__ is tuple:
-        for axis in axes:  # noqa: SIM110  # all(...) is two guards more
-            if not _is_known(axis):
-                return False
-        return True
-    return axes is None or (axes.__class__ is int and -(2**63) <= axes < 2**63)
 
 
 def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
