@@ -149,7 +149,7 @@ def test_what_changes_a_call_later_is_heeded_and_undone(name: str, place: Any) -
             torch.testing.assert_close(call(X), BASE)
 
 
-# Hooks that come later torch.compile passes over, unless it is told otherwise.
+# Hooks that come later a compiled call passes over, as torch.compile does by default.
 LATER = [name for name in CHANGES if "hook" not in name and name != "compiled"]
 
 

@@ -117,8 +117,8 @@ class Direct(Losses):
     def _ask_ahead(self) -> bool:
         """Whether there is a reason when torch.compile first looks on, which guards on none of this.
 
-        It guards on the layer's own reasons. Hooks that are registered later it passes over, as those of
-        any module.
+        It guards on the layer's own reasons. Hooks that are registered later it passes over, as it does
+        those of any module by default.
         """
         if "built" in self.__dict__:  # of a layer that the compiled function makes there is nothing yet
             self._build_without_inputs()
