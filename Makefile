@@ -1,4 +1,4 @@
-# Needs Python 3.10 or later and make; everything else goes into $(VENV).
+# Needs Python 3.11 or later and make; everything else goes into $(VENV).
 
 PYTHON ?= python3
 VENV ?= .venv

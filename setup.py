@@ -7,7 +7,7 @@ build isolation sees. Without either, batchdot is installed all the same, and `b
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
@@ -25,7 +25,7 @@ def native_kernels() -> list[Extension]:
         return []
     return [
         Extension(
-            "batchdot.kernels._rows",
+            "batchdot.kernels.cpu._rows",
             ["csrc/operators.cpp", "csrc/instruction_sets.cpp"],
             depends=[str(path) for path in Path("csrc").glob("*.h")],
             include_dirs=[str(root / "include")],
@@ -63,4 +63,8 @@ class Wheel(bdist_wheel):
         return "py3", "none", platform
 
 
-setup(ext_modules=native_kernels(), cmdclass={"build_ext": BuildLibrary, "bdist_wheel": Wheel})
+setup(
+    packages=[*find_packages("src"), "batchdot.examples"],
+    ext_modules=native_kernels(),
+    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": Wheel},
+)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from batchdot import batch_dot
-from batchdot.functional import batch_dot_operation
 from batchdot.kernels import AVAILABLE, KERNELS, choose
-from batchdot.plans import Plan
+from batchdot.ops.functional import batch_dot_operation
+from batchdot.planning.plan import Plan
 from benchmarks.floor import PEAK, READ, floor, floor_statements
 from benchmarks.keras_peers import Kerases, RemoteBlock, request
 from benchmarks.plain import LINES

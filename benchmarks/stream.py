@@ -22,7 +22,7 @@ _KINDS = {"row dot": [], "row cosine": ["--normalize"]}
 _CHILD = """
 import resource, sys, time
 from pathlib import Path
-from batchdot.cli import main
+from batchdot.cli.main import main
 started = time.perf_counter()
 status = main(sys.argv[1:])
 print(time.perf_counter() - started)

@@ -15,7 +15,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras  # type: ignore[import-untyped]
 import tf_keras  # type: ignore[import-untyped]
 
-from batchdot.demo import KERAS_OTHERS, KERAS_QUERIES, load_digits
+from batchdot.cli.demo import KERAS_OTHERS, KERAS_QUERIES, load_digits
 
 
 def main() -> None:

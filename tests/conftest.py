@@ -39,7 +39,8 @@ def _seed() -> None:
 
 def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Have plans made anew: with the native kernel where it has no reason against one, or by ATen alone."""
-    from batchdot import functional, kernels
+    from batchdot import kernels
+    from batchdot.ops import functional
 
     native, aten = kernels.KERNELS
     if name == "aten":

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from tests.support.originals import original
 
 from batchdot import constraints
-from originals import original
 
 ROWS = [
     ("MaxNorm", {}),

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.support.originals import original
 
 from batchdot import initializers
-from originals import original
 
 RANDOM = [
     ("RandomNormal", {}),

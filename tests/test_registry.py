@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
+from tests.support.originals import original
 
 from batchdot import activations, constraints, initializers, regularizers
 from batchdot.registry import Registry, custom_object_scope
-from originals import original
 
 MODULES = {
     "initializers": initializers,

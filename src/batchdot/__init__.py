@@ -1,18 +1,33 @@
 """Keras's dot products in PyTorch: `batch_dot`, `dot`, `Dot`, and `explain` for what they do.
 
 ``import batchdot as keras`` is the one-line port: layers, `Input`, `Model`, `backend` answer under
-their Keras names.
+their Keras names. Nothing is imported before its name is used, so that ``import batchdot`` costs
+nothing and does not import torch.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from batchdot import activations, backend, constraints, initializers, layers, models, regularizers
-from batchdot.errors import AxisError, NotConnectedError
-from batchdot.explain import explain
-from batchdot.functional import batch_dot, dot
-from batchdot.graph.model import Model
-from batchdot.layers import Dot, Input, Layer
-from batchdot.retrieval import top_k
+if TYPE_CHECKING:
+    from batchdot import (
+        activations,
+        backend,
+        config,
+        constraints,
+        distributed,
+        initializers,
+        layers,
+        models,
+        regularizers,
+    )
+    from batchdot.errors import AxisError, NotConnectedError
+    from batchdot.explanation.explain import explain
+    from batchdot.layers import Dot, Input, Layer
+    from batchdot.models import Model
+    from batchdot.ops.functional import batch_dot, dot, plan
+    from batchdot.retrieval import top_k
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AxisError",
@@ -24,12 +39,49 @@ __all__ = [
     "activations",
     "backend",
     "batch_dot",
+    "config",
     "constraints",
+    "distributed",
     "dot",
     "explain",
     "initializers",
     "layers",
     "models",
+    "plan",
     "regularizers",
     "top_k",
 ]
+
+_MODULES = {
+    "AxisError": "errors",
+    "Dot": "layers",
+    "Input": "layers",
+    "Layer": "layers",
+    "Model": "models",
+    "NotConnectedError": "errors",
+    "batch_dot": "ops.functional",
+    "dot": "ops.functional",
+    "explain": "explanation.explain",
+    "plan": "ops.functional",
+    "top_k": "retrieval",
+}
+"""The module of each public name that is not a module itself."""
+
+_DEPRECATED = ("functional", "sharding")
+"""Modules of version 0.1 that warn and forward to their successors."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name the first time it is used (PEP 562)."""
+    if name in _MODULES:
+        value = getattr(import_module(f"batchdot.{_MODULES[name]}"), name)
+    elif name in __all__ or name in _DEPRECATED:
+        value = import_module(f"batchdot.{name}")
+    else:
+        raise AttributeError(f"module 'batchdot' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,7 +2,7 @@
 
 import sys
 
-from batchdot.cli import main
+from batchdot.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from batchdot.defaults import epsilon
+from batchdot.config import epsilon
 from batchdot.registry import Configured, Registry
 
 Constrain: TypeAlias = Callable[..., Tensor]

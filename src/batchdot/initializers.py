@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from batchdot.conversion import as_tensor, read_dtype
-from batchdot.defaults import float_dtype
+from batchdot.config import float_dtype
+from batchdot.convert import as_tensor, read_dtype
 from batchdot.registry import Configured, Registry
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Initialize: TypeAlias = Callable[..., Tensor]
 Device: TypeAlias = torch.device | str | None

@@ -33,10 +33,10 @@ from batchdot.backend._values import (
     variable,
     zeros,
 )
-from batchdot.defaults import epsilon, floatx, set_epsilon, set_floatx
-from batchdot.functional import batch_dot, dot
-from batchdot.graph.tensor import is_keras_tensor
-from batchdot.layers.naming import clear_names as clear_session
+from batchdot.config import epsilon, floatx, set_epsilon, set_floatx
+from batchdot.layers.base.naming import clear_names as clear_session
+from batchdot.ops.functional import batch_dot, dot
+from batchdot.symbolic.tensor import is_keras_tensor
 
 __all__ = [
     "batch_dot",

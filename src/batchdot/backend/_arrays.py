@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from batchdot.conversion import as_tensor, read_dtype
-from batchdot.functional import EPSILON
-from batchdot.graph.functions import symbolic
-from batchdot.kernels._normalize import unit
-from batchdot.lowering import result_dtype, wide_dtype
+from batchdot.convert import as_tensor, read_dtype
+from batchdot.kernels.aten.normalize import unit
+from batchdot.ops.functional import EPSILON
+from batchdot.planning.lowering import result_dtype, wide_dtype
+from batchdot.symbolic.functions import symbolic
 
 
 @symbolic

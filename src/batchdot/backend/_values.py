@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from batchdot import constraints, initializers
-from batchdot.contraction import Shape
-from batchdot.conversion import as_array, as_tensor, read_dtype
-from batchdot.defaults import float_dtype
-from batchdot.graph.tensor import KerasTensor, is_keras_tensor
-from batchdot.layers.input import InputLayer
+from batchdot.config import float_dtype
+from batchdot.convert import as_array, as_tensor, read_dtype
+from batchdot.layers.core.input import InputLayer
+from batchdot.planning.contraction import Shape
+from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
 
 
 def placeholder(

@@ -1,9 +1,9 @@
 """Kernels, in order of preference. See README.md in this folder for what a kernel is."""
 
-from batchdot.kernels._aten import AtenKernel
-from batchdot.kernels._base import Kernel
-from batchdot.kernels._native import NativeKernel
-from batchdot.plans import Plan
+from batchdot.kernels.aten.kernel import AtenKernel
+from batchdot.kernels.base import Kernel
+from batchdot.kernels.cpu.kernel import NativeKernel
+from batchdot.planning.plan import Plan
 
 __all__ = ["AVAILABLE", "KERNELS", "Kernel", "choose"]
 

@@ -1,19 +1,18 @@
 """Layers: one file each."""
 
-import batchdot.graph.operators  # noqa: F401  # symbolic tensors take part in arithmetic
-from batchdot.layers.activation import Activation
-from batchdot.layers.base import Layer
-from batchdot.layers.concatenate import Concatenate, concatenate
-from batchdot.layers.dense import Dense
-from batchdot.layers.dot import Dot, dot
-from batchdot.layers.dropout import Dropout
-from batchdot.layers.embedding import Embedding
-from batchdot.layers.flatten import Flatten
-from batchdot.layers.function import Function
-from batchdot.layers.input import Input, InputLayer
-from batchdot.layers.lambda_layer import Lambda
-from batchdot.layers.masking import Masking
-from batchdot.layers.merge import (
+import batchdot.symbolic.operators  # noqa: F401  # symbolic tensors take part in arithmetic
+from batchdot.layers.activations.activation import Activation
+from batchdot.layers.activations.softmax import Softmax
+from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.registry import deserialize_layer as deserialize
+from batchdot.layers.base.registry import serialize_layer as serialize
+from batchdot.layers.core.dense import Dense
+from batchdot.layers.core.embedding import Embedding
+from batchdot.layers.core.function import Function
+from batchdot.layers.core.input import Input, InputLayer
+from batchdot.layers.core.lambda_layer import Lambda
+from batchdot.layers.core.masking import Masking
+from batchdot.layers.merging.base import (
     Add,
     Average,
     Maximum,
@@ -27,12 +26,13 @@ from batchdot.layers.merge import (
     multiply,
     subtract,
 )
-from batchdot.layers.permute import Permute
-from batchdot.layers.registry import deserialize_layer as deserialize
-from batchdot.layers.registry import serialize_layer as serialize
-from batchdot.layers.repeat_vector import RepeatVector
-from batchdot.layers.reshape import Reshape
-from batchdot.layers.softmax import Softmax
+from batchdot.layers.merging.concatenate import Concatenate, concatenate
+from batchdot.layers.merging.dot import Dot, dot
+from batchdot.layers.regularization.dropout import Dropout
+from batchdot.layers.reshaping.flatten import Flatten
+from batchdot.layers.reshaping.permute import Permute
+from batchdot.layers.reshaping.repeat_vector import RepeatVector
+from batchdot.layers.reshaping.reshape import Reshape
 
 __all__ = [
     "Activation",

@@ -1,0 +1,1 @@
+"""The `batchdot` command: one command is one library call."""

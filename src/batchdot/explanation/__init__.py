@@ -1,0 +1,1 @@
+"""`explain`: a contraction in words, as PyTorch code and as a diagram."""

@@ -1,0 +1,1 @@
+"""Array files: strict readers of .npy and .safetensors, and atomic writes."""

@@ -1,0 +1,1 @@
+"""The ATen kernel: PyTorch's own operators, the reference that every other kernel falls back to."""

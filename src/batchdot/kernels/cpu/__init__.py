@@ -1,0 +1,1 @@
+"""The CPU kernel: the C++ operators of csrc/cpu."""

@@ -1,0 +1,64 @@
+"""Softmax: exp(x) / sum(exp(x)), over what a mask leaves."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from batchdot import activations
+from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.registry import LAYERS
+from batchdot.layers.base.validation import read_axis, read_flag
+
+
+@LAYERS.register()
+class Softmax(Layer):
+    """Layer that applies softmax along an axis, or along several.
+
+    Args:
+        axis: an axis, or a list of axes.
+        robust_masking: whether a masked element is replaced by a large negative number, instead of
+            having it added; the difference shows where elements are as large.
+        **kwargs: as for every `Layer`.
+
+    Call it on a floating tensor; with a mask of the same shape, ``layer(x, mask)``, elements where the
+    mask is False do not count.
+
+    Raises:
+        TypeError: `axis` is not of integers; an input that is not floating; a keyword that no layer has.
+
+    >>> layer = Softmax()
+    >>> scores = torch.tensor([[1.0, 2.0, 1.0]])
+    >>> layer(scores, torch.tensor([[True, False, True]]))
+    tensor([[0.5000, 0.0000, 0.5000]])
+
+    Source: ``tf.keras.layers.Softmax``.
+    """
+
+    def __init__(self, axis: Any = -1, robust_masking: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axis, list | tuple):
+            self.axis: Any = type(axis)([read_axis("Softmax", item) for item in axis])
+        else:
+            self.axis = read_axis("Softmax", axis)
+        self.robust_masking = read_flag("Softmax", "robust_masking", robust_masking)
+        self.supports_masking = True
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        """Return the softmax of what the mask leaves."""
+        if not inputs.is_floating_point():
+            raise TypeError(f"Layer {self.name} takes floating tensors. Received: {inputs.dtype}")
+        if mask is not None:
+            inputs = self._masked(inputs, mask)
+        return activations.softmax(inputs, self.axis)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the layer."""
+        config = super().get_config() | {"axis": self.axis}
+        return config | {"robust_masking": True} if self.robust_masking else config
+
+    def _masked(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        large = torch.finfo(torch.float16).min / 2 if inputs.dtype is torch.float16 else -1e9
+        if self.robust_masking:
+            return torch.where(mask if mask.dtype is torch.bool else mask > 0.5, inputs, large)
+        return inputs + (1.0 - mask.to(inputs.dtype)) * large

@@ -1,0 +1,1 @@
+"""`Layer`: the contract of a Keras layer on torch.nn.Module."""

@@ -1,0 +1,345 @@
+"""The members of a layer that speak of its weights.
+
+A weight is a torch.nn.Parameter where it is trained and a buffer where it is not: state_dict,
+optimizers and ``to`` find it as they find any other. What Keras adds, a regularizer and a constraint,
+stands in a record beside it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from batchdot import constraints, initializers, regularizers
+from batchdot.convert import as_array, as_tensor, read_dtype
+
+
+@dataclass
+class Weight:
+    """What Keras knows of a weight beside its value.
+
+    ``key`` is its name among torch's; ``is_attribute`` says that it was assigned to one.
+    """
+
+    name: str
+    key: str
+    trainable: bool
+    regularizer: Callable[[Tensor], Tensor] | None
+    constraint: Callable[[Tensor], Tensor] | None
+    is_attribute: bool = False
+
+
+class Weights(nn.Module):
+    """What a layer owns."""
+
+    name: str
+    built: bool
+
+    def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._trainable = trainable
+        self._records: list[Weight] = []
+        # Weights that come into being later are made where the module was moved to: this goes along.
+        self._probe = torch.empty(0, dtype=dtype)
+        self._given_dtype = dtype
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The layer's dtype: what it was given, or what ``double()`` and the like have made of it."""
+        return self._probe.dtype
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Any = (),
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool | None = None,
+        constraint: Any = None,
+        partitioner: Any = None,
+        use_resource: Any = None,
+        synchronization: Any = "AUTO",
+        aggregation: Any = "NONE",
+        getter: Any = None,
+    ) -> Any:
+        """Make a weight.
+
+        Args:
+            name: its name; also the key in ``state_dict``, unless it is assigned to an attribute of
+                another name.
+            shape: tuple of sizes; () is a number.
+            dtype: a torch dtype or its name; by default the layer's.
+            initializer: a name, config, or function of (shape, dtype); by default Glorot's uniform
+                one for floats and zeros for the rest.
+            regularizer: a name, config, or function of the weight to a scalar, which joins `losses`.
+            trainable: whether it is trained: a Parameter, else a buffer. By default it is, unless
+                ``synchronization`` is ON_READ.
+            constraint: a name, config, or function of the weight to the one it is replaced with by
+                `apply_constraints`.
+            partitioner: means nothing here, nor do ``use_resource``, ``aggregation`` and ``getter``.
+            use_resource: see partitioner.
+            synchronization: ON_READ refuses ``trainable=True``, as documented.
+            aggregation: see partitioner.
+            getter: see partitioner.
+
+        Returns:
+            The torch.nn.Parameter, or the buffer's tensor.
+
+        Raises:
+            ValueError: an unknown initializer, regularizer or constraint; ON_READ with
+                ``trainable=True``; a dtype that needs an initializer; an unknown size.
+        """
+        on_read = str(getattr(synchronization, "name", synchronization)).upper().endswith("ON_READ")
+        if on_read and trainable:
+            raise ValueError(
+                "Synchronization value can be set to ON_READ only for non-trainable variables. "
+                f"Received trainable=True for weight {name!r} of layer {self.name}."
+            )
+        name = "weight" if name is None else str(name)
+        kind = self._read_weight_dtype(name, dtype, initializer)
+        trained = (not on_read if trainable is None else bool(trainable)) and self._trainable
+        if initializer is None:
+            initializer = "glorot_uniform" if kind.is_floating_point or kind.is_complex else "zeros"
+        value = self._initial_value(name, shape, kind, initializers.get(initializer))
+        record = Weight(
+            name,
+            self._free_key(name),
+            trainable is not False and not on_read,
+            regularizers.get(regularizer),
+            constraints.get(constraint),
+        )
+        self._records.append(record)
+        if record.trainable:
+            can_train = kind.is_floating_point or kind.is_complex
+            self.register_parameter(record.key, nn.Parameter(value, requires_grad=trained and can_train))
+            return self._parameters[record.key]
+        self.register_buffer(record.key, value)
+        return value
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a weight: another name for `add_weight`."""
+        return self.add_weight(*args, **kwargs)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the layer's weights are to be trained; setting it reaches the layers inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        fixed = {record.key for record in self._records if not record.trainable}
+        for key, parameter in self._parameters.items():
+            if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
+                parameter.requires_grad_(self._trainable and key not in fixed)
+        for child in self.children():
+            set_trainable(child, self._trainable)
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The weights that are trained, in the order they were made; none if the layer is not."""
+        return self._gather_weights("trainable_weights") if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """The weights that are not trained: all, where the layer is not."""
+        return self._gather_weights("non_trainable_weights" if self.trainable else "weights")
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All weights: the trained ones, then the others."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    @property
+    def variables(self) -> list[Tensor]:
+        """All weights."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Tensor]:
+        """The weights that are trained."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Tensor]:
+        """The weights that are not trained."""
+        return self.non_trainable_weights
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """Return copies of the weights as numpy arrays, in the order of `weights`.
+
+        bfloat16, which numpy lacks, is returned as float32.
+        """
+        return [as_array(weight).copy() for weight in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        """Set the weights from arrays, in the order of `weights`.
+
+        Raises:
+            ValueError: another number of arrays, or an array of another shape. Nothing is set then.
+        """
+        mine, values = self.weights, [as_tensor(value) for value in weights]
+        if len(mine) != len(values):
+            raise ValueError(
+                f'You called `set_weights(weights)` on layer "{self.name}" with a weight list of length '
+                f"{len(values)}, but the layer was expecting {len(mine)} weights."
+            )
+        for weight, value in zip(mine, values, strict=True):
+            if weight.shape != value.shape:
+                raise ValueError(
+                    f"Layer {self.name} weight shape {tuple(weight.shape)} is not compatible with provided "
+                    f"weight shape {tuple(value.shape)}."
+                )
+        with torch.no_grad():
+            for weight, value in zip(mine, values, strict=True):
+                weight.copy_(value)
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises:
+            ValueError: the layer is not built, so that it has no weights yet.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer {self.name}, but the layer isn't built. "
+                f"You can build it manually via: `{self.name}.build(input_shape)`."
+            )
+        return sum(weight.numel() for weight in self.weights)
+
+    def apply_constraints(self) -> None:
+        """Replace each weight with what its constraint makes of it: after an optimizer's step.
+
+        Keras's ``fit`` does this; a loop of PyTorch says it.
+        """
+        with torch.no_grad():
+            for layer in [module for module in self.modules() if isinstance(module, Weights)]:
+                for record in layer._records:
+                    if record.constraint is not None:
+                        weight = layer.get_parameter_or_buffer(record.key)
+                        weight.copy_(record.constraint(weight))
+
+    def get_parameter_or_buffer(self, key: str) -> Tensor:
+        """Return the weight that torch knows by a key."""
+        parameter, buffer = self._parameters.get(key), self._buffers.get(key)
+        found = buffer if parameter is None else parameter
+        assert found is not None
+        return found
+
+    def _find_weight(self, key: str) -> Any:
+        """Return a weight for `call`, at a tenth of what the attribute costs.
+
+        A weight that was parametrized or pruned is no parameter under its key, but an attribute still.
+        """
+        own = self._parameters
+        return own[key] if key in own else getattr(self, key)
+
+    def _weight_losses(self) -> list[Tensor]:
+        """Return the values of this layer's regularizers, those of layers inside excluded."""
+        regularized = [record for record in self._records if record.regularizer is not None]
+        return [r.regularizer(self.get_parameter_or_buffer(r.key)) for r in regularized if r.regularizer]
+
+    def _own_weights(self) -> Iterator[Tensor]:
+        keys = dict.fromkeys([*(record.key for record in self._records), *self._parameters])
+        for key in keys:
+            yield self.get_parameter_or_buffer(key)
+
+    def _gather_weights(self, which: str) -> list[Tensor]:
+        """Return the weights of a list, the layer's own and those inside."""
+        own = list(self._own_weights())
+        if which == "weights":  # as a layer that is not trained has them: parameters first
+            own.sort(key=lambda weight: not isinstance(weight, nn.Parameter))
+        else:
+            own = [weight for weight in own if weight.requires_grad == (which == "trainable_weights")]
+        inner = [weight for child in self._inner_modules() for weight in weights_of(child, which)]
+        return list({id(weight): weight for weight in own + inner}.values())
+
+    def _inner_modules(self) -> list[nn.Module]:
+        return list(self.children())
+
+    def _read_weight_dtype(self, name: str, dtype: Any, initializer: Any) -> torch.dtype:
+        if dtype is None:
+            return self._dtype
+        try:
+            kind = read_dtype(dtype)
+        except TypeError:
+            kind = None
+        if kind is None:
+            raise ValueError(
+                f"An initializer for variable {name} of type {dtype} is required for layer {self.name}."
+                if initializer is None
+                else f"Layer {self.name} cannot make weight {name!r} of dtype {dtype!r}."
+            )
+        return kind
+
+    def _initial_value(self, name: str, shape: Any, dtype: torch.dtype, initializer: Any) -> Tensor:
+        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+        if None in sizes:
+            raise ValueError(f"Layer {self.name} cannot make weight {name!r} of an unknown size: {sizes}.")
+        with torch.inference_mode(False), torch.no_grad():
+            value = as_tensor(initializer(sizes, dtype=dtype))
+            if tuple(value.shape) != sizes:
+                raise ValueError(
+                    f"Layer {self.name} asked for weight {name!r} of shape {sizes}, and its initializer gave "
+                    f"{tuple(value.shape)}."
+                )
+            return value.to(device=self._probe.device, dtype=dtype).clone()
+
+    def _free_key(self, name: str) -> str:
+        base = name.split(":")[0].replace("/", "_").replace(".", "_") or "weight"
+        key, count = base, 0
+        while key in self._parameters or key in self._buffers or _is_taken(self, key):
+            count += 1
+            key = f"{base}_{count}"
+        return key
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Let a weight go by the attribute it is assigned to."""
+        if isinstance(value, Tensor) and "_records" in self.__dict__:
+            for record in self._records:
+                if self.get_parameter_or_buffer(record.key) is not value:
+                    continue
+                is_buffer = record.key in self._buffers
+                if record.key != name and not record.is_attribute:
+                    self._parameters.pop(record.key, None)
+                    self._buffers.pop(record.key, None)
+                    record.key = name
+                record.is_attribute = True
+                if is_buffer:
+                    self.__dict__.pop(name, None)
+                    self._buffers[name] = value
+                    return
+                break
+        super().__setattr__(name, value)
+
+
+def set_trainable(module: nn.Module, value: bool) -> None:
+    """Let a module inside a layer, and the layers inside it, be trained or not."""
+    if isinstance(module, Weights):
+        module.trainable = value
+        return
+    for parameter in module.parameters(recurse=False):
+        if parameter.is_floating_point() or parameter.is_complex():
+            parameter.requires_grad_(value)
+    for child in module.children():
+        set_trainable(child, value)
+
+
+def weights_of(module: nn.Module, which: str) -> list[Tensor]:
+    """Return the weights of a module inside a layer: of a layer its list, of another what torch says."""
+    if isinstance(module, Weights):
+        return list(getattr(module, which))
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    found = [w for w in own if which == "weights" or w.requires_grad == (which == "trainable_weights")]
+    for child in module.children():
+        found += weights_of(child, which)
+    return found
+
+
+def _is_taken(module: nn.Module, name: str) -> bool:
+    """Whether a module has an attribute of this name that a weight may not replace."""
+    return name in module.__dict__ or name in module._modules or hasattr(type(module), name)

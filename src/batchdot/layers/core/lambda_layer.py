@@ -1,0 +1,164 @@
+"""Lambda: a function as a layer."""
+
+import inspect
+from typing import Any
+
+from batchdot import activations
+from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.registry import LAYERS
+from batchdot.planning.contraction import Shape
+from batchdot.registry import Registry
+from batchdot.symbolic.functions import FUNCTIONS
+from batchdot.symbolic.tensor import flatten
+
+
+@LAYERS.register()
+class Lambda(Layer):
+    """Layer that calls a function.
+
+    Args:
+        function: a function of a tensor, or of a list of tensors. It is given ``mask`` and ``training``
+            where it has parameters of these names.
+        output_shape: the shape of the output without the batch axis, or a function of the input's shape
+            to the output's; by default it is found out by running the function on tensors without
+            numbers.
+        mask: a function of inputs and mask to the mask of the output, or that mask.
+        arguments: dictionary of more keyword arguments of the function.
+        **kwargs: as for every `Layer`.
+
+    A config holds the function by its name, and is read back where that name is among the custom
+    objects, or is one of this library's functions. What a config holds as bytecode is not run; a function
+    for it may be given among the custom objects under the name of the layer.
+
+    Raises:
+        TypeError: `function` is not callable; a keyword that no layer has.
+
+    >>> import torch
+    >>> layer = Lambda(lambda x, n: x ** n, arguments={"n": 2})
+    >>> layer(torch.tensor([3.0]))
+    tensor([9.])
+
+    Source: ``tf.keras.layers.Lambda``.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"Lambda expects `function` to be callable. Received: function={function!r}")
+        self.function = function
+        self.arguments = dict(arguments or {})
+        self.mask = mask
+        self._output_shape = output_shape
+        self.supports_masking = mask is not None
+        # The function says what it is to be told, not the layer's own `call`.
+        self._call_told = _parameters(function) & {"mask", "training"}
+        self._call_takes = self._call_told | {"inputs"}
+
+    def call(self, inputs: Any, **told: Any) -> Any:
+        """Return the function's value."""
+        return self.function(inputs, **self.arguments, **told)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mask that the layer was made with, or the value of that function."""
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output: as the layer was told, or as the function runs.
+
+        Raises:
+            ValueError: the function cannot be run without numbers, and `output_shape` was not given.
+
+        >>> Lambda(lambda x: x[:, :2]).compute_output_shape((None, 3))
+        (None, 2)
+        """
+        if self._output_shape is None:
+            return super().compute_output_shape(input_shape)  # type: ignore[no-any-return]
+        if callable(self._output_shape):
+            return tuple(self._output_shape(input_shape))
+        first = flatten(input_shape)
+        return (first[0] if first else None, *self._output_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the layer, functions by their names.
+
+        Raises:
+            NotImplementedError: a function without a name, such as a Python lambda.
+        """
+        shape = self._output_shape
+        config = super().get_config() | {
+            "function": self._name_of(self.function, "function"),
+            "function_type": "function",
+            "module": self.function.__module__,
+            "output_shape": self._name_of(shape, "output_shape") if callable(shape) else shape,
+            "output_shape_type": "function" if callable(shape) else "raw",
+            "output_shape_module": shape.__module__ if callable(shape) else None,
+        }
+        if self.mask is not None:
+            config["mask"] = self._name_of(self.mask, "mask")
+            config["mask_type"] = "function"
+            config["mask_module"] = self.mask.__module__
+        return config | {"arguments": dict(self.arguments)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Lambda":
+        """Make a layer from what `get_config` returned, here or in Keras.
+
+        Raises:
+            ValueError: a function that is not among the custom objects, or that is bytecode.
+        """
+        config = dict(config)
+        for argument, module in (("function", "module"), ("output_shape", None), ("mask", None)):
+            kind = config.pop(f"{argument}_type", "raw")
+            config.pop(module or f"{argument}_module", None)
+            config[argument] = _read_function(config.get(argument), kind, str(config.get("name")))
+        return super().from_config(config)
+
+    def extra_repr(self) -> str:
+        """Return what torch prints between the brackets: the name and the function's."""
+        function = getattr(self.function, "__name__", repr(self.function))
+        return f"name={self.name!r}, function={function}"
+
+    def _name_of(self, function: Any, argument: str) -> str:
+        name = getattr(function, "__name__", "<lambda>")
+        if name == "<lambda>":
+            raise NotImplementedError(
+                f"Layer {self.name} cannot be written as a config: its `{argument}` has no name. "
+                "Define it by `def`, or write a subclass of Layer."
+            )
+        return str(name)
+
+
+def _parameters(function: Any) -> frozenset[str]:
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # a builtin that does not say
+        return frozenset()
+
+
+def _read_function(value: Any, kind: str, layer: str) -> Any:
+    """Read one of the arguments that may be functions, as tf.keras or Keras 3 wrote it."""
+    if isinstance(value, dict):  # Keras 3
+        kind = {"function": "function", "__lambda__": "lambda"}.get(value.get("class_name", ""), "raw")
+        value = value.get("config")
+    if kind == "raw" or value is None:
+        return value
+    functions = Registry[Any](f"function of Lambda layer {layer!r}", "builtins")
+    for known in (activations._registry._things, FUNCTIONS):
+        for name, function in known.items():
+            functions.add(name, function)
+    if kind == "function":
+        return functions.get_class(str(value))
+    try:
+        return functions.get_class(layer)
+    except ValueError:
+        raise ValueError(
+            f"The function of Lambda layer {layer!r} was written as bytecode, which is not run here. Pass a "
+            f"function for it: custom_objects={{{layer!r}: function}}."
+        ) from None

@@ -1,0 +1,39 @@
+"""keras.models: models from configs."""
+
+import json
+from typing import Any
+
+from batchdot.layers.base.registry import deserialize_layer
+from batchdot.models.model import Model
+
+__all__ = ["Model", "model_from_config", "model_from_json"]
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Make a model from JSON that ``to_json`` wrote here, in tf.keras or in Keras 3.
+
+    Raises:
+        ValueError: not JSON, not a model, or an unknown layer.
+
+    >>> from batchdot import Input
+    >>> from batchdot.layers import Dot
+    >>> x, y = Input((3,)), Input((3,))
+    >>> model_from_json(Model([x, y], Dot(1, name="dot")([x, y])).to_json()).get_layer("dot").axes
+    1
+    """
+    try:
+        config = json.loads(json_string)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Cannot read a model from what is not JSON: {error}.") from None
+    return model_from_config(config, custom_objects)
+
+
+def model_from_config(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Make a model from a dictionary of ``class_name`` and ``config``.
+
+    Raises:
+        ValueError: not such a dictionary, or an unknown layer.
+    """
+    if not isinstance(config, dict) or "config" not in config:
+        raise ValueError("The config of a model is a dictionary of `class_name` and `config`.")
+    return deserialize_layer({"class_name": "Functional"} | config, custom_objects)

@@ -1,0 +1,36 @@
+"""Prediction: a model run on all samples, batch by batch, for numpy."""
+
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import torch
+
+from batchdot.convert import as_array
+from batchdot.symbolic.tensor import flatten, map_structure, unwrap
+
+
+def predict_in_batches(model: Any, x: Any, batch_size: int, verbose: Any) -> Any:
+    """Return the outputs of a model for all samples as `Model.predict` says."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1. Received: {batch_size}")
+    x = model._read_values(x) if model._program is not None else map_structure(model._read_input, x)
+    sizes = {leaf.shape[0] for leaf in flatten(x)}
+    if len(sizes) != 1:
+        raise ValueError(f"The inputs of predict have different batch sizes: {sorted(sizes)}.")
+    starts: Any = range(0, max(1, *sizes), batch_size)
+    if verbose and verbose != "auto":
+        from tqdm import tqdm
+
+        starts = tqdm(starts, desc=model.name, unit="batch")
+    modes, parts = [(module, module.training) for module in model.modules()], []
+    model.eval()
+    try:
+        with torch.no_grad():
+            for start in starts:
+                batch = map_structure(itemgetter(slice(start, start + batch_size)), x)
+                parts.append(flatten(model(batch)))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return unwrap([np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)])

@@ -1,0 +1,1 @@
+"""`batch_dot` and `dot`, and how a call finds its plan."""

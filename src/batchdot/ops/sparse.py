@@ -1,0 +1,46 @@
+"""The sparse left operand of `dot`."""
+
+import torch
+from torch import Tensor
+
+from batchdot.convert import check_dtypes
+from batchdot.planning.lowering import ROW_COMPUTE, result_dtype
+
+
+def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
+    """Multiply a sparse matrix (COO or CSR) of shape (I, K) with a dense one of shape (K, J).
+
+    Raises:
+        TypeError: another sparse layout, a y that is not dense, or dtypes that do not fit.
+        ValueError: a rank other than 2, sizes that differ, two devices.
+
+    >>> sparse_dot(torch.eye(3).to_sparse(), torch.ones(3, 2)).shape
+    torch.Size([3, 2])
+    """
+    received = f"Received: x.shape={tuple(x.shape)}, y.shape={tuple(y.shape)}."
+    if x.layout not in (torch.sparse_coo, torch.sparse_csr) or y.layout != torch.strided:
+        layouts = ", ".join(f"{n} is {str(t.layout).removeprefix('torch.')}" for n, t in (("x", x), ("y", y)))
+        raise TypeError(f"dot takes a sparse x as COO or CSR with a dense y, and {layouts}.")
+    if x.ndim != 2 or y.ndim != 2:
+        raise ValueError(f"dot takes a sparse x where both inputs are matrices. {received}")
+    if x.shape[1] != y.shape[0]:
+        raise ValueError(
+            "Cannot sum over axes of different sizes: "
+            f"x.shape[1] != y.shape[0] ({x.shape[1]} != {y.shape[0]}). {received}"
+        )
+    if x.device != y.device:
+        raise ValueError(f"dot takes tensors on one device, and x is on {x.device}, y on {y.device}.")
+    check_dtypes(x.dtype, y.dtype, "dot")
+    dtype = result_dtype(x.dtype, y.dtype, normalize=False)
+    compute = ROW_COMPUTE.get(dtype, dtype)
+    x = x.to(compute)
+    if x.layout == torch.sparse_coo and x.dense_dim():
+        x = x.to_dense().to_sparse()
+    if not (compute.is_floating_point or compute.is_complex):
+        x = x.to_sparse(layout=torch.sparse_coo)  # torch multiplies sparse integers in this layout alone
+    y = y.to(compute)
+    if torch.is_autocast_enabled(x.device.type):  # would cast to what CSR matrices are not multiplied in
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.sparse.mm(x, y).to(dtype)  # type: ignore[no-any-return]
+    product: Tensor = torch.sparse.mm(x, y)
+    return product.to(dtype)

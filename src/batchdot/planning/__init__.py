@@ -1,0 +1,1 @@
+"""From shapes to a plan: axes, contraction, lowering. Knows no values and no kernels."""

@@ -1,0 +1,126 @@
+"""Retrieval over sharded items: each process searches its own, and one all-gather merges the results."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+from batchdot.retrieval.search import Search, TopK, check_shapes, top_k
+
+NOWHERE = torch.iinfo(torch.int64).max
+"""The index of what stands where a process has fewer than k items."""
+
+
+def top_k_sharded(queries: Tensor, items: Tensor, k: Any, normalize: bool, epsilon: float) -> TopK:
+    """Find the k items with the largest scores, where items, queries or both are DTensors.
+
+    Args:
+        queries: a plain tensor, the same in every process, or a DTensor.
+        items: likewise; what is sharded, is sharded over its rows and over one axis of the mesh.
+        k: as in `top_k`.
+        normalize: as in `top_k`.
+        epsilon: as in `top_k`.
+
+    Returns:
+        As `top_k`: DTensors placed as the queries where those are one, else plain tensors, the same in
+        every process. They have no gradient.
+
+    Raises:
+        ValueError: as `top_k`; or another axis is sharded, or the two are on different meshes.
+    """
+    single = queries.ndim == 1
+    mesh = next(t.device_mesh for t in (items, queries) if isinstance(t, DTensor))
+    for name, tensor in (("queries", queries), ("items", items)):
+        if isinstance(tensor, DTensor):
+            _check_placements(name, tensor, mesh)
+    check_shapes((1, *queries.shape) if single else tuple(queries.shape), tuple(items.shape), k)
+    with torch.no_grad():
+        axis = _sharded_axis(items)
+        split = isinstance(queries, DTensor) and _sharded_axis(queries) is not None
+        if axis is None:
+            mine = queries.to_local() if isinstance(queries, DTensor) else queries
+            found = top_k(mine, _whole(items), k, normalize, epsilon=epsilon)
+        else:
+            assert isinstance(items, DTensor)
+            every = _whole(queries)
+            found = _search(every.unsqueeze(0) if single else every, items, axis, k, normalize, epsilon)
+            found = TopK(*(t.squeeze(0) for t in found)) if single else found
+        if not isinstance(queries, DTensor):
+            return found
+        if axis is None and split:
+            shape = torch.Size((queries.shape[0], found.scores.shape[1]))
+            return TopK(*(_from_shards(t, queries, shape) for t in found))
+        whole = [DTensor.from_local(t, mesh, [Replicate()] * mesh.ndim, run_check=False) for t in found]
+        return TopK(*(t.redistribute(placements=queries.placements) for t in whole))
+
+
+def _search(queries: Tensor, items: DTensor, axis: int, k: int, normalize: bool, epsilon: float) -> TopK:
+    """Search the items of this process, and merge what all of them found: one all-gather of (2, Q, k)."""
+    mesh = items.device_mesh
+    local = items.to_local()
+    _, offset = compute_local_shape_and_global_offset(items.shape, mesh, items.placements)
+    search = Search.read(k, queries, items, normalize, epsilon)
+    few = min(search.k, len(local))
+    scores, indices = Search.read(few, queries, local, normalize, epsilon).run(
+        queries.detach(), local.detach()
+    )
+    message = indices.new_full((2, len(queries), search.k), NOWHERE)
+    message[0] = _as_bits(_lowest(search.rank, local.device))
+    message[0, :, :few], message[1, :, :few] = _as_bits(scores), indices + offset[0]
+    gathered = [torch.empty_like(message) for _ in range(mesh.size(axis))]
+    if message.numel():
+        distributed.all_gather(gathered, message, group=mesh.get_group(axis))
+    bits, places = torch.cat(gathered, 2)
+    # In the order of the indices first: then the stable order of the scores has the lowest index first.
+    order = places.sort(dim=1).indices
+    scores, places = _from_bits(bits, search.rank).gather(1, order), places.gather(1, order)
+    order = scores.sort(dim=1, descending=True, stable=True).indices[:, : search.k]
+    return TopK(scores.gather(1, order).to(search.dtype), places.gather(1, order))
+
+
+def _lowest(dtype: torch.dtype, device: torch.device) -> Tensor:
+    lowest = -torch.inf if dtype.is_floating_point else torch.iinfo(dtype).min
+    return torch.tensor(lowest, dtype=dtype, device=device)
+
+
+def _as_bits(scores: Tensor) -> Tensor:
+    """Return scores as int64, one collective taking scores and indices alike: float64 holds all floats."""
+    return scores.double().view(torch.int64) if scores.is_floating_point() else scores
+
+
+def _from_bits(bits: Tensor, dtype: torch.dtype) -> Tensor:
+    return bits.contiguous().view(torch.float64).to(dtype) if dtype.is_floating_point else bits
+
+
+def _check_placements(name: str, tensor: DTensor, mesh: Any) -> None:
+    if tensor.device_mesh != mesh:
+        raise ValueError("top_k takes DTensors on one mesh, and queries and items are on two.")
+    sharded = [p for p in tensor.placements if not p.is_replicate()]
+    if (
+        len(sharded) > 1
+        or any(type(p) is not Shard or p.dim != 0 for p in sharded)
+        or (sharded and tensor.ndim == 1)
+    ):
+        raise ValueError(
+            f"top_k takes {name} that are sharded over their rows and over one axis of the mesh, "
+            f"Shard(0), or replicated. Received: {tuple(tensor.placements)}."
+        )
+
+
+def _sharded_axis(tensor: Tensor) -> int | None:
+    """Return the axis of the mesh over which a tensor is sharded."""
+    if not isinstance(tensor, DTensor):
+        return None
+    return next((axis for axis, p in enumerate(tensor.placements) if not p.is_replicate()), None)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _from_shards(local: Tensor, like: DTensor, shape: torch.Size) -> DTensor:
+    return DTensor.from_local(
+        local, like.device_mesh, like.placements, run_check=False, shape=shape, stride=(shape[1], 1)
+    )

@@ -1,0 +1,149 @@
+"""Retrieval from file to file: `top_k` in bounded memory, whatever the number of queries and items."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from math import prod
+
+import torch
+from torch import Tensor
+
+from batchdot.convert import check_dtypes
+from batchdot.errors import FileFormatError
+from batchdot.io.array_file import ArrayFile, Name, Place
+from batchdot.io.atomic import NewFile
+from batchdot.io.regular_file import shown
+from batchdot.ops.functional import EPSILON
+from batchdot.retrieval.search import Best, Search, check_shapes
+from batchdot.streaming.dot import Written, converted, named_dtype
+from batchdot.streaming.progress import Progress
+
+QUERY_BYTES = 64 << 20
+"""Bytes of queries, and of the best so far of each, that are held at a time: all items are read for them."""
+
+
+def top_k_files(
+    queries: Name,
+    items: Name,
+    k: int,
+    *,
+    scores: "Name | None" = None,
+    indices: "Name | None" = None,
+    normalize: bool = False,
+    epsilon: float = EPSILON,
+    dtype: torch.dtype | str | None = None,
+    progress: bool = False,
+) -> tuple[Written, ...]:
+    """Write the `top_k` of two files: the scores, the indices, or both.
+
+    Files are .npy or .safetensors, as in `dot_files`. Both are read block by block; the items once for
+    as many queries as 64 MiB hold.
+
+    Args:
+        queries: file of an array of shape (Q, d).
+        items: file of an array of shape (N, d).
+        k: how many items for each query, at most N.
+        scores: file to write the scores to, (Q, k).
+        indices: file to write the indices to, (Q, k) int64.
+        normalize: whether scores are cosines.
+        epsilon: floor on the squared norms.
+        dtype: dtype that both inputs are converted to first; None to keep theirs.
+        progress: whether to show a progress bar on stderr when it takes longer than a second.
+
+    Returns:
+        Where each result is, its shape and its dtype.
+
+    Raises:
+        ValueError, TypeError: as `top_k`, before anything is written; or nothing is to be written.
+        FileFormatError, OSError: as `dot_files`.
+
+    >>> import tempfile, numpy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     q, i, out = (f"{folder}/{name}.npy" for name in ("q", "i", "out"))
+    ...     numpy.save(q, [[1.0, 0.0]])
+    ...     numpy.save(i, [[0.5, 0.5], [3.0, 4.0], [1.0, 0.0]])
+    ...     written = top_k_files(q, i, 2, indices=out)
+    ...     numpy.load(out).tolist()
+    [[1, 2]]
+    """
+    places = [None if name is None else Place.read(name) for name in (scores, indices)]
+    _check_places(places)
+    to = named_dtype(dtype)
+    with ArrayFile(queries) as query_file, ArrayFile(items) as item_file:
+        files = (query_file, item_file)
+        check_shapes(query_file.layout.shape, item_file.layout.shape, k)
+        dtypes = [
+            converted(file.layout.dtype, to, name)
+            for file, name in zip(files, ("queries", "items"), strict=True)
+        ]
+        check_dtypes(dtypes[0], dtypes[1], "top_k", ("queries", "items"))
+        metas = [
+            torch.empty(file.layout.shape, dtype=dtype, device="meta")
+            for file, dtype in zip(files, dtypes, strict=True)
+        ]
+        search = Search.read(k, metas[0], metas[1], normalize, epsilon)
+        shape = (query_file.layout.shape[0], search.k)
+        with ExitStack() as stack:
+            outputs: list[NewFile | None] = []
+            written = []
+            for place, kind in zip(places, (search.dtype, torch.int64), strict=True):
+                if place is None:
+                    outputs.append(None)
+                    continue
+                header = place.header(shape, kind)
+                nbytes = len(header) + prod(shape) * kind.itemsize
+                new = NewFile(place.path, nbytes, [file.file for file in files])
+                stack.callback(new.remove)
+                outputs.append(stack.enter_context(new))
+                new.write(header)
+                written.append(Written(place.path, shape, kind))
+            for results in _Searches(search, query_file, item_file, dtypes).run(progress):
+                for new_file, result in zip(outputs, results, strict=True):
+                    if new_file is not None:
+                        new_file.write_tensor(result)
+            for file in files:
+                file.file.check_unchanged()
+    return tuple(written)
+
+
+def _check_places(places: list[Place | None]) -> None:
+    paths = [os.path.realpath(place.path) for place in places if place is not None]
+    if not paths:
+        raise ValueError("nothing would be written: name a file for the scores, for the indices, or two")
+    if len(paths) > len(set(paths)):
+        raise FileFormatError(f"scores and indices need a file each, and both are {shown(paths[0])}")
+
+
+class _Searches:
+    """Searches of all items, for some queries at a time."""
+
+    def __init__(
+        self, search: Search, queries: ArrayFile, items: ArrayFile, dtypes: list[torch.dtype]
+    ) -> None:
+        self.search, self.queries, self.items, self.dtypes = search, queries, items, dtypes
+        self.count, size = queries.layout.shape
+        widest = max(8, *(file.layout.dtype.itemsize for file in (queries, items)))
+        # A query is read, converted and prepared; the best so far are there twice while they are merged.
+        room = 3 * size * widest + 6 * 8 * search.kept
+        self.rows = max(1, QUERY_BYTES // max(1, room))
+        self.item_bytes = max(1, size * widest)
+
+    def run(self, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the scores and indices of block after block of queries."""
+        items = self.items.layout.shape[0]
+        blocks = -(-self.count // self.rows) if self.search.k else 0
+        with torch.no_grad(), Progress(blocks * items, progress) as bar:
+            query_buffer = self.queries.buffer(min(self.rows, self.count))
+            for start in range(0, self.count if self.search.k else 0, self.rows):
+                stop = min(start + self.rows, self.count)
+                queries = self.queries.read(start, stop, query_buffer).to(self.dtypes[0])
+                best = Best(self.search, queries)
+                buffer = self.items.buffer(min(best.item_rows, items))
+                for first in range(0, items, best.item_rows):
+                    last = min(first + best.item_rows, items)
+                    block = self.items.read(first, last, buffer).to(self.dtypes[1])
+                    best.add(block, first)
+                    best.score(block, first)
+                    bar.advance(last - first)
+                scores, indices = best.sorted()
+                yield scores.to(self.search.dtype), indices

@@ -1,0 +1,520 @@
+"""The benchmarks: what they compute from times, which peers they refuse, and a run of the smallest kind.
+
+No test asserts a time.
+"""
+
+import json
+import re
+from dataclasses import replace
+from fractions import Fraction
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
+from benchmarks.floor import floor, floor_statements
+from benchmarks.keras_peers import Kerases, kerases, request
+from benchmarks.measure import Settings, best_line, difference, summary
+from benchmarks.plain import LINES
+from benchmarks.timing import Timing, time_in_turns
+from benchmarks.workloads import WORKLOADS, Workload
+from tests.support import oracle
+
+import batchdot
+from batchdot import batch_dot
+from batchdot.kernels import AVAILABLE
+from benchmarks import __main__ as command
+from benchmarks import accuracy, compiled, measure, memory, picture, stream, tables, targets, timing, top_k
+
+QUICK = Settings(rounds=2, budget=0, compile=False)
+SMALL = Workload("row dot", (3, 4), (3, 4), 1)
+
+
+@pytest.fixture(autouse=True)
+def _short_blocks(monkeypatch):
+    monkeypatch.setattr(timing, "BLOCK_SECONDS", 0)
+
+
+@pytest.fixture
+def alone():
+    return Kerases(wanted=False)
+
+
+def smaller(work):
+    """The same work on a batch of 2."""
+    return replace(work, x=(2, *work.x[1:]), y=(2, *work.y[1:]))
+
+
+# What is computed from times
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "ratio", "difference"),
+    [
+        ((1, 2, 3), (2, 4, 6), 0.5, -2),
+        ((1, 1, 1), (1, 10, 0.5), 1, 0),  # round by round: a slow minute of theirs alone says nothing
+        ((1, 100, 2), (2, 200, 1), 0.5, -1),
+        ((4, 2), (1, 1), 3, 2),
+    ],
+)
+def test_ratios(ours, theirs, ratio, difference):
+    timings = {"batch_dot": Timing(ours), "peer": Timing(theirs)}
+    assert timings["batch_dot"].difference(timings["peer"]) == difference
+    record = summary(timings)
+    assert record["our time over theirs"] == {"peer": ratio}
+    assert record["rounds"] == len(ours)
+    assert record["microseconds"]["peer"]["median"] == sorted(theirs)[1] * 1e6 if len(theirs) == 3 else True
+    json.dumps(record)
+
+
+def test_quartiles_are_a_spread():
+    assert Timing(tuple(range(1, 8))).quartiles == (2, 6)
+
+
+def test_best_line_is_plain_torch():
+    record = {
+        "lines": LINES["row dot"],
+        "our time over theirs": {"plain": 0.5, "bmm": 0.9, "tf_keras": 3, "floor": 5},
+    }
+    assert best_line(record) == "bmm"
+
+
+class CountedBlock:
+    def __init__(self):
+        self.runs = 0
+
+    def run(self):
+        self.runs += 1
+        return 1.0
+
+
+def test_every_round_has_every_statement(monkeypatch):
+    other, calls = CountedBlock(), []
+    timings = time_in_turns({"a": "f()"}, {"f": lambda: calls.append(0)}, 7, others={"b": other})
+    assert {name: len(t.rounds) for name, t in timings.items()} == {"a": 7, "b": 7}
+    assert (other.runs, timings["b"].median) == (7, 1.0)
+    assert len(calls) >= 7
+    timings = time_in_turns({"a": "f()"}, {"f": lambda: None}, 100, others={"b": other}, budget=0)
+    assert len(timings["b"].rounds) == timing.FEWEST_ROUNDS
+
+
+# (name, shapes, axes, options, backward, multiply-adds, bytes of float32)
+COSTS = [
+    ("row dot", (4, 5), (4, 5), 1, {}, False, 20, 160),
+    ("row dot", (4, 5), (4, 5), 1, {}, True, 60, 160),
+    ("Q Kᵀ", (2, 3, 5), (2, 7, 5), 2, {}, False, 210, 400),
+    ("matrix product", (2, 3, 5), (2, 5, 7), (2, 1), {}, False, 210, 400),
+    ("capsules", (2, 3, 5), (2, 3, 5, 7), 2, {"batch_dims": 2}, False, 210, 960),
+]
+
+
+@pytest.mark.parametrize(("name", "x", "y", "axes", "options", "backward", "products", "size"), COSTS)
+def test_cost_and_floor(name, x, y, axes, options, backward, products, size):
+    work = Workload(name, x, y, axes, options, backward=backward)
+    assert (work.multiply_adds, work.bytes_read) == (products, size)
+    assert replace(work, dtype="bfloat16").bytes_read == size // 2
+    _, names = floor_statements(work, "cpu")
+    assert names["floor_a"].nbytes + names["floor_b"].nbytes == size
+    read = {"floor read": Timing((2.0, 2.0)), "floor peak": Timing((0.0, 512.0**3 * 10 / products))}
+    assert floor(work, read).rounds == pytest.approx((2, 10))
+
+
+# Targets
+
+MADE_UP = {
+    "workloads": {
+        "row cosine, large": {
+            "our time over theirs": {"floor": 1.3, "cosine_similarity": 1 / 40, "tf_keras": 0.1}
+        },
+        "Q Kᵀ": {"our time over theirs": {"bmm": 1.0, "matmul": 1.05, "einsum": 0.9, "floor": 3}},
+    },
+    "calls": {"rows": {"time over the first": {"batch_dot": 1.0}, "µs more than the first": {"Dot": 1.5}}},
+    "memory": {"row dot, float32": {"extra bytes": {"batch_dot": [0, 65536], "plain": [0, 1 << 30]}}},
+    "files": {
+        "works": {"row dot, from the disk": {"our rate over reading": 0.9, "resident MB": 301}},
+    },
+    "accuracy": {
+        "cosines": [{"ulp": {"batch_dot": 0.5}, "not finite": {"batch_dot": 0}}],
+        "identical rows": {"float32": {"batch_dot": 1, "bmm": 30}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("start", "measured", "verdict"),
+    [
+        ("row cosine (65536,128): time over the floor", 1.3, "missed"),
+        ("row cosine (65536,128): times faster than cosine_similarity", 40, "met"),
+        ("row cosine (65536,128): times faster than tf_keras", 10, "missed"),
+        ("row cosine (65536,128): times faster than Keras 3 JAX", None, "not measured"),
+        ("row dot (65536,128): time over the floor", None, "not measured"),
+        ("row dot (32,128): time over (x*y).sum", 1.0, "met"),
+        ("Dot, row dot (32,128)", 1.5, "missed"),
+        ("Q Kᵀ: time over the best of", 1.05, "missed"),
+        ("the same, geometric mean", None, "not measured"),
+        ("row dot, float32: KiB more", 64, "met"),
+        ("batchdot dot, row dot, from the disk: rate", 0.9, "met"),
+        ("batchdot dot, row dot, from the disk: resident", 301, "missed"),
+        ("row cosines, every dtype", 0.5, "met"),
+        ("cosines of identical rows", 1, "missed"),
+        ("cosines of finite rows", 0, "met"),
+    ],
+)
+def test_verdicts(start, measured, verdict):
+    rows = [row for row in targets.judge(MADE_UP) if row["text"].startswith(start)]
+    assert [row["verdict"] for row in rows] == [verdict]
+    assert rows[0]["measured"] == (None if measured is None else pytest.approx(measured))
+    (line,) = tables.target_lines(rows)
+    assert line.endswith("missed") is (verdict == "missed")
+
+
+def test_targets_have_names_of_their_own_and_ask_for_what_there_is():
+    rows = targets.judge(MADE_UP)
+    assert len({row["text"] for row in rows}) == len(rows)
+    names = {work.name for work in WORKLOADS}
+    asked = set()
+
+    class Asked(dict):
+        def __missing__(self, name):
+            asked.add(name)
+            raise KeyError(name)
+
+    targets.judge({"workloads": Asked()})
+    assert asked
+    assert asked <= names
+
+
+# Peers and what they give
+
+
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [
+        ([torch.ones(2, 1)], None),
+        ([torch.ones(2, 1) + 1e-5], None),
+        ([torch.tensor([[1.0], [1.1]])], "gives other numbers: by up to 0.1 of the largest"),
+        ([torch.tensor([[1.0], [float("nan")]])], "gives other numbers: by up to nan of the largest"),
+        ([torch.ones(2)], "gives other shapes: (2,) instead of (2, 1)"),
+        ([torch.ones(2, 1)] * 2, "2 results instead of 1"),
+    ],
+)
+def test_differences(results, reason):
+    assert difference(results, [torch.ones(2, 1)], "float32") == reason
+
+
+def test_a_wrong_peer_is_not_timed_and_is_the_exit_status(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(LINES["row dot"], "einsum", "2 * (x * y).sum(1, keepdim=True)")
+    monkeypatch.setitem(LINES["row dot"], "bmm", "torch.no_such_function(x, y)")
+    monkeypatch.setattr(command, "WORKLOADS", (SMALL,))
+    path = tmp_path / "results.json"
+    assert command.main([*SHORT, "--only", "row dot", "--output", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert err == "row dot: einsum gives other numbers: by up to 1 of the largest\n"
+    record = json.loads(path.read_text(encoding="utf-8"))["workloads"]["row dot"]
+    assert not {"einsum", "bmm"} & set(record["microseconds"])
+    assert "AttributeError" in record["absent"]["bmm"]
+    assert "  einsum: gives other numbers" in out
+    assert "  bmm: AttributeError" in out
+
+
+class Unwilling:
+    name = "unwilling"
+
+    def unavailable(self):
+        return []
+
+    def why_not(self, plan):
+        return ["it is a test", "it is Tuesday"]
+
+
+class Willing(Unwilling):
+    name = "willing"
+
+    def why_not(self, plan):
+        return []
+
+    def build(self, plan):
+        return replace(plan, kernel=self.name, run=lambda x, y: (x * y).sum(1, True))
+
+
+def test_kernels_that_come_before_are_measured_or_say_why_not(alone, monkeypatch):
+    kernels = (Unwilling(), Willing(), *batchdot.kernels.KERNELS)
+    monkeypatch.setattr("batchdot.kernels.AVAILABLE", kernels)
+    monkeypatch.setattr(measure, "AVAILABLE", kernels)
+    monkeypatch.setattr(measure, "KERNELS", kernels)
+    record = measure.measure(replace(SMALL, x=(3, 7), y=(3, 7)), alone, QUICK)
+    assert record["kernel"] == "willing"
+    assert record["kernels that did not run"] == {"unwilling": ["it is a test", "it is Tuesday"]}
+    assert "aten" in record["our time over theirs"]
+    assert "kernel unwilling: it is a test; it is Tuesday  [row dot]" in tables.reason_lines(
+        {"row dot": record}
+    )
+    assert tables.work_line("row dot", record).endswith("  willing")
+
+
+def test_kerases_stand_beside_us():
+    works = [
+        Workload("row cosine", (3, 8), (3, 8), 1, {"normalize": True}),
+        Workload("matrix product", (3, 4, 5), (3, 5, 2), (2, 1), dtype="bfloat16", backward=True),
+    ]
+    with kerases() as started:
+        there = [process.framework for process in started.processes]
+        assert sorted([*there, *started.absent]) == ["Keras 3 JAX", "Keras 3 torch", "tf_keras"]
+        for work in works:
+            record = measure.measure(work, started, QUICK)
+            assert set(there) <= set(record["microseconds"])
+        refused = Workload("row dot", (3, 8), (3, 8), 2)
+        values, blocks, reasons = started.make(request(refused, *works[0].inputs(), None))
+        assert not values
+        assert not blocks
+        assert set(there) <= set(reasons)  # and none of them died of it
+        assert set(there) <= set(measure.measure(works[0], started, QUICK)["microseconds"])
+        assert "first axis only" in request(
+            replace(works[0], options={"batch_dims": 2}), *works[0].inputs(), None
+        )
+
+
+# Accuracy
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("scale", [1.0, "tiny", "max"])
+def test_exact_arithmetic(dtype, scale):
+    info = torch.finfo(dtype)
+    factor = {"tiny": info.smallest_normal, "max": info.max / 16}.get(scale, scale)
+    x, y = ((torch.randn(600, dtype=torch.float64).clamp(-8, 8) * factor).to(dtype) for _ in "xy")
+    a, b = as_floats(x), as_floats(y)
+    product, squares = exact_dot(a, b), (exact_dot(a, a), exact_dot(b, b))
+    assert product == sum(Fraction(u) * Fraction(v) for u, v in zip(a.tolist(), b.tolist(), strict=True))
+    right = cosine_from(product, *squares, 1e-12)
+    other = oracle.exact_cosine(a.tolist(), b.tolist(), 1e-12)
+    assert abs(right - other) <= abs(other) * Fraction(1, 2**150)
+    for value in (0.0, float(right), float(right) * (1 + float(info.eps))):
+        assert ulps(value, right, dtype) == oracle.ulps(value, right, dtype)
+
+
+@pytest.mark.parametrize(
+    ("value", "exact", "error"),
+    [
+        (1 + 2**-23, 1, 1),
+        (1 - 2**-24, 1, 0.5),
+        (0.0, 1, 2**23),
+        (2**-149, 0, 1),
+        (4.0, 2 - 2**-23, 2**24 + 1),
+        (1.0, Fraction(1, 2**2000), 2.0**149),
+    ],
+)
+def test_ulps(value, exact, error):
+    assert ulps(value, Fraction(exact), torch.float32) == error
+
+
+def test_accuracy_counts_what_is_wrong(alone, monkeypatch):
+    lines = {
+        "batch_dot": "batch_dot(x, y, 1, normalize=True)",
+        "off": "batch_dot(x, y, 1, normalize=True) * (1 + 1e-5)",
+        "nan": "x[:, :1] * float('nan')",
+    }
+    monkeypatch.setattr(accuracy, "COSINES", lines)
+    monkeypatch.setattr(accuracy, "DTYPES", ("float32",))
+    record = accuracy.measure_accuracy(alone, quick=True)
+    for row in record["cosines"]:
+        assert row["ulp"]["batch_dot"] <= 0.51
+        assert row["not finite"] == {"batch_dot": 0, "off": 0, "nan": row["rows"]}
+        assert row["ulp"]["nan"] is None
+        if row["case"] == "about 1":
+            assert 80 < row["ulp"]["off"] < 200
+    assert record["identical rows"]["float32"] == {"batch_dot": 0, "off": 10_000, "nan": 0}
+    assert record["zero rows"]["float32"] == {"batch_dot": "0.0", "off": "0.0", "nan": "nan"}
+    text = tables.accuracy_table({"accuracy": record})
+    assert "| cosine, float32 | about 1 | 16 | 0." in text
+    assert "| 0% |" in text
+
+
+# Memory and files
+
+
+def test_peak_memory():
+    x = torch.ones(1000)
+    assert memory.peak_bytes("x + x", {"x": x}) == 4000
+    assert memory.peak_bytes("((x + x) + (x + x)).sum()", {"x": x}) == 12000
+    assert memory.peak_bytes("x.view(10, 100)", {"x": x}) == 0
+
+
+def test_extra_memory_of_rows():
+    results = memory.measure_memory((100, 200))
+    assert set(results) == {
+        f"{kind}, {d}" for kind in ("row dot", "row cosine") for d in ("float32", "bfloat16")
+    }
+    assert results["row dot, float32"]["extra bytes"]["plain"] == [51200, 102400]
+    assert min(min(extra) for row in results.values() for extra in row["extra bytes"].values()) >= 0
+
+
+def test_files(monkeypatch):
+    monkeypatch.setattr(stream, "_KINDS", {"row dot": []})
+    record = stream.measure_files(1, rounds=1)
+    work = record["works"]["row dot, from the page cache"]
+    assert work["bytes"] == 2 * ((1 << 20) + 128)
+    assert work["our rate over reading"] == pytest.approx(work["GB/s"] / work["GB/s reading"])
+    assert 20 < work["resident MB"] < 2000
+
+
+# Skips, refusals, a whole run
+
+SHORT = ["--quick", "--no-keras", "--no-compile"]
+
+
+def test_top_k_says_why_it_is_skipped(monkeypatch):
+    monkeypatch.delattr(batchdot, "top_k", raising=False)
+    assert top_k.measure_top_k(QUICK) == {"skipped": "batchdot has no top_k"}
+
+
+def test_top_k_is_measured_where_it_is(monkeypatch):
+    monkeypatch.setattr(batchdot, "top_k", lambda q, i, k: (q @ i.T).topk(k), raising=False)
+    monkeypatch.setattr(top_k, "WORKS", {"queries": (3, 50, 8, 4)})
+    record = top_k.measure_top_k(QUICK)["works"]["queries"]
+    assert {"top_k", "plain"} <= set(record["microseconds"])
+    assert set(record["absent"]) | set(record["microseconds"]) == {"top_k", "plain", "faiss"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiled_calls_and_layers_beside_plain_ones(monkeypatch):
+    monkeypatch.setattr(compiled, "WORKS", ("row cosine", "row cosine, backward"))
+    monkeypatch.setattr(compiled, "MODELS", {"Dot, over batch_dot": "a - b", "Dense": None})
+    record = compiled.measure_compiled(replace(QUICK, compile=True))
+    assert record.pop("Dot")["absent"].startswith("the plain line gives other shapes")
+    assert list(record) == ["row cosine", "row cosine, backward", "Dense"]
+    assert all(set(row["microseconds"]) == {"batch_dot", "plain"} for row in record.values())
+    table = tables.compiled_table({"compiled": record}).splitlines()
+    assert len(tables.compiled_lines(record)) == len(table) - 2
+    measured = [t for t in targets.judge({"compiled": record}) if t["measured"] is not None]
+    assert [t["text"].split(", compiled")[0] for t in measured] == ["row cosine", "Dense"]
+
+
+def test_nothing_is_compiled_that_was_left_out():
+    assert list(compiled.measure_compiled(QUICK)) == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--only", "no such thing"], "nothing named 'no such thing'; there are: workloads; calls; "),
+        (["--rounds", "1"], "--rounds has to be at least 2"),
+        (["--threads", "0"], "--threads has to be at least 1"),
+        (["--publish", "--quick"], "--publish goes with a whole run"),
+    ],
+)
+def test_refusals_are_one_line(argv, text, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        command.main(argv)
+    out, err = capsys.readouterr()
+    assert (exit_.value.code, out, err.count("\n")) == (2, "", 1)
+    assert text in err
+
+
+def test_a_run_writes_every_workload(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "WORKLOADS", tuple(map(smaller, WORKLOADS)))
+    path = tmp_path / "results.json"
+    assert command.main([*SHORT, "--only", "workloads", "--output", str(path)]) == 0
+    out, err = capsys.readouterr()
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert err == ""
+    assert list(results["workloads"]) == [work.name for work in WORKLOADS]
+    assert {(w["dtype"], w["backward"]) for w in results["workloads"].values()} == {
+        (dtype, backward) for dtype in ("float32", "bfloat16") for backward in (False, True)
+    }
+    assert results["absent"] == dict.fromkeys(
+        ("tf_keras", "Keras 3 torch", "Keras 3 JAX"), "left out as asked"
+    )
+    assert results["machine"]["kernels"]["aten"] == "available"
+    for work in WORKLOADS:
+        record = results["workloads"][work.name]
+        others = {kernel.name for kernel in AVAILABLE} - {record["kernel"]}
+        found = set(record["microseconds"])
+        assert found - others == {"batch_dot", "floor", *LINES[work.kind]}, record["absent"]
+        assert record["kernel"] in record["plan"]
+        assert f"\n{work.name} " in out
+        assert work.name in tables.speed_table(results) or work.dtype != "float32" or work.backward
+    assert "compiled: left out as asked  [84 of 84 workloads]" in out
+    assert {t["verdict"] for t in results["targets"]} <= {"met", "missed", "not measured"}
+
+
+def growth_record():
+    """Made-up times, in which cost grows by the row."""
+
+    def points(ats, peers):
+        return [
+            {"at": n, "microseconds": {p: {"median": n * s} for s, p in enumerate(peers, 1)}} for n in ats
+        ]
+
+    kinds = ("row dot", "row cosine")
+    return {
+        "rows": {kind: points((1, 10, 100), ("batch_dot", "plain", "floor", "tf_keras")) for kind in kinds},
+        "length": {kind: points((1, 4), ("batch_dot", "floor")) for kind in kinds},
+        "threads": {kind: points((1, 2), ("batch_dot", "floor")) for kind in kinds},
+    }
+
+
+def test_pictures(tmp_path):
+    if picture.why_not() is not None:
+        pytest.skip(picture.why_not())
+    paths = picture.draw({"machine": {"threads": 2}, "growth": growth_record()}, tmp_path)
+    assert [path.name for path in paths] == ["rows.svg", "growth.svg"]
+    first = paths[0].read_bytes()
+    assert ElementTree.fromstring(first).tag.endswith("svg")
+    picture.draw({"machine": {"threads": 2}, "growth": growth_record()}, tmp_path)
+    assert paths[0].read_bytes() == first
+
+
+# What is published
+
+
+def published():
+    if not command.PUBLISHED.exists():
+        pytest.skip("nothing is published yet: make bench ARGS=--publish")
+    return json.loads(command.PUBLISHED.read_text(encoding="utf-8"))
+
+
+def test_readme_shows_the_published_numbers():
+    text = command.README.read_text(encoding="utf-8")
+    marks = re.findall(r"<!-- table: (\w+) -->", text)
+    if not marks:
+        pytest.skip("the README has no marks for tables yet")
+    assert set(marks) <= set(tables.TABLES)
+    assert tables.fill(text, published()) == text
+
+
+def test_the_report_shows_the_published_numbers():
+    results = published()
+    assert command.REPORT.read_text(encoding="utf-8") == tables.report(results)
+    assert set(results["workloads"]) == {work.name for work in WORKLOADS}
+    for name in ("rows.svg", "growth.svg"):
+        assert (picture.FOLDER / name).exists()
+
+
+def test_fill_writes_between_the_marks():
+    results = {"workloads": {}, "machine": MACHINE, "versions": {"torch": "2"}, "accuracy": ACCURACY}
+    text = "a\n<!-- table: speed -->\nold\n<!-- end -->\nb\n<!-- table: accuracy -->\n<!-- end -->\nc\n"
+    filled = tables.fill(text, results)
+    assert "old" not in filled
+    assert re.fullmatch(
+        r"a\n<!-- table: speed -->\n.*\n<!-- end -->\nb\n<!-- table.*<!-- end -->\nc\n", filled, re.DOTALL
+    )
+    assert tables.fill(filled, results) == filled
+
+
+MACHINE = {"processor": "a CPU", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux"}
+ACCURACY = {"cosines": [], "products": [], "identical rows": {}, "zero rows": {}, "identical rows tried": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0312, "0.031"), (0.5, "0.50"), (1.254, "1.25"), (12.34, "12"), (1234.5, "1,234")]
+)
+def test_ratios_in_words(value, text):
+    assert tables.ratio(value) == text
+
+
+def test_batch_dot_is_what_is_timed():
+    assert (
+        eval(SMALL.call, {"batch_dot": batch_dot, "x": torch.ones(3, 4), "y": torch.ones(3, 4)}).tolist()
+        == [[4]] * 3
+    )

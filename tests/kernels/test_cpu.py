@@ -1,0 +1,535 @@
+"""The native kernel: which plans it takes and why not others; the last bit; the same bits; its rules."""
+
+import itertools
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import pytest
+import torch
+from tests.support import oracle
+from torch.library import opcheck
+from torch.utils.flop_counter import FlopCounterMode
+
+from batchdot import batch_dot
+from batchdot.kernels import KERNELS
+from batchdot.kernels.cpu import library as _operators
+from batchdot.ops.functional import plan
+
+pytestmark = pytest.mark.usefixtures("native_kernel")
+
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+MATRICES = "matrices are PyTorch's to multiply"
+APART = "the rows of the matrices are far apart in memory, which their product minds less"
+NUMBERS = "rows of one number, and many of them, are quicker multiplied at once"
+AXES = "the summed axes are not one last axis"
+ELSEWHERE = "the tensors are not on the CPU"
+INTEGERS = "an input is not of floats"
+
+# x shape, y shape, axes, what differs from contiguous float32 on the CPU: reasons, without normalizing
+# and with
+CHOICES = [
+    ((32, 128), (32, 128), 1, {}, [], []),
+    ((0, 128), (0, 128), 1, {}, [], []),
+    ((32, 0), (32, 0), 1, {}, [], []),
+    ((32, 1, 128), (32, 1, 128), 2, {}, [], []),
+    ((512, 1), (512, 1), 1, {}, [], []),
+    ((513, 1), (513, 1), 1, {}, [NUMBERS], []),
+    ((513, 2), (513, 2), 1, {}, [], []),
+    ((32, 128), (32, 1, 128), -1, {}, [], []),
+    ((32, 128, 1), (32, 128, 1), 1, {}, [AXES], [AXES]),
+    ((32, 7, 128), (32, 7, 128), 2, {"batch_dims": 2}, [], []),
+    ((32, 5, 7), (32, 5, 7), ((1, 2), (1, 2)), {}, [], []),
+    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), {}, [AXES], [AXES]),
+    ((32, 100, 64), (32, 64), -1, {}, [], []),
+    ((32, 64, 100), (32, 64), 1, {}, [APART], []),
+    ((32, 64), (32, 100, 64), -1, {}, [], []),
+    ((32, 64), (32, 64, 100), 1, {}, [APART], []),
+    ((32, 9, 64), (32, 8, 64), 2, {}, [MATRICES], []),
+    ((32, 9, 64), (32, 64, 8), (2, 1), {}, [MATRICES], []),
+    ((32, 7, 10, 64), (32, 64, 8, 5), (3, 1), {}, [MATRICES], []),
+    *(((32, 128), (32, 128), 1, {"dtype": dtype}, [], []) for dtype in FLOATS),
+    ((32, 128), (32, 128), 1, {"dtype": torch.complex64}, ["no complex64"], ["no complex64"]),
+    ((32, 128), (32, 128), 1, {"dtype": torch.int32}, ["no int32"], [INTEGERS]),
+    ((32, 128), (32, 128), 1, {"device": "meta"}, [ELSEWHERE], [ELSEWHERE]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("x_shape", "y_shape", "axes", "options", "product", "cosine"), CHOICES, ids=str)
+def test_which_plans_it_takes(x_shape, y_shape, axes, options, product, cosine):
+    options = dict(options)
+    batch_dims = options.pop("batch_dims", 1)
+    x, y = (torch.empty(shape, **options) for shape in (x_shape, y_shape))
+    for normalize, reasons in ((False, product), (True, cosine)):
+        p = plan(x, y, axes, batch_dims=batch_dims, normalize=normalize)
+        assert KERNELS[0].why_not(p) == reasons
+        assert p.kernel == ("aten" if reasons else "native")
+
+
+class Subclass(torch.Tensor):
+    pass
+
+
+def test_subclasses_and_mixed_dtypes():
+    x, y = torch.randn(4, 8), torch.randn(4, 8)
+    mine = x.as_subclass(Subclass)
+    assert "subclass" in KERNELS[0].why_not(plan(mine, y, 1))[0]
+    out = batch_dot(mine, y, 1)
+    assert isinstance(out, Subclass)
+    batch_dot(x, y, 1)  # leaves a plan for tensors of this kind, which is not for the subclass
+    assert isinstance(batch_dot(mine, y, 1), Subclass)
+    assert torch.equal(batch_dot(torch.nn.Parameter(x, requires_grad=False), y, 1), batch_dot(x, y, 1))
+    assert plan(x.half(), y, 1).kernel == "native"
+    assert torch.equal(batch_dot(x.half(), y, 1), batch_dot(x.half().float(), y, 1))
+    assert KERNELS[0].why_not(plan(x.int(), y, 1)) == [INTEGERS]
+
+
+# --- the last bit -------------------------------------------------------------------------------------
+
+
+def exact_product(x: list[float], y: list[float]) -> Fraction:
+    return sum((Fraction(a) * Fraction(b) for a, b in zip(x, y, strict=True)), Fraction(0))
+
+
+def worst_ulps(out, x, y, exact) -> float:
+    rows = zip(out.flatten().tolist(), x.double().tolist(), y.double().tolist(), strict=True)
+    return max(oracle.ulps(value, exact(a, b), out.dtype) for value, a, b in rows)
+
+
+def cancelling(n, k):
+    """Rows of which halves cancel up to their last digits."""
+    x, y = torch.randn(n, k, dtype=torch.float64), torch.randn(n, k, dtype=torch.float64)
+    half = k // 2
+    x[:, half : 2 * half] = x[:, :half]
+    y[:, half : 2 * half] = -y[:, :half] * (1 + 2.0**-7 * torch.randint(-2, 3, (n, half)))
+    return x, y
+
+
+def of_all_scales(n, k):
+    return tuple(torch.randn(n, k, dtype=torch.float64).ldexp(torch.randint(-20, 1, (n, k))) for _ in "xy")
+
+
+ROWS = {
+    "normal": lambda n, k: (torch.randn(n, k, dtype=torch.float64), torch.randn(n, k, dtype=torch.float64)),
+    "positive": lambda n, k: (torch.rand(n, k, dtype=torch.float64), torch.rand(n, k, dtype=torch.float64)),
+    "signs": lambda n, k: tuple(torch.randint(0, 2, (n, k)).double() * 2 - 1 for _ in "xy"),
+    "one-hot": lambda n, k: tuple(torch.eye(k, dtype=torch.float64)[torch.randint(k, (n,))] for _ in "xy"),
+    "cancelling": cancelling,
+    "of all scales": of_all_scales,
+}
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_rows_are_rounded_once(dtype, rows):
+    for k in (1, 2, 15, 16, 17, 33, 128, 1000):
+        x, y = (t.to(dtype) for t in ROWS[rows](20, k))
+        assert worst_ulps(batch_dot(x, y, 1), x, y, exact_product) <= 0.51
+        assert worst_ulps(batch_dot(x, y, 1, normalize=True), x, y, oracle.exact_cosine) <= 0.51
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_exact_where_all_but_the_last_bit_cancels(dtype):
+    """One in the last place of what two large products leave behind, as no sum in two doubles has it."""
+    large = torch.finfo(dtype).max / 4
+    tiny = torch.finfo(dtype).tiny
+    for small in (1.0, tiny, tiny / 2):
+        x = torch.tensor([[large, small, -large, 0.5, -0.5]], dtype=dtype)
+        y = torch.tensor([[large, 1.0, large, large, large]], dtype=dtype)
+        assert batch_dot(x, y, 1).item() == x[0, 1].item()
+        assert batch_dot(x.flip(1), y.flip(1), 1).item() == x[0, 1].item()
+        assert batch_dot(-x, y, 1).item() == -x[0, 1].item()
+        x_long, y_long = (torch.nn.functional.pad(t, (0, 15)) for t in (x, y))
+        assert (batch_dot(x_long.expand(1, 5, 20), y_long, -1) == x[0, 1]).all()
+        many = x_long.expand(9, -1), y_long.expand(9, -1)  # which are computed several at a time
+        assert (batch_dot(*many, 1) == x[0, 1]).all()
+        for pair in ((x, y), many):
+            assert worst_ulps(batch_dot(*pair, 1, normalize=True), *pair, oracle.exact_cosine) <= 0.51
+
+
+@pytest.mark.parametrize("shape", [(1, 48), (9, 48), (9, 1, 48), (2, 9, 48)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_a_cosine_of_what_a_sum_in_double_loses(dtype, shape):
+    x, y = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+    for k, value in ((0, 1.0), (16, 2.0**-30), (32, -1.0)):  # one after the other in the same lane
+        x[..., k], y[..., k] = value, abs(value)
+    out = batch_dot(x, y[:, 0] if len(shape) == 3 else y, -1, normalize=True)
+    torch.testing.assert_close(out, torch.full_like(out, 2.0**-61), rtol=torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_every_scale(dtype, normalize):
+    """From the smallest normal number to the largest finite one, in both inputs."""
+    info = torch.finfo(dtype)
+    for x_scale, y_scale in itertools.product(
+        (info.tiny, info.tiny**0.5, 1.0, info.max**0.5, info.max), repeat=2
+    ):
+        x = ((torch.rand(8, 20, dtype=torch.float64) * 0.9 + 0.1) * x_scale).to(dtype)
+        y = ((torch.rand(8, 20, dtype=torch.float64) - 0.4) * y_scale).to(dtype)
+        out = batch_dot(x, y, 1, normalize=normalize, epsilon=5e-324)
+        if normalize:
+            exact = lambda a, b: oracle.exact_cosine(a, b, 5e-324)  # noqa: E731
+            assert worst_ulps(out, x, y, exact) <= 0.51
+            continue
+        for value, a, b in zip(out.flatten().tolist(), x.double().tolist(), y.double().tolist(), strict=True):
+            right = exact_product(a, b)
+            if abs(right) >= Fraction(info.max):
+                assert abs(value) in (float("inf"), info.max)
+            elif abs(right) < Fraction(info.tiny):
+                assert abs(Fraction(value) - right) <= Fraction(info.smallest_normal) * Fraction(info.eps)
+            else:
+                assert oracle.ulps(value, right, dtype) <= 0.51
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_what_is_not_finite(dtype):
+    inf, nan = float("inf"), float("nan")
+    x = torch.tensor([[inf, 1], [inf, 1], [nan, 1], [inf, inf], [1, 1], [-inf, 0]], dtype=dtype)
+    y = torch.tensor([[1, 1], [0, 1], [1, 1], [1, -1], [1, nan], [1, 1]], dtype=dtype)
+    right = torch.tensor([[inf], [nan], [nan], [nan], [nan], [-inf]], dtype=dtype)
+    torch.testing.assert_close(batch_dot(x, y, 1), right, equal_nan=True)
+    assert batch_dot(x, y, 1, normalize=True).isnan().all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_rows_that_share_one_are_rounded_once(dtype, rows):
+    for k in (5, 16, 33, 65):
+        x, y = (t.to(dtype) for t in ROWS[rows](36, k))
+        x, y = x.reshape(4, 9, k), y[:4]
+        pairs = x.reshape(36, k), y.repeat_interleave(9, 0)
+        out = batch_dot(x, y, -1)
+        assert worst_ulps(out, *pairs, exact_product) <= 0.51
+        assert torch.equal(out, batch_dot(y, x, -1))
+        assert worst_ulps(batch_dot(x, y, -1, normalize=True), *pairs, oracle.exact_cosine) <= 0.51
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_what_is_not_finite_stays_in_its_row(dtype, value):
+    for k in (5, 16, 33):
+        x, y = torch.rand(2, 7, k).to(dtype), torch.rand(2, k).to(dtype)
+        right = batch_dot(x, y, -1)
+        for element in (0, k - 1):
+            spoilt = x.clone()
+            spoilt[1, 2, element] = value
+            right[1, 2] = value
+            torch.testing.assert_close(batch_dot(spoilt, y, -1), right, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["packed", "apart"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_cosine_matrices_of_every_scale(dtype, apart):
+    """Rows of zeros and of every scale beside each other, beyond what products of matrices can hold."""
+    info = torch.finfo(dtype)
+    scales = [0.0, info.tiny, info.tiny**0.5, 1.0, 20.0, 200.0, info.max**0.5, info.max]
+    for samples, k in ((1, 3), (3, 20), (2, 40)):
+        x, y = torch.rand(2, samples, 8, k, dtype=torch.float64) * 0.9 + 0.1
+        x, y = (
+            (t * torch.tensor(scales, dtype=torch.float64)[:, None]).to(dtype)
+            for t in (x, y - 2 * y * (y < 0.5))
+        )
+        if apart:
+            x, y = x.repeat_interleave(2, -1)[..., ::2], y.mT.contiguous().mT
+        out = batch_dot(x, y, 2, normalize=True, epsilon=5e-324)
+        assert out.abs().max() <= 1
+        pairs = (t.expand(samples, 8, 8, k).reshape(-1, k) for t in (x[:, :, None], y[:, None]))
+        rows = zip(out.double().flatten().tolist(), *(t.double().tolist() for t in pairs), strict=True)
+        for value, a, b in rows:
+            assert abs(value - oracle.exact_cosine(a, b, 5e-324)) <= 4 * info.eps
+
+
+def test_cosine_matrices_of_what_is_not_finite():
+    x, y = torch.rand(2, 3, 8), torch.rand(2, 5, 8)
+    right = batch_dot(x, y, 2, normalize=True)
+    x[1, 2, 7], y[0, 4, 0] = float("inf"), float("nan")
+    right[1, 2], right[0, :, 4] = float("nan"), float("nan")
+    torch.testing.assert_close(batch_dot(x, y, 2, normalize=True), right, rtol=0, atol=0, equal_nan=True)
+
+
+# --- the same bits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
+    for k in (3, 64, 20_000):
+        x, y = (torch.randn(700 if k < 1000 else 9, k).to(dtype) for _ in "xy")
+        out = batch_dot(x, y, 1, normalize=normalize)
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            assert torch.equal(batch_dot(x, y, 1, normalize=normalize), out)
+        finally:
+            torch.set_num_threads(threads)
+        parts = [batch_dot(a, b, 1, normalize=normalize) for a, b in zip(x.split(5), y.split(5), strict=True)]
+        assert torch.equal(torch.cat(parts), out)
+        apart = torch.zeros(len(x), 3, k, dtype=dtype)
+        apart[:, 1] = x
+        assert torch.equal(batch_dot(apart[:, 1], y, 1, normalize=normalize), out)
+        assert torch.equal(batch_dot(x.T.contiguous().T, y, 1, normalize=normalize), out)
+        assert torch.equal(batch_dot(x, y.repeat_interleave(2, 1)[:, ::2], 1, normalize=normalize), out)
+
+
+def run_python(code: str, **environment: str) -> str:
+    """Return what a program prints in a process of its own, for kernels are chosen once."""
+    command = [sys.executable, "-c", code]
+    env = os.environ | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+BITS = """
+import hashlib, torch
+from batchdot import batch_dot
+from batchdot.kernels.cpu import library as _operators
+torch.manual_seed(0)
+digest = hashlib.sha256()
+for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+    for k in (1, 7, 16, 100, 9000):
+        x = (torch.randn(40, k, dtype=torch.float64) * torch.exp2(torch.randint(-9, 9, (40, k)))).to(dtype)
+        y = (torch.randn(40, k, dtype=torch.float64)).to(dtype)
+        x.requires_grad_(), y.requires_grad_()
+        for normalize in (False, True):
+            out = batch_dot(x, y, 1, normalize=normalize)
+            shared = batch_dot(x.reshape(4, 10, k), y[:4], -1, normalize=normalize)
+            matrix = batch_dot(x[None], y[None], 2, normalize=True) if k < 200 else out
+            gradients = torch.autograd.grad(out.sum() + shared.sum() + matrix.sum(), (x, y))
+            for tensor in (out, shared, *gradients):
+                digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
+print(_operators.instructions(), digest.hexdigest())
+"""
+
+
+def woken_by_a_product(start_thread):
+    """Count the threads that are there after a large product and were not before."""
+    x = torch.ones(65536, 16)
+    with ThreadPoolExecutor(1, initializer=start_thread) as pool:
+        before = pool.submit(os.listdir, "/proc/self/task").result()
+        pool.submit(batch_dot, x, x, 1).result()
+        return len(set(pool.submit(os.listdir, "/proc/self/task").result()) - set(before))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+def test_a_thread_computes_alone_that_says_so_and_no_other():
+    alone, threads = plan(torch.ones(8, 16), torch.ones(8, 16), 1).alone, torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert woken_by_a_product(alone) == 0
+        assert woken_by_a_product(None) == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+# Not what operators of torch copy, multiply or sum: those wake threads.
+ALONE = {
+    "rows": ((8, 16), (8, 16), 1, {}, True),
+    "cosines of rows": ((8, 16), (8, 16), 1, {"normalize": True}, True),
+    "matrix and vector": ((8, 5, 16), (8, 16), -1, {}, True),
+    "matrices": ((8, 5, 16), (8, 4, 16), -1, {}, False),
+    "cosines of matrices": ((8, 5, 16), (8, 4, 16), -1, {"normalize": True}, False),
+    "several axes": ((8, 5, 16), (8, 16, 5), ((1, 2), (2, 1)), {"normalize": True}, False),
+}
+
+
+@pytest.mark.parametrize(("x_shape", "y_shape", "axes", "options", "alone"), ALONE.values(), ids=ALONE)
+def test_what_threads_run_alone(x_shape, y_shape, axes, options, alone):
+    x, y = torch.ones(x_shape), torch.ones(y_shape)
+    assert (plan(x, y, axes, **options).alone is not None) == alone
+    assert plan(x, y.double(), axes, **options).alone is None
+
+
+def test_instruction_sets_change_no_bit():
+    """Each that this machine has, in a process of its own, for the choice is made once."""
+    found = {}
+    for name in ("baseline", "avx2", "avx512"):
+        used, digest = run_python(BITS, BATCHDOT_INSTRUCTIONS=name).split()
+        found[used] = digest
+    assert "baseline" in found
+    assert len(set(found.values())) == 1, found
+
+
+# --- derivatives --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shapes", [((6, 40), (6, 40)), ((3, 5, 40), (3, 40)), ((3, 5, 40), (3, 7, 40))], ids=str
+)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_gradients_within_4_eps(dtype, shapes):
+    """Against ATen's in float64, in eps of the largest gradient of the row."""
+    x, y = (torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes)
+    out = batch_dot(x, y, -1, normalize=True)
+    weights = torch.randn_like(out)
+    wide = [t.detach().double().requires_grad_() for t in (x, y)]
+    units = [t / t.norm(dim=-1, keepdim=True) for t in wide]
+    right = torch.einsum(
+        *{2: ("bk,bk->b",), 3: ("bik,bk->bi" if y.ndim == 2 else "bik,bjk->bij",)}[x.ndim], *units
+    )
+    expected = torch.autograd.grad(right, wide, weights.double().reshape(right.shape))
+    # A matrix product rounds the unit vectors and the gradients that come to them.
+    most = 4 if out.ndim < 3 else 16
+    for got, exact in zip(torch.autograd.grad(out, (x, y), weights), expected, strict=True):
+        scale = exact.abs().amax(-1, keepdim=True)
+        assert ((got - exact).abs() <= most * torch.finfo(dtype).eps * scale).all()
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_gradient_changes_no_bit_of_the_value(normalize):
+    x, y = torch.randn(50, 20), torch.randn(50, 20)
+    value = batch_dot(x, y, 1, normalize=normalize)
+    assert torch.equal(batch_dot(x.requires_grad_(), y, 1, normalize=normalize), value)
+
+
+def test_no_gradient_that_nobody_asked_for():
+    x, y = torch.randn(4, 8), torch.randn(4, 8, requires_grad=True)
+    of_x, of_y = torch.ops.batchdot.row_cosine_backward(torch.ones(4, 1), x, y, 1e-12, False, True)
+    assert (of_x.numel(), of_y.shape) == (0, (4, 8))
+    (gradient,) = torch.autograd.grad(batch_dot(x, y, 1, normalize=True).sum(), y)
+    assert torch.equal(gradient, of_y)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((4, 1, 8), (4, 0, 8)), ((4, 0, 8), (4, 8)), ((0, 3, 8), (0, 8)), ((4, 3, 0), (4, 0))]
+)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_gradients_of_nothing_are_zero(shapes, normalize):
+    x, y = (torch.randn(shape, requires_grad=True) for shape in shapes)
+    for order in ((x, y), (y, x)):
+        out = batch_dot(*order, -1, normalize=normalize).sum()
+        assert not any(gradient.any() for gradient in torch.autograd.grad(out, (x, y)))
+
+
+def test_the_same_tensor_twice():
+    x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    for normalize in (False, True):
+        for order in (False, True):
+            (first,) = torch.autograd.grad(
+                batch_dot(x, x, 1, normalize=normalize).sum(), x, create_graph=order
+            )
+            right = torch.zeros_like(x) if normalize else 2 * x
+            torch.testing.assert_close(first, right, rtol=0, atol=1e-15)
+
+
+def test_memory_is_the_output_and_no_more():
+    x, y = torch.randn(5000, 128), torch.randn(5000, 128)
+    matrix, vector = torch.randn(50, 100, 128), torch.randn(50, 128)
+    calls = [
+        (lambda normalize=normalize, a=a, b=b: batch_dot(a, b, -1, normalize=normalize))
+        for normalize in (False, True)
+        for a, b in ((x, y), (matrix, vector))
+    ]
+    for call in calls:
+        call()
+        with torch.profiler.profile(profile_memory=True, acc_events=True) as profile:
+            out = call()
+        allocated = sum(max(0, event.self_cpu_memory_usage) for event in profile.events())
+        assert allocated == out.nbytes
+
+
+# --- the operators as torch's ---------------------------------------------------------------------------
+
+
+def samples(name):
+    """Arguments of an operator: usual, empty, of size 1, strided, shared, with and without gradients."""
+    shapes = [((4, 9), (4, 9)), ((0, 9), (0, 9)), ((4, 0), (4, 0)), ((1, 1), (1, 1)), ((5,), (5,))]
+    shapes += [((2, 3, 8), (2, 1, 8)), ((2, 3, 8), (2, 3, 8)), ((2, 4, 3, 8), (2, 4, 1, 8)), ((3, 8), (1, 8))]
+    for (x_shape, y_shape), dtype, strided in itertools.product(
+        shapes, (torch.float32, torch.float64), (False, True)
+    ):
+        x, y = torch.randn(x_shape, dtype=dtype), torch.randn(y_shape, dtype=dtype)
+        if strided:
+            x, y = x.repeat_interleave(2, -1)[..., ::2], y.mT.contiguous().mT if y.ndim > 1 else y
+        for x_grad, y_grad in ((False, False), (True, False), (True, True)):
+            tensors = (x.detach().requires_grad_(x_grad), y.detach().requires_grad_(y_grad))
+            if name == "row_product":
+                yield (*tensors, x_grad)
+            elif name == "row_cosine":
+                yield (*tensors, 1e-12, y_grad)
+            elif name == "row_product_backward":
+                yield (torch.randn(x_shape[:-1], dtype=dtype), x, y, x_grad, y_grad)
+            elif name == "row_cosine_backward":
+                yield (torch.randn(x_shape[:-1], dtype=dtype), x, y, 1e-12, x_grad, y_grad)
+            elif x.ndim in (2, 3):
+                if name == "cosine_matrix":
+                    yield (*tensors, 1e-12)
+                else:
+                    gradient = torch.randn((*x_shape[:-1], y_shape[-2]), dtype=dtype)
+                    yield (gradient, x, y, 1e-12, x_grad, y_grad)
+
+
+@pytest.mark.parametrize("name", _operators.SUMS)
+def test_opcheck(name):
+    count = 0
+    backward = name.endswith("backward")
+    tests = (
+        ("test_schema", "test_faketensor")
+        if backward
+        else ("test_schema", "test_autograd_registration", "test_faketensor")
+    )
+    for number, arguments in enumerate(samples(name)):
+        # Tracing with symbolic sizes takes a second each.
+        every = tests if backward or number % 9 else (*tests, "test_aot_dispatch_dynamic")
+        opcheck(getattr(torch.ops.batchdot, name).default, arguments, test_utils=every)
+        count += 1
+    assert count >= 30
+
+
+def test_vmap_of_the_operators():
+    x, y = torch.randn(5, 4, 9), torch.randn(4, 5, 9)
+    product, cosine, matrix = (
+        getattr(torch.ops.batchdot, n) for n in ("row_product", "row_cosine", "cosine_matrix")
+    )
+    for in_dims in ((0, 1), (0, None), (None, 1)):
+        a = x if in_dims[0] is not None else x[0]
+        b = y if in_dims[1] is not None else y[:, 0]
+        loop = [(a[i] if a.ndim == 3 else a, b[:, i] if b.ndim == 3 else b) for i in range(5)]
+        got = torch.vmap(lambda a, b: product(a, b, True), in_dims)(a, b)
+        assert torch.equal(got, torch.stack([product(p, q, True) for p, q in loop]))
+        got = torch.vmap(lambda a, b: cosine(a, b, 1e-12, False), in_dims)(a, b)
+        assert torch.equal(got, torch.stack([cosine(p, q, 1e-12, False) for p, q in loop]))
+        got = torch.vmap(lambda a, b: matrix(a, b, 1e-12), in_dims)(a, b)
+        torch.testing.assert_close(got, torch.stack([matrix(p, q, 1e-12) for p, q in loop]))
+    both = torch.randn(2, 3, 4, 9), torch.randn(2, 3, 5, 9)
+    got = torch.vmap(lambda a, b: matrix(a, b, 1e-12))(*both)
+    torch.testing.assert_close(got, torch.stack([matrix(p, q, 1e-12) for p, q in zip(*both, strict=True)]))
+
+
+def test_flops_are_counted():
+    x, y = torch.randn(4, 9), torch.randn(4, 9)
+    with FlopCounterMode(display=False) as counter:
+        batch_dot(x, y, 1)
+    assert counter.get_total_flops() == 2 * 36
+    with FlopCounterMode(display=False) as counter:
+        batch_dot(x.requires_grad_(), y, 1, normalize=True)
+    assert counter.get_total_flops() == 6 * 36
+
+
+# --- as it is installed -------------------------------------------------------------------------------
+
+
+def test_turned_off():
+    code = "import batchdot.kernels as k; print(k.KERNELS[0].unavailable(), [k.name for k in k.AVAILABLE])"
+    for value, out in (
+        ("aten", "['turned off by BATCHDOT_KERNELS=aten'] ['aten']"),
+        ("native,aten", "[] ['native', 'aten']"),
+        ("", "[] ['native', 'aten']"),
+    ):
+        assert run_python(code, BATCHDOT_KERNELS=value).strip() == out
+
+
+def test_missing_broken_or_of_another_version(tmp_path, monkeypatch):
+    def reasons(path):
+        monkeypatch.setattr(_operators, "LIBRARY", path)
+        return _operators.why_not_loaded.__wrapped__()
+
+    library = _operators.LIBRARY
+    assert "not built" in reasons(tmp_path / "missing.so")[0]
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    assert "not loaded" in reasons(broken)[0]
+    monkeypatch.setattr(_operators, "CDLL", lambda path: object())  # without the functions of this version
+    assert "another version" in reasons(library)[0]
