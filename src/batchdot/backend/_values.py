@@ -11,8 +11,8 @@ from batchdot import constraints, initializers
 from batchdot.config import float_dtype
 from batchdot.convert import as_array, as_tensor, read_dtype
 from batchdot.layers.core.input import InputLayer
-from batchdot.planning.contraction import Shape
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
+from batchdot.types import Shape
 
 
 def placeholder(

@@ -4,18 +4,9 @@ The only place where a negative axis is counted from the end. Knows ranks, not t
 """
 
 import operator
-from typing import TypeAlias
 
 from batchdot.errors import AxisError
-
-Group: TypeAlias = int | tuple[int, ...]
-"""The axes of one input: one of them, or several."""
-
-Axes: TypeAlias = int | tuple[Group, Group] | None
-"""Axes as read: checked for type and form, of plain hashable integers, not yet resolved."""
-
-Pairs: TypeAlias = tuple[tuple[int, int], ...]
-"""Resolved pairs (axis of x, axis of y), all of them non-negative."""
+from batchdot.types import Axes, Pairs
 
 SHARED_AXIS = (
     "Cannot perform batch_dot over axis {axis}{of}: the first {shared} shared between the samples. "
@@ -109,7 +100,7 @@ def refuse_shared_axes(axes: Axes, batch_dims: int) -> None:
                 )
 
 
-def _resolve_group(group: Group, operand: str, rank: int, batch_dims: int) -> tuple[int, ...]:
+def _resolve_group(group: int | tuple[int, ...], operand: str, rank: int, batch_dims: int) -> tuple[int, ...]:
     resolved: list[int] = []
     for axis in group if isinstance(group, tuple) else (group,):
         if not -rank <= axis < rank:
@@ -125,7 +116,7 @@ def _resolve_group(group: Group, operand: str, rank: int, batch_dims: int) -> tu
     return tuple(resolved)
 
 
-def _read_group(group: object, axes: object) -> Group:
+def _read_group(group: object, axes: object) -> int | tuple[int, ...]:
     if not _is_sequence(group):
         return _read_integer(group, axes)
     return tuple(_read_integer(axis, axes) for axis in group)  # type: ignore[attr-defined]

@@ -10,12 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from string import ascii_letters
-from typing import TypeAlias
 
-from batchdot.planning.axes import Axes, Pairs, resolve_axes
-
-Size: TypeAlias = int | None
-Shape: TypeAlias = tuple[Size, ...]
+from batchdot.planning.axes import resolve_axes
+from batchdot.types import Axes, Pairs, Shape, Size
 
 LETTERS = {"B": "bacdefgh", "I": "imnopq", "J": "jrstuv", "K": "klwxyz"}
 """The subscripts of an einsum, by group; what a group lacks it takes from the rest of the alphabet."""

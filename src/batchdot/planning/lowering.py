@@ -15,19 +15,19 @@ from typing import Any
 
 import torch
 
-from batchdot.planning.axes import Pairs
 from batchdot.planning.contraction import Contraction
-from batchdot.planning.plan import MATMUL, MATVEC, ROW, VECMAT, Operand, Plan, View
+from batchdot.planning.plan import MATMUL, MATVEC, VECDOT, VECMAT, Plan, TensorMeta, View
+from batchdot.types import Pairs
 
 # Sums of 16-bit products are kept in float32; what ATen cannot multiply is multiplied in a type that
 # holds it (unsigned integers wrap alike in int64) and cast back.
-_COMPUTE = {
+_COMPUTE_DTYPE = {
     torch.uint16: torch.int64,
     torch.uint32: torch.int64,
     torch.uint64: torch.int64,
     torch.complex32: torch.complex64,
 }
-ROW_COMPUTE = _COMPUTE | {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+ACCUMULATION_DTYPE = _COMPUTE_DTYPE | {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
 # A row kernel of ATen calls writes temporaries as large as its input. In blocks of 512 KiB they stay in
 # cache, and the allocator hands the same pages out again: of (65536, 128) float32, on 2 cores, a row
@@ -44,7 +44,7 @@ def result_dtype(x: torch.dtype, y: torch.dtype, normalize: bool) -> torch.dtype
     return dtype
 
 
-def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | None = None) -> Plan:
+def lower(contraction: Contraction, x: TensorMeta, y: TensorMeta, epsilon: float | None = None) -> Plan:
     """Decide how to run a contraction of known sizes.
 
     Args:
@@ -62,11 +62,11 @@ def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | Non
     y_free = _sizes(contraction.y_shape, contraction.y_free)
     label = _label(all(n == 1 for n in x_free), all(n == 1 for n in y_free), bool(contraction.contracted))
     x_view, y_view, dims = _VIEWS[label](contraction, x.strides, y.strides)
-    row, wide = label == ROW, wide_dtype(dtype, x.device)
-    compute = (ROW_COMPUTE if row else _COMPUTE).get(dtype, dtype)
+    row, norms = label == VECDOT, norm_dtype(dtype, x.device)
+    compute_dtype = (ACCUMULATION_DTYPE if row else _COMPUTE_DTYPE).get(dtype, dtype)
     if epsilon is None:  # a cosine casts its inputs to the wide dtype itself
         x_view, y_view = (
-            view if operand.dtype == compute else replace(view, cast=compute)
+            view if operand.dtype == compute_dtype else replace(view, cast=compute_dtype)
             for view, operand in ((x_view, x), (y_view, y))
         )
     return Plan(
@@ -79,11 +79,11 @@ def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | Non
         dims=dims,
         output_shape=contraction.output_shape,  # type: ignore[arg-type]  # its sizes are known here
         dtype=dtype,
-        compute=compute,
-        wide=wide,
-        x_is=x,
-        y_is=y,
-        rows=_rows(contraction, (compute if epsilon is None else wide).itemsize)
+        compute_dtype=compute_dtype,
+        norm_dtype=norms,
+        x_meta=x,
+        y_meta=y,
+        block_size=_block_size(contraction, (compute_dtype if epsilon is None else norms).itemsize)
         if row and not traced
         else None,
     )
@@ -93,18 +93,18 @@ def _label(one_x: bool, one_y: bool, contracts: bool) -> str:
     if not contracts:
         return MATMUL
     if one_x and one_y:
-        return ROW
+        return VECDOT
     return MATVEC if one_y else VECMAT if one_x else MATMUL
 
 
-def wide_dtype(dtype: torch.dtype, device: str) -> torch.dtype:
+def norm_dtype(dtype: torch.dtype, device: str) -> torch.dtype:
     """Return the dtype that norms of tensors of a dtype are formed in."""
     if device == "mps":  # has no float64
         return torch.complex64 if dtype.is_complex else torch.float32
     return torch.complex128 if dtype.is_complex else torch.float64
 
 
-def _rows(contraction: Contraction, itemsize: int) -> int | None:
+def _block_size(contraction: Contraction, itemsize: int) -> int | None:
     size = prod(_sizes(contraction.x_shape, range(len(contraction.x_shape)))) * itemsize
     if contraction.shared[:1] != ((0, 0),) or size < 2 * BLOCK_BYTES:
         return None
@@ -113,26 +113,26 @@ def _rows(contraction: Contraction, itemsize: int) -> int | None:
     return rows if rows < samples else None
 
 
-def _view_rows(
+def _view_vecdot(
     c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
 ) -> tuple[View, View, tuple[int, ...]]:
     """Look at both inputs as (B..., K) or (B..., K...), dropping free axes of size 1; never a copy."""
     aligned = all(x == y for x, y in c.shared + c.contracted) and len(c.x_shape) == len(c.y_shape)
-    joined = _joined_contraction(c, x_strides, y_strides)
-    if aligned and joined is None:
+    collapsed = _collapsed_contraction(c, x_strides, y_strides)
+    if aligned and collapsed is None:
         return View(), View(), tuple(x for x, _ in c.contracted)
     views = []
     for operand, shape in ((0, c.x_shape), (1, c.y_shape)):
-        axes = [pair[operand] for pair in c.shared + (joined or c.contracted)]
+        axes = [pair[operand] for pair in c.shared + (collapsed or c.contracted)]
         free = [axis for axis in range(len(shape)) if axis not in axes]
         sizes = _sizes(shape, axes)
-        if joined is not None:
+        if collapsed is not None:
             sizes = [*sizes[: len(c.shared)], _product(sizes[len(c.shared) :])]
-        views.append(View(_permutation([*axes, *free]), tuple(sizes) if free or joined else None))
-    return views[0], views[1], tuple(range(-len(c.contracted), 0)) if joined is None else (-1,)
+        views.append(View(_permutation([*axes, *free]), tuple(sizes) if free or collapsed else None))
+    return views[0], views[1], tuple(range(-len(c.contracted), 0)) if collapsed is None else (-1,)
 
 
-def _joined_contraction(
+def _collapsed_contraction(
     c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
 ) -> Pairs | None:
     """Return the order of several contracted pairs in which both inputs have them as one axis, if any.
@@ -147,12 +147,12 @@ def _joined_contraction(
         return pairs if side_by_side else None
     for pairs in _contraction_orders(c, x_strides, y_strides):
         x_axes, y_axes = zip(*pairs, strict=True)
-        if _merges(c.x_shape, x_strides, x_axes) and _merges(c.y_shape, y_strides, y_axes):
+        if _can_collapse(c.x_shape, x_strides, x_axes) and _can_collapse(c.y_shape, y_strides, y_axes):
             return pairs
     return None
 
 
-def _view_matrices(
+def _view_matmul(
     c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
 ) -> tuple[View, View, tuple[int, ...]]:
     """Look at the left factor as (B, I, K) and at the right one as (B, K, J)."""
@@ -169,7 +169,7 @@ def _view_matrices(
     return best[1], best[2], ()
 
 
-def _view_swapped(
+def _view_matvec(
     c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
 ) -> tuple[View, View, tuple[int, ...]]:
     """Look at y as the left factor, (B, 1, K), and at x as the right one, (B, K, I).
@@ -178,15 +178,15 @@ def _view_swapped(
     as torch.einsum does it, and 0.8 ms with the vector on the left.
     """
     flipped = Contraction(c.y_shape, c.x_shape, _flip(c.shared), _flip(c.contracted))
-    y, x, dims = _view_matrices(flipped, y_strides, x_strides)
+    y, x, dims = _view_matmul(flipped, y_strides, x_strides)
     return x, y, dims
 
 
 _VIEWS: dict[str, Callable[..., tuple[View, View, tuple[int, ...]]]] = {
-    ROW: _view_rows,
-    MATVEC: _view_swapped,
-    VECMAT: _view_matrices,
-    MATMUL: _view_matrices,
+    VECDOT: _view_vecdot,
+    MATVEC: _view_matvec,
+    VECMAT: _view_matmul,
+    MATMUL: _view_matmul,
 }
 
 
@@ -220,7 +220,7 @@ def _view_matrix(
     groups = (shared_axes, *matrix) if shared_axes else matrix
     sizes = tuple(_product(_sizes(shape, group)) for group in groups)
     flat = all(len(group) == 1 for group in groups)
-    copies = strides is not None and not all(_merges(shape, strides, group) for group in groups)
+    copies = strides is not None and not all(_can_collapse(shape, strides, group) for group in groups)
     return View(
         _permutation([axis for group in groups for axis in group]),
         None if flat else sizes,
@@ -229,7 +229,7 @@ def _view_matrix(
     )
 
 
-def _merges(shape: Sequence[Any], strides: Sequence[int], group: Sequence[int]) -> bool:
+def _can_collapse(shape: Sequence[Any], strides: Sequence[int], group: Sequence[int]) -> bool:
     """Whether axes can be seen as one: each stride spans the next axis. Axes of size 1 do not count."""
     if 0 in shape:
         return True

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from batchdot.planning.contraction import Shape
+from batchdot.types import Shape
 
 if TYPE_CHECKING:
     from batchdot.symbolic.node import Node
