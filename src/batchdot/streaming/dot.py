@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from batchdot.convert import ARITHMETIC, check_dtypes
+from batchdot.convert import ARITHMETIC, check_dtypes, dtype_name
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, Name, Place
 from batchdot.io.atomic import NewFile
@@ -29,7 +29,7 @@ BLOCK_BYTES = 16 << 20
 MOST_WORKERS = 4
 """Threads at most that take blocks of their own: more would wait for each other's Python."""
 
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in NUMPY if dtype in ARITHMETIC}
+DTYPES = {dtype_name(dtype): dtype for dtype in NUMPY if dtype in ARITHMETIC}
 """The dtypes that inputs can be converted to, by name."""
 
 
@@ -332,12 +332,10 @@ def converted(dtype: torch.dtype, to: torch.dtype | None, name: str) -> torch.dt
     if to is None:
         return dtype
     if not torch.can_cast(dtype, to):
-        raise TypeError(f"{name} is {_short(dtype)}, and as {_short(to)} it would lose what it holds.")
+        raise TypeError(
+            f"{name} is {dtype_name(dtype)}, and as {dtype_name(to)} it would lose what it holds."
+        )
     return to
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
