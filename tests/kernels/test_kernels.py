@@ -49,10 +49,10 @@ def test_integer_matrices_where_torch_has_no_product(shape, dtype, monkeypatch):
     monkeypatch.setattr(_aten, "BLOCK_BYTES", 1 << 16)
     i, k, j = shape
     left, right = values((3, i, k), dtype), values((3, k, j), dtype)
-    out = _aten._multiply_integers(left, right)
+    out = _aten._integer_matmul(left, right)
     assert out.dtype == dtype
     assert torch.equal(out, torch.bmm(left, right))
-    assert torch.equal(_aten._multiply_integers(left[0], right[0]), torch.mm(left[0], right[0]))
+    assert torch.equal(_aten._integer_matmul(left[0], right[0]), torch.mm(left[0], right[0]))
 
 
 def test_double_double_has_the_digits_of_two():

@@ -9,6 +9,7 @@ import torch
 from tests.support import oracle
 
 from batchdot import batch_dot
+from batchdot.kernels.aten.normalize import row_cosine
 
 pytestmark = pytest.mark.usefixtures("each_kernel")
 
@@ -58,6 +59,54 @@ def test_row_cosines_are_rounded_once(dtype, rows):
 def test_long_rows_are_rounded_once(dtype):
     x, y = (torch.rand(2, 16384, dtype=torch.float64).to(dtype) for _ in "xy")
     assert worst_ulps(cosine(x, y), x, y) <= 0.51
+
+
+def cancelling(n, k, dtype):
+    """Rows whose terms cancel up to one, of about 2^-60 of them (of float16, 2^-20)."""
+    tiny = 2.0**-10 if dtype == torch.float16 else 2.0**-30
+    x, y = torch.randn(n, k // 2, dtype=torch.float64), torch.randn(n, k // 2, dtype=torch.float64)
+    last = torch.full((n, 1), tiny, dtype=torch.float64)
+    order = torch.randperm(2 * (k // 2) + 1)
+    return (
+        torch.cat([x, x, last], 1)[:, order].to(dtype),
+        torch.cat([y, -y, last], 1)[:, order].to(dtype),
+    )
+
+
+class Traced(torch.Tensor):
+    """A subclass, whose strides no plan reads: it runs as in a trace."""
+
+
+# The errors that kernels/README.md states beside 0.51 ulp, for K terms, of float64 rows and of narrower ones.
+CANCELLATION = {
+    "native": lambda k, double: 0,
+    "aten": lambda k, double: Fraction(k**2, 2**106) if double else Fraction(k, 2**53),
+    "traced": lambda k, double: Fraction(k, 2**52),
+}
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_row_cosine_of_cancelling_terms_error(dtype, traced, each_kernel):
+    for k in (8, 64, 1000):
+        x, y = cancelling(20, k, dtype)
+        out = cosine(x.as_subclass(Traced), y) if traced else cosine(x, y)
+        allowed = CANCELLATION["traced" if traced else each_kernel](k + 1, dtype == torch.float64)
+        for value, a, b in zip(out.flatten().tolist(), x.tolist(), y.tolist(), strict=True):
+            exact = oracle.exact_cosine(a, b)
+            assert oracle.ulps(value, exact, dtype) <= 0.51 or abs(Fraction(value) - exact) <= allowed
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("exact", [False, True])
+def test_row_cosine_where_the_device_has_no_float64_keeps_dtype_and_range(dtype, exact):
+    """As on MPS: norms in float32, which is no wider than the range of either dtype."""
+    x, y = (torch.randn(40, 9) * 1e25).to(dtype), (torch.randn(40, 9) * 1e-10).to(dtype)
+    x[0] = y[0]
+    out = row_cosine(x, y, (-1,), 1e-30, dtype, torch.float32, exact)
+    assert out.dtype == dtype
+    assert out.abs().max() <= 1
+    assert worst_ulps(out, x, y, 1e-30) <= (0.51 if exact or dtype == torch.bfloat16 else 50)
 
 
 @pytest.mark.parametrize("shape", [(50, 1, 24), (50, 1, 1, 24)], ids=str)
