@@ -1,4 +1,4 @@
-"""The guarantees of normalize=True: accuracy, range, bound, zero vectors, NaN, dtypes, same bits."""
+"""Cosines: accuracy, range, bound of 1, zero vectors, NaN, dtypes, reproducible bits; by each kernel."""
 
 import math
 from fractions import Fraction
@@ -49,14 +49,14 @@ ROWS = {
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_row_cosines_are_rounded_once(dtype, rows):
+def test_row_cosine_error(dtype, rows):
     for k in (1, 2, 3, 17, 128):
         x, y = (t.to(dtype) for t in ROWS[rows](60, k))
         assert worst_ulps(cosine(x, y), x, y) <= 0.51
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_long_rows_are_rounded_once(dtype):
+def test_row_cosine_of_long_rows_error(dtype):
     x, y = (torch.rand(2, 16384, dtype=torch.float64).to(dtype) for _ in "xy")
     assert worst_ulps(cosine(x, y), x, y) <= 0.51
 
@@ -99,7 +99,7 @@ def test_row_cosine_of_cancelling_terms_error(dtype, traced, each_kernel):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("exact", [False, True])
-def test_row_cosine_where_the_device_has_no_float64_keeps_dtype_and_range(dtype, exact):
+def test_row_cosine_with_float32_norms_keeps_dtype_and_range(dtype, exact):
     """As on MPS: norms in float32, which is no wider than the range of either dtype."""
     x, y = (torch.randn(40, 9) * 1e25).to(dtype), (torch.randn(40, 9) * 1e-10).to(dtype)
     x[0] = y[0]
@@ -122,7 +122,7 @@ def test_several_axes_are_one_slice():
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_matrix_cosines_are_as_good_as_the_matrix_product(dtype):
+def test_cosine_matrix_error_is_that_of_the_product(dtype):
     x, y = (torch.randn(3, 20, 64, dtype=torch.float64).to(dtype) for _ in "xy")
     right = oracle.cosine(oracle.to_numpy(x), oracle.to_numpy(y), -1)
     error = np.abs(oracle.to_numpy(cosine(x, y)) - right).max()
@@ -156,7 +156,7 @@ def test_epsilon_is_a_floor_on_the_squared_norm(scale, tensorflow, keras_3):
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("epsilon", [1e-3, 1.0, 100.0, 1e-30, 1e-300, 5e-324], ids=str)
-def test_row_cosines_round_once_at_any_floor(dtype, epsilon):
+def test_row_cosine_at_any_epsilon_error(dtype, epsilon):
     x, y = torch.randn(30, 8, dtype=torch.float64).to(dtype), torch.rand(30, 8, dtype=torch.float64).to(dtype)
     assert worst_ulps(cosine(x, y, epsilon=epsilon), x, y, epsilon) <= 0.51
 
@@ -244,7 +244,7 @@ def test_a_matrix_cosine_is_at_most_1(dtype, x_shape):
 
 
 @pytest.mark.parametrize("dtype", FLOATS + COMPLEX + INTEGERS, ids=str)
-def test_a_zero_vector_has_cosine_0(dtype):
+def test_cosine_of_a_zero_vector_is_0(dtype):
     zero, one = torch.zeros(2, 3, dtype=dtype), torch.ones(2, 3, dtype=dtype)
     for x, y in ((zero, one), (one, zero), (zero, zero)):
         matrix = cosine(x.reshape(1, 2, 3), y.reshape(1, 2, 3))
@@ -298,7 +298,7 @@ def test_complex_norms_use_the_absolute_value_and_products_do_not_conjugate(dtyp
         np.testing.assert_allclose(oracle.to_numpy(cosine(x, y, 2)), right, atol=1e-6)
 
 
-def test_dtypes_promote_before_they_are_normalized():
+def test_cosine_of_mixed_dtypes_promotes_first():
     x, y = torch.rand(3, 4, dtype=torch.float16), torch.rand(3, 4, dtype=torch.float64)
     assert worst_ulps(cosine(x, y), x, y) <= 0.51
     assert cosine(x, y).dtype == torch.float64

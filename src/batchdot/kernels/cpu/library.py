@@ -33,7 +33,7 @@ def unavailable_reasons() -> list[str]:
     if names and "native" not in names.split(","):
         return [f"turned off by BATCHDOT_KERNELS={names}"]
     if not LIBRARY.exists():
-        return ["not built: install with --no-build-isolation, beside torch and a C++ compiler"]
+        return ["not built: pip install --no-build-isolation, with torch and a C++ compiler installed"]
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
         CDLL(str(LIBRARY)).batchdot_compute_alone  # noqa: B018  # raises if it is older
