@@ -17,18 +17,18 @@ from warnings import catch_warnings, simplefilter
 
 import torch
 
-from benchmarks import picture, tables
+from benchmarks import plots, tables
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.calls import measure_calls
 from benchmarks.compiled import measure_compiled
-from benchmarks.growth import measure_growth
-from benchmarks.keras_peers import Kerases, kerases
+from benchmarks.keras_peers import KerasPeers, start_keras_peers
 from benchmarks.layers import measure_layers
 from benchmarks.machine import describe_machine, versions
 from benchmarks.measure import Settings, measure
 from benchmarks.memory import ROWS, measure_memory
+from benchmarks.scaling import measure_scaling
 from benchmarks.stream import measure_files
-from benchmarks.targets import judge
+from benchmarks.targets import evaluate
 from benchmarks.top_k import measure_top_k
 from benchmarks.workloads import WORKLOADS
 
@@ -44,13 +44,13 @@ class Bench:
     Attributes:
         args: what the command line says.
         settings: how long and where to measure.
-        kerases: the Kerases that run.
+        keras_peers: the Keras processes that run.
         results: what was measured so far, as it goes to JSON.
     """
 
-    def __init__(self, args: Namespace, started: Kerases) -> None:
+    def __init__(self, args: Namespace, started: KerasPeers) -> None:
         self.args = args
-        self.kerases = started
+        self.keras_peers = started
         rounds = args.rounds or (3 if args.quick else 31)
         budget = 0.2 if args.quick else 2.0
         self.settings = Settings(rounds, budget, args.device, compile=not args.no_compile)
@@ -71,7 +71,7 @@ class Bench:
         print(tables.WORK_HEADER)
         records = {}
         for work in self.args.works:
-            records[work.name] = measure(work, self.kerases, self.settings)
+            records[work.name] = measure(work, self.keras_peers, self.settings)
             print(tables.work_line(work.name, records[work.name]), flush=True)
         print("\nWho did not run, and why")
         print("".join(f"  {line}\n" for line in tables.reason_lines(records)), end="")
@@ -105,9 +105,9 @@ class Bench:
         print("\n".join(tables.compiled_lines(record)))
         return record
 
-    def growth(self) -> dict[str, Any]:
+    def scaling(self) -> dict[str, Any]:
         """Measure how cost grows with rows, their length and threads."""
-        record = measure_growth(self.kerases, self.settings, 1000 if self.args.quick else 1_000_000)
+        record = measure_scaling(self.keras_peers, self.settings, 1000 if self.args.quick else 1_000_000)
         for by in ("rows", "length", "threads"):
             for kind, points in record[by].items():
                 cells = (
@@ -115,8 +115,10 @@ class Bench:
                     for p in points
                 )
                 print(f"{kind}, µs by {by}: {', '.join(cells)}")
-                floors = (f"{p['at']:,}: {tables.ratio(p['our time over theirs']['floor'])}" for p in points)
-                print(f"{'':<{len(kind)}}  over the floor: {', '.join(floors)}")
+                rooflines = (
+                    f"{p['at']:,}: {tables.ratio(p['our time over theirs']['roofline'])}" for p in points
+                )
+                print(f"{'':<{len(kind)}}  over the roofline: {', '.join(rooflines)}")
         for line in record["left out"]:
             print(f"left out: {line}")
         return record
@@ -158,7 +160,7 @@ class Bench:
 
     def accuracy(self) -> dict[str, Any]:
         """Measure errors in units of the last place."""
-        record = measure_accuracy(self.kerases, self.args.quick)
+        record = measure_accuracy(self.keras_peers, self.args.quick)
         print("Largest errors in ulp, each against its own formula in exact arithmetic")
         print(tables.accuracy_table({"accuracy": record}))
         return record
@@ -169,7 +171,7 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "calls": Bench.calls,
     "layers": Bench.layers,
     "compiled": Bench.compiled,
-    "growth": Bench.growth,
+    "scaling": Bench.scaling,
     "memory": Bench.memory,
     "files": Bench.files,
     "top_k": Bench.top_k,
@@ -183,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _read_arguments(argv)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    with kerases(not args.no_keras) as started:
+    with start_keras_peers(not args.no_keras) as started:
         bench = Bench(args, started)
         print(tables.machine_line(bench.results))
         for name, reason in started.absent.items():
@@ -196,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
             before = perf_counter()
             bench.results[name] = SECTIONS[name](bench)
             bench.results["seconds"][name] = round(perf_counter() - before, 1)
-    bench.results["targets"] = judge(bench.results)
+    bench.results["targets"] = evaluate(bench.results)
     print(
         "\n== targets"
         + (" (on fewer rounds and smaller sizes than they are meant for)" if args.quick else "")
@@ -262,10 +264,10 @@ def _write(results: dict[str, Any], args: Namespace) -> None:
     paths = [path, *([PUBLISHED] if args.publish else [])]
     for place in paths:
         place.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if "growth" in results and picture.why_not() is not None:
-        print(f"no pictures: {picture.why_not()}")
-    elif "growth" in results:
-        paths += picture.draw(results, picture.FOLDER if args.publish else path.parent)
+    if "scaling" in results and plots.why_not() is not None:
+        print(f"no pictures: {plots.why_not()}")
+    elif "scaling" in results:
+        paths += plots.draw(results, plots.FOLDER if args.publish else path.parent)
     if args.publish:
         REPORT.write_text(tables.report(results), encoding="utf-8")
         README.write_text(tables.fill(README.read_text(encoding="utf-8"), results), encoding="utf-8")

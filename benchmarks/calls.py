@@ -11,7 +11,7 @@ from benchmarks.timing import time_in_turns
 LINE = "(x * y).sum(-1, keepdim=True)"
 
 ROWS = {
-    "plain": LINE,
+    "elementwise": LINE,
     "batch_dot": "batch_dot(x, y, 1)",
     "batch_dot cosine": "batch_dot(x, y, 1, normalize=True)",
     "Dot": "dot(x, y)",

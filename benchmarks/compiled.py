@@ -1,4 +1,4 @@
-"""What torch.compile makes of our calls, beside what it makes of plain PyTorch: both with dynamic sizes."""
+"""Compiled calls: `torch.compile` on our functions and on the PyTorch baselines, both with dynamic shapes."""
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -6,13 +6,13 @@ from typing import Any, TypeAlias
 import torch
 
 import batchdot
+from benchmarks.baselines import BASELINES
 from benchmarks.layers import WORKS as LAYERS
 from benchmarks.measure import OURS, Settings, difference, summary, values
-from benchmarks.plain import LINES
 from benchmarks.timing import time_in_turns
 from benchmarks.workloads import WORKLOADS
 
-PLAIN = "plain"
+BASELINE = "baseline"
 
 WORKS = (
     "row dot",
@@ -43,22 +43,22 @@ def measure_compiled(settings: Settings) -> dict[str, Any]:
     if not settings.compile:
         return {"skipped": "torch.compile is left out as asked"}
     results = {}
-    for name, ours, plain, inputs, names in (*_calls(settings), *_models()):
+    for name, ours, baseline, inputs, names in (*_calls(settings), *_models()):
         names |= {"torch": torch, "batch_dot": batchdot.batch_dot}
         torch.compiler.reset()
-        for key, line in ((OURS, ours), (PLAIN, plain)):
+        for key, line in ((OURS, ours), (BASELINE, baseline)):
             function = eval(f"lambda {inputs}: {line}", dict(names))
             names[key] = torch.compile(function, dynamic=True, fullgraph=True)
-        statements = {key: f"{key}({inputs})" for key in (OURS, PLAIN)}
+        statements = {key: f"{key}({inputs})" for key in (OURS, BASELINE)}
         if "g" in names:
             statements = {
                 key: f"torch.autograd.grad({line}, ({inputs}), g)" for key, line in statements.items()
             }
         with torch.set_grad_enabled("g" in names):
-            found, expected = (values(eval(statements[key], names)) for key in (OURS, PLAIN))
+            found, expected = (values(eval(statements[key], names)) for key in (OURS, BASELINE))
             reason = difference(expected, found, "float32")
             if reason is not None:
-                results[name] = {"absent": f"the plain line {reason}"}
+                results[name] = {"absent": f"the baseline {reason}"}
                 continue
             timings = time_in_turns(
                 statements, names, settings.rounds, settings.synchronize, budget=settings.budget
@@ -71,14 +71,14 @@ _Case: TypeAlias = tuple[str, str, str, str, dict[str, Any]]
 
 
 def _calls(settings: Settings) -> Iterator[_Case]:
-    """Yield a name, our line, the plain one, their inputs, and what all names stand for."""
+    """Yield a name, our line, the baseline, their inputs, and the values of all names."""
     works = {work.name: work for work in WORKLOADS}
     for name in WORKS:
         work = works[name]
         names: dict[str, Any] = dict(zip("xy", work.inputs(settings.device), strict=True))
         if work.backward:
             names["g"] = torch.randn(work.output_shape, device=settings.device)
-        yield name, work.call, next(iter(LINES[work.kind].values())), "x, y", names
+        yield name, work.call, next(iter(BASELINES[work.kind].values())), "x, y", names
 
 
 def _models() -> Iterator[_Case]:
@@ -92,4 +92,4 @@ def _models() -> Iterator[_Case]:
             names["layer"] = layer
             eval(call, names)  # builds it
             names["w"] = layer.weights
-            yield work.name.partition(",")[0], call, MODELS[work.name] or work.plain, inputs, names
+            yield work.name.partition(",")[0], call, MODELS[work.name] or work.baseline, inputs, names

@@ -112,7 +112,7 @@ class RemoteBlock:
         return self.process.time(self.peer)
 
 
-class Kerases:
+class KerasPeers:
     """Every Keras that is installed.
 
     Attributes:
@@ -168,9 +168,9 @@ class Kerases:
 
 
 @contextmanager
-def kerases(wanted: bool = True) -> Iterator[Kerases]:
+def start_keras_peers(wanted: bool = True) -> Iterator[KerasPeers]:
     """Start every Keras that is installed, and end them behind the block."""
-    started = Kerases(wanted)
+    started = KerasPeers(wanted)
     try:
         yield started
     finally:

@@ -11,16 +11,16 @@ from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE, KERNELS, choose
 from batchdot.ops.functional import batch_dot_operation
 from batchdot.planning.plan import Plan
-from benchmarks.floor import PEAK, READ, floor, floor_statements
-from benchmarks.keras_peers import Kerases, RemoteBlock, request
-from benchmarks.plain import LINES
+from benchmarks.baselines import BASELINES
+from benchmarks.keras_peers import KerasPeers, RemoteBlock, request
+from benchmarks.roofline import PEAK, READ, roofline, roofline_statements
 from benchmarks.timing import Timing, time_in_turns
 from benchmarks.workloads import Workload
 
 Record: TypeAlias = dict[str, Any]
 
 OURS = "batch_dot"
-FLOOR = "floor"
+ROOFLINE = "roofline"
 COMPILED = "compiled"
 
 
@@ -46,16 +46,16 @@ class Settings:
         return None if self.device == "cpu" else torch.get_device_module(self.device).synchronize
 
 
-def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterable[str] = ()) -> Record:
-    """Time a workload, its peers and its floor in turns.
+def measure(work: Workload, keras_peers: KerasPeers, settings: Settings, peers: Iterable[str] = ()) -> Record:
+    """Time a workload, its peers and its roofline in turns.
 
     A peer that gives other numbers is not timed.
 
     Args:
         work: the workload.
-        kerases: the Kerases that run.
+        keras_peers: the Keras processes that run.
         settings: how long and where.
-        peers: the only lines of plain PyTorch wanted; every one if there are none.
+        peers: names of the PyTorch baselines to time; all of them if empty.
 
     Returns:
         What was computed and by which kernel; medians and quartiles in microseconds; our time over
@@ -80,12 +80,17 @@ def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterabl
         if reason is not None:
             absent[name] = reason
             del lines[name]
-    blocks, reasons = _keras_peers(work, kerases, settings, x, y, names.get("g"), right)
-    floors, floor_names = floor_statements(work, settings.device)
+    blocks, reasons = _keras_peers(work, keras_peers, settings, x, y, names.get("g"), right)
+    rooflines, roofline_names = roofline_statements(work, settings.device)
     timings = time_in_turns(
-        lines | floors, names | floor_names, settings.rounds, settings.synchronize, blocks, settings.budget
+        lines | rooflines,
+        names | roofline_names,
+        settings.rounds,
+        settings.synchronize,
+        blocks,
+        settings.budget,
     )
-    timings[FLOOR] = floor(work, timings)
+    timings[ROOFLINE] = roofline(work, timings)
     for name in (READ, PEAK):
         del timings[name]
     return _describe(work, lowered, chosen) | summary(timings) | {"absent": absent | reasons}
@@ -103,8 +108,8 @@ def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
     }
 
 
-def best_line(record: Record) -> str:
-    """Return the fastest of the lines in plain PyTorch."""
+def best_baseline(record: Record) -> str:
+    """Return the fastest PyTorch baseline."""
     ratios: dict[str, float] = record["our time over theirs"]
     lines: list[str] = [name for name in record["lines"] if name in ratios]
     return max(lines, key=lambda name: ratios[name])
@@ -130,14 +135,14 @@ def _local_peers(
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
     """Return statements by name of ours and of PyTorch's, names they refer to, and who is absent."""
     wanted = set(wanted)
-    plain = {name: line for name, line in LINES[work.kind].items() if not wanted or name in wanted}
-    lines, names, absent = {OURS: work.call, **plain}, {}, {}
+    baselines = {name: line for name, line in BASELINES[work.kind].items() if not wanted or name in wanted}
+    lines, names, absent = {OURS: work.call, **baselines}, {}, {}
     for kernel in AVAILABLE:
         if kernel.name != chosen and not kernel.why_not(lowered):
             lines[kernel.name] = f"run_{kernel.name}(x, y)"
             names[f"run_{kernel.name}"] = kernel.build(lowered).run
     if settings.compile:
-        line = next(iter(LINES[work.kind].values()))
+        line = next(iter(BASELINES[work.kind].values()))
         torch.compiler.reset()
         names["compiled"] = torch.compile(eval(f"lambda x, y: {line}", {"torch": torch}), dynamic=False)
         lines[COMPILED] = "compiled(x, y)"
@@ -148,18 +153,18 @@ def _local_peers(
 
 def _keras_peers(
     work: Workload,
-    kerases: Kerases,
+    keras_peers: KerasPeers,
     settings: Settings,
     x: Tensor,
     y: Tensor,
     gradient: Tensor | None,
     right: list[Tensor],
 ) -> tuple[dict[str, RemoteBlock], dict[str, str]]:
-    """Return what times the Kerases, and why one does not stand beside us."""
+    """Return what times the KerasPeers, and why one does not stand beside us."""
     asked = request(work, x, y, gradient) if settings.device == "cpu" else "it is on the CPU"
     if isinstance(asked, str):
-        return {}, dict.fromkeys([*(p.framework for p in kerases.processes), *kerases.absent], asked)
-    values, blocks, reasons = kerases.make(asked)
+        return {}, dict.fromkeys([*(p.framework for p in keras_peers.processes), *keras_peers.absent], asked)
+    values, blocks, reasons = keras_peers.make(asked)
     for name, arrays in values.items():
         reason = difference([torch.from_numpy(array) for array in arrays], right, work.dtype)
         if reason is not None:
@@ -179,7 +184,7 @@ def _describe(work: Workload, lowered: Plan, chosen: Plan) -> Record:
         "kernel": chosen.kernel,
         "kernels that did not run": reasons_against(lowered, chosen.kernel),
         "plan": str(chosen),
-        "lines": LINES[work.kind],
+        "lines": BASELINES[work.kind],
     }
 
 

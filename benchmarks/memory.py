@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from batchdot import batch_dot
-from benchmarks.plain import LINES
+from benchmarks.baselines import BASELINES
 from benchmarks.workloads import Workload
 
 ROWS = (65536, 262144)
@@ -70,7 +70,7 @@ def _measure(rows: list[int]) -> dict[str, Any]:
     for kind, options in _KINDS:
         for dtype in ("float32", "bfloat16"):
             works = [Workload(kind, (n, 128), (n, 128), 1, options, dtype) for n in rows]
-            lines = {"batch_dot": works[0].call, **LINES[kind]}
+            lines = {"batch_dot": works[0].call, **BASELINES[kind]}
             extra = {name: [_extra_bytes(work, line) for work in works] for name, line in lines.items()}
             results[f"{kind}, {dtype}"] = {"rows": rows, "extra bytes": extra}
     return results

@@ -12,27 +12,27 @@ import torch
 from benchmarks.timing import Timing
 from benchmarks.workloads import Workload
 
-READ, PEAK = "floor read", "floor peak"
+READ, PEAK = "roofline read", "roofline peak"
 _N = 512
 
 
-def floor_statements(work: Workload, device: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return what to time for the floor of a workload, and the names it refers to."""
+def roofline_statements(work: Workload, device: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what to time for the roofline of a workload, and the names it refers to."""
     n = max(1, work.bytes_read // 8)
     # A CPU may lack the instructions of a 16-bit dtype: the peak is that of float32.
     dtype = torch.float32 if device == "cpu" else getattr(torch, work.dtype)
     names: dict[str, Any] = {
-        "floor_a": torch.ones(n, device=device),
-        "floor_b": torch.ones(n, device=device),
-        "floor_m": torch.ones(_N, _N, device=device, dtype=dtype),
+        "roofline_a": torch.ones(n, device=device),
+        "roofline_b": torch.ones(n, device=device),
+        "roofline_m": torch.ones(_N, _N, device=device, dtype=dtype),
     }
-    lines = {READ: "torch.dot(floor_a, floor_b)", PEAK: "torch.mm(floor_m, floor_m)"}
+    lines = {READ: "torch.dot(roofline_a, roofline_b)", PEAK: "torch.mm(roofline_m, roofline_m)"}
     if work.backward:
-        names |= {"floor_c": names["floor_a"].clone(), "floor_d": names["floor_b"].clone()}
-        lines[READ] += "; floor_c.copy_(floor_a); floor_d.copy_(floor_b)"
+        names |= {"roofline_c": names["roofline_a"].clone(), "roofline_d": names["roofline_b"].clone()}
+        lines[READ] += "; roofline_c.copy_(roofline_a); roofline_d.copy_(roofline_b)"
     return lines, names
 
 
-def floor(work: Workload, timings: dict[str, Timing]) -> Timing:
+def roofline(work: Workload, timings: dict[str, Timing]) -> Timing:
     """Return the floor, from what was timed for it: reading, or multiplying where that takes longer."""
     return timings[READ].longer(timings[PEAK].scaled(work.multiply_adds / _N**3))

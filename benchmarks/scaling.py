@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.keras_peers import Kerases
+from benchmarks.keras_peers import KerasPeers
 from benchmarks.measure import Record, Settings, measure
 from benchmarks.workloads import Workload
 
@@ -15,17 +15,17 @@ NUMBERS = 1 << 22
 """So many numbers each input has, whatever the length of its rows."""
 
 _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (("row dot", {}), ("row cosine", {"normalize": True}))
-_LINES = ("plain", "bmm", "cosine_similarity")
+_LINES = ("elementwise", "bmm", "cosine_similarity")
 
 _INPUTS_AT_ONCE = 24
 """How many times x everything that is timed together holds at most, temporaries included."""
 
 
-def measure_growth(kerases: Kerases, settings: Settings, most_rows: int) -> Record:
+def measure_scaling(keras_peers: KerasPeers, settings: Settings, most_rows: int) -> Record:
     """Measure row products and row cosines, forward, float32.
 
     Args:
-        kerases: the Kerases that run.
+        keras_peers: the Keras processes that run.
         settings: how long and where.
         most_rows: the most rows wanted.
 
@@ -42,11 +42,13 @@ def measure_growth(kerases: Kerases, settings: Settings, most_rows: int) -> Reco
                 results["left out"].append(f"{kind}, {rows:,} rows: {memory >> 20:,} MiB of memory is free")
                 continue
             work = Workload(kind, shape, shape, 1, options)
-            results["rows"].setdefault(kind, []).append({"at": rows} | _measure(work, kerases, settings))
+            results["rows"].setdefault(kind, []).append({"at": rows} | _measure(work, keras_peers, settings))
         for length in LENGTHS:
             shape = (min(NUMBERS, 128 * most_rows) // length, length)
             work = Workload(kind, shape, shape, 1, options)
-            results["length"].setdefault(kind, []).append({"at": length} | _measure(work, kerases, settings))
+            results["length"].setdefault(kind, []).append(
+                {"at": length} | _measure(work, keras_peers, settings)
+            )
         results["threads"][kind] = _measure_threads(kind, options, settings, most_rows)
     return results
 
@@ -56,7 +58,7 @@ def _measure_threads(kind: str, options: dict[str, Any], settings: Settings, mos
     most = torch.get_num_threads()
     shape = (min(65536, most_rows), 128)
     records = []
-    with_none = Kerases(wanted=False)
+    with_none = KerasPeers(wanted=False)
     try:
         for threads in sorted({*(1 << n for n in range(most.bit_length())), most}):
             torch.set_num_threads(threads)
@@ -67,8 +69,8 @@ def _measure_threads(kind: str, options: dict[str, Any], settings: Settings, mos
     return records
 
 
-def _measure(work: Workload, kerases: Kerases, settings: Settings) -> Record:
-    record = measure(work, kerases, settings, _LINES)
+def _measure(work: Workload, keras_peers: KerasPeers, settings: Settings) -> Record:
+    record = measure(work, keras_peers, settings, _LINES)
     return {
         key: record[key] for key in ("kernel", "rounds", "microseconds", "our time over theirs", "absent")
     }

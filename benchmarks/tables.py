@@ -6,12 +6,12 @@ Everything is read from the results, as they are in JSON.
 import re
 from typing import Any
 
-from benchmarks.measure import FLOOR, OURS, best_line
+from benchmarks.measure import OURS, ROOFLINE, best_baseline
 
 Results = dict[str, Any]
 
 COLUMNS = (
-    FLOOR,
+    ROOFLINE,
     "cosine_similarity",
     "compiled",
     "aten",
@@ -20,10 +20,10 @@ COLUMNS = (
     "Keras 3 torch",
     "Keras 3 JAX",
 )
-"""Peers with a column of their own in the terminal, after the best plain line. JSON has them all."""
+"""Peers with a column of their own in the terminal, after the fastest baseline. JSON has them all."""
 
 WORK_HEADER = (
-    f"{'':<34}{'batch_dot':>10}{'quartiles':>20}  {'best plain line':<24}"
+    f"{'':<34}{'batch_dot':>10}{'quartiles':>20}  {'fastest baseline':<24}"
     + "".join(f"{column:>{max(8, len(column) + 2)}}" for column in COLUMNS)
     + "  kernel"
 )
@@ -33,7 +33,7 @@ def work_line(name: str, record: Results) -> str:
     """Return a workload's line for the terminal."""
     times, ratios = record["microseconds"][OURS], record["our time over theirs"]
     spread = " to ".join(map(microseconds, times["quartiles"]))
-    best = best_line(record)
+    best = best_baseline(record)
     cells = "".join(
         f"{ratio(ratios[column]) if column in ratios else '':>{max(8, len(column) + 2)}}"
         for column in COLUMNS
@@ -70,8 +70,8 @@ def target_lines(targets: list[Results]) -> list[str]:
 def speed_table(results: Results) -> str:
     """Return the table of float32 workloads, in Markdown."""
     peers = {
-        FLOOR: "the floor",
-        "best": "the fastest plain line",
+        ROOFLINE: "roofline",
+        "best": "the fastest baseline",
         "cosine_similarity": "`F.cosine_similarity`",
         "compiled": "`torch.compile`",
         "tf_keras": "tf_keras",
@@ -83,13 +83,13 @@ def speed_table(results: Results) -> str:
         if record["dtype"] != "float32" or record["backward"]:
             continue
         ratios = record["our time over theirs"]
-        ratios = ratios | {"best": ratios[best_line(record)]}
+        ratios = ratios | {"best": ratios[best_baseline(record)]}
         both = results["workloads"].get(f"{name}, backward")
-        backward = "" if both is None else ratio(both["our time over theirs"][best_line(both)])
+        backward = "" if both is None else ratio(both["our time over theirs"][best_baseline(both)])
         shapes = " ".join(f"`{str(tuple(shape)).replace(' ', '')}`" for shape in (record["x"], record["y"]))
         cells = [ratio(ratios[peer]) if peer in ratios else "" for peer in peers]
         rows.append([name, shapes, microseconds(record["microseconds"][OURS]["median"]), *cells, backward])
-    header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest plain line"]
+    header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest baseline"]
     return f"{_conditions(results)}\n\n{_markdown(header, rows)}"
 
 
@@ -159,9 +159,9 @@ def compiled_lines(record: Results) -> list[str]:
         if "absent" in row:
             lines.append(f"{name}: {row['absent']}")
         elif name != "skipped":
-            ours, plain = (microseconds(row["microseconds"][of]["median"]) for of in (OURS, "plain"))
-            over = ratio(row["our time over theirs"]["plain"])
-            lines.append(f"{name}, µs: ours {ours}, plain {plain}, ours over plain {over}")
+            ours, baseline = (microseconds(row["microseconds"][of]["median"]) for of in (OURS, "baseline"))
+            over = ratio(row["our time over theirs"]["baseline"])
+            lines.append(f"{name}, µs: ours {ours}, baseline {baseline}, ours over baseline {over}")
     return lines
 
 
@@ -170,13 +170,13 @@ def compiled_table(results: Results) -> str:
     rows = [
         [
             name,
-            *(microseconds(row["microseconds"][of]["median"]) for of in (OURS, "plain")),
-            ratio(row["our time over theirs"]["plain"]),
+            *(microseconds(row["microseconds"][of]["median"]) for of in (OURS, "baseline")),
+            ratio(row["our time over theirs"]["baseline"]),
         ]
         for name, row in results["compiled"].items()
         if name != "skipped" and "absent" not in row
     ]
-    return _markdown(["compiled", "µs", "the plain line, µs", "ours over plain"], rows)
+    return _markdown(["compiled", "µs", "the baseline, µs", "ours over the baseline"], rows)
 
 
 TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
@@ -204,13 +204,13 @@ def report(results: Results) -> str:
             "",
             speed_table(results),
             "",
-            "![time against rows](pictures/rows.svg)",
+            "![time against rows](figures/rows.svg)",
             "",
-            "![time against the length of rows and threads](pictures/growth.svg)",
+            "![time against the length of rows and threads](figures/scaling.svg)",
             "",
             "## Compiled",
             "",
-            "Calls, layers and a model under `torch.compile(dynamic=True)`, like the plain lines.",
+            "Calls, layers and a model under `torch.compile(dynamic=True)`, as are the baselines.",
             "",
             compiled_table(results),
             "",

@@ -29,7 +29,7 @@ class Target:
     read: Callable[[Results], float]
     at_least: bool = False
 
-    def judge(self, results: Results) -> dict[str, Any]:
+    def evaluate(self, results: Results) -> dict[str, Any]:
         """Return what was measured beside the aim, and the verdict."""
         try:
             measured = self.read(results)
@@ -43,9 +43,9 @@ class Target:
         return {"text": self.text, "bound": bound, "aim": self.aim, "measured": measured, "verdict": verdict}
 
 
-def judge(results: Results) -> list[dict[str, Any]]:
+def evaluate(results: Results) -> list[dict[str, Any]]:
     """Return every target with its verdict."""
-    return [target.judge(results) for target in TARGETS]
+    return [target.evaluate(results) for target in TARGETS]
 
 
 def over(work: str, *peers: str) -> Callable[[Results], float]:
@@ -91,7 +91,7 @@ def _memory_growth(work: str) -> Callable[[Results], float]:
 
 
 def _compiled(work: str) -> Callable[[Results], float]:
-    return lambda results: float(results["compiled"][work]["our time over theirs"]["plain"])
+    return lambda results: float(results["compiled"][work]["our time over theirs"]["baseline"])
 
 
 def _file(work: str, column: str) -> Callable[[Results], float]:
@@ -113,12 +113,12 @@ def _not_finite(results: Results) -> float:
 _FASTER = "{}: times faster than {}"
 
 TARGETS = [
-    Target("row cosine (65536,128): time over the floor", 1.25, over("row cosine, large", "floor")),
+    Target("row cosine (65536,128): time over the roofline", 1.25, over("row cosine, large", "roofline")),
     *(
         Target(_FASTER.format("row cosine (65536,128)", peer), aim, faster("row cosine, large", peer), True)
         for peer, aim in (("cosine_similarity", 30), ("tf_keras", 15), ("Keras 3 JAX", 2))
     ),
-    Target("row dot (65536,128): time over the floor", 1.15, over("row dot, large", "floor")),
+    Target("row dot (65536,128): time over the roofline", 1.15, over("row dot, large", "roofline")),
     Target(_FASTER.format("row dot (65536,128)", "bmm"), 1.8, faster("row dot, large", "bmm"), True),
     Target("row dot (32,128): time over (x*y).sum", 1, _call("rows", "time over the first", "batch_dot")),
     Target(
@@ -161,7 +161,7 @@ TARGETS = [
         True,
     ),
     *(
-        Target(f"{work}, compiled: time over the plain line, compiled", 1, _compiled(work))
+        Target(f"{work}, compiled: time over the baseline, compiled", 1, _compiled(work))
         for work in (*WORKS, *(name.partition(",")[0] for name in MODELS))
     ),
     *(

@@ -32,7 +32,7 @@ def _measure(queries: int, items: int, d: int, k: int, settings: Settings) -> Re
     generator = torch.Generator().manual_seed(0)
     q, i = (torch.randn(n, d, generator=generator).to(settings.device) for n in (queries, items))
     names: dict[str, Any] = {"top_k": getattr(batchdot, "top_k"), "q": q, "i": i, "k": k}  # noqa: B009
-    lines = {"top_k": "top_k(q, i, k)", "plain": "(q @ i.T).topk(k)"}
+    lines = {"top_k": "top_k(q, i, k)", "baseline": "(q @ i.T).topk(k)"}
     absent: dict[str, str] = {}
     if settings.device != "cpu":
         absent["faiss"] = "it is on the CPU"
