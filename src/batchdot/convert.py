@@ -128,13 +128,22 @@ def _holds_tensor(values: Any) -> bool:
     return any(isinstance(v, Tensor) or (isinstance(v, list | tuple) and _holds_tensor(v)) for v in values)
 
 
-def read_dtype(dtype: Any) -> torch.dtype:
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without the module, as Keras and numpy write it.
+
+    >>> dtype_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(dtype).removeprefix("torch.")
+
+
+def parse_dtype(dtype: Any) -> torch.dtype:
     """Return the torch dtype for a torch dtype, a numpy one, or the name of either.
 
     Raises:
         TypeError: there is none of that name.
 
-    >>> read_dtype("float32"), read_dtype(np.int64), read_dtype(torch.bool)
+    >>> parse_dtype("float32"), parse_dtype(np.int64), parse_dtype(torch.bool)
     (torch.float32, torch.int64, torch.bool)
     """
     if isinstance(dtype, torch.dtype):

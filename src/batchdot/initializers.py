@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from batchdot.config import float_dtype
-from batchdot.convert import as_tensor, read_dtype
+from batchdot.convert import as_tensor, parse_dtype
 from batchdot.registry import Configured, Registry
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Initializer(Configured):
             TypeError: a dtype that torch does not have.
             ValueError: a shape or a dtype that this initializer has no values for.
         """
-        dtype = float_dtype() if dtype is None else read_dtype(dtype)
+        dtype = float_dtype() if dtype is None else parse_dtype(dtype)
         return self._values(tuple(map(operator.index, shape)), dtype, device)
 
     def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:

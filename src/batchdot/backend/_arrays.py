@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from batchdot.convert import as_tensor, read_dtype
+from batchdot.convert import as_tensor, parse_dtype
 from batchdot.kernels.aten.normalize import unit
 from batchdot.ops.functional import EPSILON
 from batchdot.planning.lowering import result_dtype, wide_dtype
@@ -121,4 +121,4 @@ def cast(x: Any, dtype: Any) -> Any:
     >>> cast([1, 0], "bool")
     tensor([ True, False])
     """
-    return as_tensor(x).to(read_dtype(dtype))
+    return as_tensor(x).to(parse_dtype(dtype))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from batchdot import constraints, initializers
 from batchdot.config import float_dtype
-from batchdot.convert import as_array, as_tensor, read_dtype
+from batchdot.convert import as_array, as_tensor, parse_dtype
 from batchdot.layers.core.input import InputLayer
 from batchdot.planning.contraction import Shape
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
@@ -221,4 +221,4 @@ def is_sparse(tensor: Any) -> bool:
 
 
 def _read(dtype: Any) -> torch.dtype:
-    return float_dtype() if dtype is None else read_dtype(dtype)
+    return float_dtype() if dtype is None else parse_dtype(dtype)

@@ -1,4 +1,4 @@
-"""Info: versions, devices and kernels, for a person or for a bug report."""
+"""`batchdot info`: versions, devices and kernels, as needed in a bug report."""
 
 import platform
 
@@ -10,7 +10,7 @@ from batchdot.kernels import KERNELS, Kernel
 
 
 def describe() -> str:
-    """Return the versions that run, the devices they see, and each kernel with what keeps it away.
+    """Return versions, devices, and for each kernel whether it is available or the reasons why not.
 
     >>> print(describe().splitlines()[0])
     versions
