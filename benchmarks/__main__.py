@@ -1,6 +1,6 @@
-"""Time batchdot beside plain PyTorch, torch.compile and Keras, in turns, and print ratios and targets.
+"""Benchmarks of batchdot beside PyTorch, torch.compile and Keras: times, ratios and targets (`make bench`).
 
-No time is asserted: the tables are to be read. The numbers also go to benchmarks/results as JSON.
+No time is asserted. Results are printed as tables and written to benchmarks/results as JSON.
 """
 
 import json
@@ -39,13 +39,13 @@ README = FOLDER.parent / "README.md"
 
 
 class Bench:
-    """A run: what was asked for, and what was measured so far.
+    """A benchmark run: its options and the results so far.
 
     Attributes:
-        args: what the command line says.
-        settings: how long and where to measure.
+        args: the parsed command line.
+        settings: number of rounds, time budget and device.
         keras_peers: the Keras processes that run.
-        results: what was measured so far, as it goes to JSON.
+        results: results so far, in the structure of the JSON file.
     """
 
     def __init__(self, args: Namespace, started: KerasPeers) -> None:
@@ -65,7 +65,7 @@ class Bench:
         }
 
     def workloads(self) -> dict[str, Any]:
-        """Measure the named workloads that are wanted."""
+        """Time the chosen workloads."""
         print("Times in microseconds, medians with quartiles; every other number is our time over a peer's,")
         print("the median of rounds in turns: below 1 we are faster.\n")
         print(tables.WORK_HEADER)
@@ -73,12 +73,12 @@ class Bench:
         for work in self.args.works:
             records[work.name] = measure(work, self.keras_peers, self.settings)
             print(tables.work_line(work.name, records[work.name]), flush=True)
-        print("\nWho did not run, and why")
+        print("\nPeers and kernels that did not run, and why")
         print("".join(f"  {line}\n" for line in tables.reason_lines(records)), end="")
         return records
 
     def calls(self) -> dict[str, Any]:
-        """Measure what a call costs beyond its arithmetic."""
+        """Time calls whose arithmetic is negligible."""
         records = measure_calls(self.settings)
         for table, record in records.items():
             print(f"{table}{'µs':>34}{'over the first':>18}{'µs more':>12}")
@@ -88,7 +88,7 @@ class Bench:
         return records
 
     def layers(self) -> dict[str, Any]:
-        """Measure what layers cost beyond their arithmetic."""
+        """Time the overhead of layers."""
         modules = {}
         for name in ("tf_keras", "keras"):
             if find_spec(name) is not None and not self.args.no_keras:
@@ -100,13 +100,13 @@ class Bench:
         return measure_layers(modules, self.settings.rounds)
 
     def compiled(self) -> dict[str, Any]:
-        """Measure what torch.compile makes of us, beside what it makes of plain PyTorch."""
+        """Time compiled calls beside compiled baselines."""
         record = measure_compiled(self.settings)
         print("\n".join(tables.compiled_lines(record)))
         return record
 
     def scaling(self) -> dict[str, Any]:
-        """Measure how cost grows with rows, their length and threads."""
+        """Time calls against the number of rows, their length and the number of threads."""
         record = measure_scaling(self.keras_peers, self.settings, 1000 if self.args.quick else 1_000_000)
         for by in ("rows", "length", "threads"):
             for kind, points in record[by].items():
@@ -124,7 +124,7 @@ class Bench:
         return record
 
     def memory(self) -> dict[str, Any]:
-        """Measure the memory that a call takes beyond its inputs and output."""
+        """Measure the peak memory of a call beyond its inputs and output."""
         record = measure_memory((1000, 4000) if self.args.quick else ROWS)
         for work, row in record.items():
             cells = (
@@ -135,7 +135,7 @@ class Bench:
         return record
 
     def files(self) -> dict[str, Any]:
-        """Measure `batchdot dot` on files."""
+        """Time `batchdot dot` on files."""
         mebibytes = self.args.file_mib or (4 if self.args.quick else 512)
         record = measure_files(mebibytes, 2 if self.args.quick else 5)
         for work, row in record["works"].items():
@@ -147,7 +147,7 @@ class Bench:
         return record
 
     def top_k(self) -> dict[str, Any]:
-        """Measure `top_k` beside exact search."""
+        """Time `top_k` beside other exact searches."""
         record = measure_top_k(self.settings)
         if "skipped" in record:
             print(f"skipped: {record['skipped']}")
@@ -159,7 +159,7 @@ class Bench:
         return record
 
     def accuracy(self) -> dict[str, Any]:
-        """Measure errors in units of the last place."""
+        """Measure errors in ulp."""
         record = measure_accuracy(self.keras_peers, self.args.quick)
         print("Largest errors in ulp, each against its own formula in exact arithmetic")
         print(tables.accuracy_table({"accuracy": record}))
@@ -181,8 +181,8 @@ _CPU_ONLY = ("layers", "memory", "files", "accuracy")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the sections that the command line chooses; return the exit status."""
-    args = _read_arguments(argv)
+    """Run the chosen sections; return 1 if a peer computed something else, otherwise 0."""
+    args = _parse_arguments(argv)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     with start_keras_peers(not args.no_keras) as started:
@@ -193,16 +193,13 @@ def main(argv: list[str] | None = None) -> int:
         for name in args.sections:
             print(f"\n== {name}")
             if args.device != "cpu" and name in _CPU_ONLY:
-                print("left out: it is on the CPU")
+                print("left out: runs on the CPU only")
                 continue
             before = perf_counter()
             bench.results[name] = SECTIONS[name](bench)
             bench.results["seconds"][name] = round(perf_counter() - before, 1)
     bench.results["targets"] = evaluate(bench.results)
-    print(
-        "\n== targets"
-        + (" (on fewer rounds and smaller sizes than they are meant for)" if args.quick else "")
-    )
+    print("\n== targets" + (" (with fewer rounds and smaller sizes than intended)" if args.quick else ""))
     measured = [target for target in bench.results["targets"] if target["measured"] is not None]
     print("\n".join(tables.target_lines(measured)))
     print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in bench.results['seconds'].items())}")
@@ -210,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     return int(_any_wrong(bench.results))
 
 
-def _read_arguments(argv: list[str] | None) -> Namespace:
+def _parse_arguments(argv: list[str] | None) -> Namespace:
     parser = ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only",
@@ -218,18 +215,20 @@ def _read_arguments(argv: list[str] | None) -> Namespace:
         metavar="TEXT",
         help=f"one section ({', '.join(SECTIONS)}), or workloads whose name holds this",
     )
-    parser.add_argument("--quick", action="store_true", help="few rounds and small sizes, to try it out")
-    parser.add_argument("--rounds", type=int, help="most blocks of each call (default 31, quick 3)")
+    parser.add_argument("--quick", action="store_true", help="few rounds and small sizes, for a trial run")
+    parser.add_argument("--rounds", type=int, help="maximal number of rounds (default 31, quick 3)")
     parser.add_argument("--device", default="cpu", help="device of the tensors (default cpu)")
-    parser.add_argument("--threads", type=int, help="PyTorch's threads; leaves Keras out, which has its own")
-    parser.add_argument("--no-keras", action="store_true", help="leave Keras out though it is installed")
+    parser.add_argument(
+        "--threads", type=int, help="threads of PyTorch; leaves Keras out, which has its own thread pools"
+    )
+    parser.add_argument("--no-keras", action="store_true", help="leave Keras out even if it is installed")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--file-mib", type=int, help="size of each file to stream (default 512, quick 4)")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: one of benchmarks/results)")
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="also write results.json, RESULTS.md and the pictures beside this, and the tables of the README",
+        help="also update results.json, RESULTS.md, figures/ and the tables in the README",
     )
     args = parser.parse_args(argv)
     for name, least in (("rounds", 2), ("threads", 1), ("file_mib", 1)):
@@ -253,19 +252,19 @@ def _read_arguments(argv: list[str] | None) -> Namespace:
 
 
 def _refuse(parser: ArgumentParser, reason: str) -> NoReturn:
-    """End with one line, where argparse would write its usage too."""
+    """Exit with one line, without the usage that argparse would print."""
     parser.exit(2, f"{parser.prog}: error: {reason}\n")
 
 
 def _write(results: dict[str, Any], args: Namespace) -> None:
-    """Write the JSON, and what is published of it."""
+    """Write the JSON file, the figures and, with --publish, the documents."""
     path = args.output or FOLDER / "results" / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
     path.parent.mkdir(exist_ok=True)
     paths = [path, *([PUBLISHED] if args.publish else [])]
     for place in paths:
         place.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if "scaling" in results and plots.why_not() is not None:
-        print(f"no pictures: {plots.why_not()}")
+        print(f"no figures: {plots.why_not()}")
     elif "scaling" in results:
         paths += plots.draw(results, plots.FOLDER if args.publish else path.parent)
     if args.publish:
@@ -277,7 +276,7 @@ def _write(results: dict[str, Any], args: Namespace) -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Return results with floats in five digits, which is more than a time is good for."""
+    """Return results with floats rounded to five digits, more than a time is accurate to."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -286,7 +285,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _any_wrong(results: dict[str, Any]) -> bool:
-    """Whether a peer gave other numbers than we: then one of us is wrong, and the times say little."""
+    """Return whether a peer computed something else than we did, and print which."""
     wrong = [
         f"{work}: {peer} {reason}"
         for work, record in results.get("workloads", {}).items()

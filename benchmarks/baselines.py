@@ -1,4 +1,4 @@
-"""What a person would write in plain PyTorch: the lines that `batch_dot` is measured beside."""
+"""The PyTorch baselines: what one would write without batchdot, for each kind of workload."""
 
 _X, _Y = (f"torch.nn.functional.normalize({name}, dim=-1, eps=1e-6)" for name in "xy")
 _NORMS = "(x.norm(dim={0}, keepdim=True) * y.norm(dim={0}, keepdim=True))"
@@ -85,7 +85,7 @@ BASELINES: dict[str, dict[str, str]] = {
         "bmm": "torch.bmm(x.flatten(0, 1).unsqueeze(1), y.flatten(0, 1)).reshape(*x.shape[:2], -1)",
     },
 }
-"""By kind of workload and by name of the line, an expression of ``x`` and ``y`` with the same value.
+"""By kind of workload and name of the baseline, an expression of ``x`` and ``y`` with the same value.
 
-The first line of a kind is also run through torch.compile.
+The first baseline of a kind is also compiled by torch.compile.
 """

@@ -28,17 +28,17 @@ WORKS = (
     "matrix product, attention",
     "word2vec",
 )
-"""Workloads; each beside the first line of its kind."""
+"""Workloads, each timed beside the first baseline of its kind."""
 
 MODELS = {"Dot, over batch_dot": "(a * b).sum(-1, keepdim=True)", "Dense": None, "two towers, 8 calls": None}
-"""Layers, and a model; each beside this line, or that of its own."""
+"""Layers and a model, each timed beside this baseline or, for None, its own."""
 
 
 def measure_compiled(settings: Settings) -> dict[str, Any]:
     """Time compiled calls, layers and a model.
 
     Returns:
-        By name, what `summary` returns; or the reason why there is no time.
+        By name, the result of `summary`, or the reason why there is none.
     """
     if not settings.compile:
         return {"skipped": "torch.compile is left out as asked"}
@@ -82,7 +82,7 @@ def _calls(settings: Settings) -> Iterator[_Case]:
 
 
 def _models() -> Iterator[_Case]:
-    """Yield the same of layers."""
+    """Yield the same for layers and the model."""
     for work in LAYERS:
         if work.name in MODELS:
             tensors, layer = work.tensors(), work.build(batchdot)
@@ -90,6 +90,6 @@ def _models() -> Iterator[_Case]:
             inputs = ", ".join(names)
             call = f"layer([{inputs}])" if work.inputs > 1 else f"layer({inputs})"
             names["layer"] = layer
-            eval(call, names)  # builds it
+            eval(call, names)  # builds the layer
             names["w"] = layer.weights
             yield work.name.partition(",")[0], call, MODELS[work.name] or work.baseline, inputs, names

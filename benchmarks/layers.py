@@ -1,4 +1,4 @@
-"""What a layer costs beyond its arithmetic, alone and in a model, beside tf_keras and Keras 3."""
+"""Overhead of layers and a model over their arithmetic in PyTorch, and their time over Keras's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from benchmarks.timing import Timing, time_in_turns
 
 @dataclass(frozen=True)
 class LayerWork:
-    """A layer, or a model, and what it computes in plain PyTorch.
+    """A layer or a model, and its PyTorch baseline.
 
     Attributes:
-        name: the name to choose it by.
-        build: from a Keras to the layer.
-        baseline: the same in PyTorch, or with `batch_dot`, of the inputs ``a`` and ``b`` and the weights ``w``.
-        inputs: how many of the inputs it takes.
+        name: the name in the results.
+        build: from a Keras module to the layer.
+        baseline: an expression of the inputs ``a``, ``b`` and weights ``w`` with the same value.
+        inputs: number of inputs.
         ids: whether the inputs are integers.
-        layers: how many layers are called.
-        aim: microseconds over the arithmetic, for each layer, that we aim at.
+        layers: number of layers called.
+        aim: target for the overhead of each layer, in microseconds.
     """
 
     name: str
@@ -33,7 +33,7 @@ class LayerWork:
     aim: float = 3.0
 
     def tensors(self) -> list[torch.Tensor]:
-        """Make the inputs, the same at every call."""
+        """Return the inputs, the same at every call."""
         generator = torch.Generator().manual_seed(0)
         shape = (32, 1) if self.ids else (32, 64)
         return [
@@ -76,8 +76,8 @@ WORKS = [
 
 
 def measure_layers(keras: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """Time layers and a model, print them beside their arithmetic, and return the numbers."""
-    print("\nLayers, on inputs of 32 samples: µs over the arithmetic in plain PyTorch, for each layer called")
+    """Time layers and a model, print their overhead, and return the results."""
+    print("\nLayers, on inputs of 32 samples: µs over the PyTorch baseline, for each layer called")
     print(
         f"{'':<28}{'ours':>9}{'baseline':>9}{'over':>8}{'aim':>7}" + "".join(f"{name:>11}" for name in keras)
     )

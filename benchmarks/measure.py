@@ -1,4 +1,4 @@
-"""A workload, measured beside its peers: a record of numbers and words, which JSON holds as it is."""
+"""Measurement of one workload beside its peers, returned as a JSON-compatible record."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ COMPILED = "compiled"
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and where to measure.
+    """Options of a measurement.
 
     Attributes:
-        rounds: blocks of each call.
-        budget: seconds after which a workload has had rounds enough.
+        rounds: blocks of each statement.
+        budget: seconds after which no further round of a workload starts.
         device: device of the tensors.
         compile: whether torch.compile is a peer.
     """
@@ -42,24 +42,24 @@ class Settings:
 
     @property
     def synchronize(self) -> Callable[[], None] | None:
-        """What waits for the device."""
+        """The function that waits for the device; None for the CPU."""
         return None if self.device == "cpu" else torch.get_device_module(self.device).synchronize
 
 
 def measure(work: Workload, keras_peers: KerasPeers, settings: Settings, peers: Iterable[str] = ()) -> Record:
     """Time a workload, its peers and its roofline in turns.
 
-    A peer that gives other numbers is not timed.
+    A peer whose results differ from ours is not timed.
 
     Args:
         work: the workload.
         keras_peers: the Keras processes that run.
-        settings: how long and where.
+        settings: rounds, budget and device.
         peers: names of the PyTorch baselines to time; all of them if empty.
 
     Returns:
-        What was computed and by which kernel; medians and quartiles in microseconds; our time over
-        each of theirs; why a peer is absent.
+        The workload and its kernel; medians and quartiles in microseconds; our time over that of each
+        peer; reasons why peers are absent.
     """
     x, y = work.inputs(settings.device)
     lowered = batch_dot_operation(work.axes, **work.options).lower(x, y)
@@ -75,7 +75,7 @@ def measure(work: Workload, keras_peers: KerasPeers, settings: Settings, peers: 
     for name in list(lines):
         try:
             reason = difference(values(eval(lines[name], names)), right, work.dtype)
-        except Exception as error:  # a compiler that is not there, an operator that lacks the dtype
+        except Exception as error:  # no compiler is installed, or an operator lacks the dtype
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         if reason is not None:
             absent[name] = reason
@@ -116,7 +116,7 @@ def best_baseline(record: Record) -> str:
 
 
 def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str | None:
-    """Return how a peer's numbers differ from ours, or None if they do not."""
+    """Return how the results of a peer differ from ours, or None if they agree."""
     if len(results) != len(expected):
         return f"{len(results)} results instead of {len(expected)}"
     tolerance = {"float64": 1e-7, "float32": 1e-3}.get(dtype, 0.05)
@@ -133,7 +133,7 @@ def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str
 def _local_peers(
     work: Workload, lowered: Plan, chosen: str, settings: Settings, wanted: Iterable[str]
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
-    """Return statements by name of ours and of PyTorch's, names they refer to, and who is absent."""
+    """Return our statements and the baselines by name, the names they refer to, and absent peers."""
     wanted = set(wanted)
     baselines = {name: line for name, line in BASELINES[work.kind].items() if not wanted or name in wanted}
     lines, names, absent = {OURS: work.call, **baselines}, {}, {}
@@ -161,7 +161,7 @@ def _keras_peers(
     right: list[Tensor],
 ) -> tuple[dict[str, RemoteBlock], dict[str, str]]:
     """Return what times the KerasPeers, and why one does not stand beside us."""
-    asked = request(work, x, y, gradient) if settings.device == "cpu" else "it is on the CPU"
+    asked = request(work, x, y, gradient) if settings.device == "cpu" else "runs on the CPU only"
     if isinstance(asked, str):
         return {}, dict.fromkeys([*(p.framework for p in keras_peers.processes), *keras_peers.absent], asked)
     values, blocks, reasons = keras_peers.make(asked)
@@ -189,11 +189,11 @@ def _describe(work: Workload, lowered: Plan, chosen: Plan) -> Record:
 
 
 def reasons_against(lowered: Plan, chosen: str) -> dict[str, list[str]]:
-    """Return why each kernel that comes before the chosen one did not run."""
+    """Return the reasons why each kernel before the chosen one did not run."""
     before = KERNELS[: [kernel.name for kernel in KERNELS].index(chosen)]
     return {kernel.name: kernel.unavailable() or kernel.why_not(lowered) for kernel in before}
 
 
 def values(value: Any) -> list[Tensor]:
-    """Return a result, or several, as tensors on the CPU that are constants."""
+    """Return one or several results as detached tensors on the CPU."""
     return [t.detach().cpu() for t in (value if isinstance(value, tuple) else (value,))]

@@ -1,4 +1,4 @@
-"""The pictures: how cost grows with rows, with their length and with threads, log-log, one line a peer."""
+"""Plots of the scaling results: time against rows, their length and threads, log-log, one line per peer."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "figures"
 
-# The palette of Okabe and Ito, which the colour-blind tell apart; markers tell the lines apart without.
+# The palette of Okabe and Ito, distinguishable with colour blindness; markers differ as well.
 STYLES: dict[str, dict[str, Any]] = {
     "batch_dot": {"color": "#000000", "marker": "o", "linewidth": 2.6, "zorder": 5},
     "aten": {"color": "#000000", "marker": "o", "linestyle": ":", "fillstyle": "none"},
@@ -49,12 +49,12 @@ _STYLE = {
 
 
 def why_not() -> str | None:
-    """Return why no picture can be drawn here."""
+    """Return the reason why nothing can be plotted, or None."""
     return None if find_spec("matplotlib") is not None else "matplotlib not installed"
 
 
 def draw(results: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
-    """Draw rows.svg and scaling.svg from the results of a run that has `scaling`.
+    """Plot rows.svg and scaling.svg from results with a section ``scaling``.
 
     Returns:
         The files written.
@@ -104,7 +104,7 @@ def _panel(panel: Any, records: list[dict[str, Any]], title: str) -> None:
 
 
 def _save(figure: Any, panels: Any, path: Path) -> None:
-    """Put one legend beside the panels, in the order of the lines at the right end of the last, and save."""
+    """Add one legend, in the order of the lines at the right end of the last panel, and save the figure."""
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     last = {line.get_label(): line.get_ydata()[-1] for panel in panels for line in panel.get_lines()}
     order = sorted(lines, key=lambda name: -last[name])

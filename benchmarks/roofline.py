@@ -1,8 +1,8 @@
-"""The floor: what no way of computing the same can beat on this machine, measured in the same rounds.
+"""The roofline: a lower bound on the time of a workload on this machine, measured in the same rounds.
 
-A sum of products has to read its inputs: `torch.dot` reads as many bytes. A matrix product has to
-multiply as well: a product of large matrices does so at the machine's peak. Gradients have to be
-written, into memory that is there already.
+The bound is the larger of two times. Memory: reading the inputs, measured by a `torch.dot` of as many bytes,
+plus writing the gradients into allocated memory. Compute: the multiply-adds at the peak rate, measured by a
+product of large matrices.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ _N = 512
 
 
 def roofline_statements(work: Workload, device: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return what to time for the roofline of a workload, and the names it refers to."""
+    """Return the statements to time for the roofline of a workload, and the names they refer to."""
     n = max(1, work.bytes_read // 8)
-    # A CPU may lack the instructions of a 16-bit dtype: the peak is that of float32.
+    # A CPU may lack instructions for a 16-bit dtype, so its peak is that of float32.
     dtype = torch.float32 if device == "cpu" else getattr(torch, work.dtype)
     names: dict[str, Any] = {
         "roofline_a": torch.ones(n, device=device),
@@ -34,5 +34,5 @@ def roofline_statements(work: Workload, device: str) -> tuple[dict[str, str], di
 
 
 def roofline(work: Workload, timings: dict[str, Timing]) -> Timing:
-    """Return the floor, from what was timed for it: reading, or multiplying where that takes longer."""
+    """Return the roofline: the longer of the memory time and the compute time, round by round."""
     return timings[READ].longer(timings[PEAK].scaled(work.multiply_adds / _N**3))

@@ -1,4 +1,4 @@
-"""How cost grows: with rows, with their length, with threads."""
+"""Scaling: the time of row products against the number of rows, their length and threads."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from benchmarks.workloads import Workload
 ROWS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 LENGTHS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 NUMBERS = 1 << 22
-"""So many numbers each input has, whatever the length of its rows."""
+"""Elements of each input when the length of rows varies."""
 
 _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (("row dot", {}), ("row cosine", {"normalize": True}))
 _LINES = ("elementwise", "bmm", "cosine_similarity")
 
 _INPUTS_AT_ONCE = 24
-"""How many times x everything that is timed together holds at most, temporaries included."""
+"""Upper bound on the memory in use, in multiples of the size of x."""
 
 
 def measure_scaling(keras_peers: KerasPeers, settings: Settings, most_rows: int) -> Record:
@@ -26,12 +26,12 @@ def measure_scaling(keras_peers: KerasPeers, settings: Settings, most_rows: int)
 
     Args:
         keras_peers: the Keras processes that run.
-        settings: how long and where.
-        most_rows: the most rows wanted.
+        settings: rounds, budget and device.
+        most_rows: upper bound on the number of rows.
 
     Returns:
-        For each of ``rows``, ``length`` and ``threads``, by kind of work, a list of what `measure` returns,
-        with ``at``: how many; and ``left out``, in words.
+        For each of ``rows``, ``length`` and ``threads``, by kind of work, a list of results of `measure`
+        with ``at``, the value of the variable; and ``left out``, sentences.
     """
     results: Record = {"rows": {}, "length": {}, "threads": {}, "left out": []}
     memory = _available_memory()
@@ -54,7 +54,7 @@ def measure_scaling(keras_peers: KerasPeers, settings: Settings, most_rows: int)
 
 
 def _measure_threads(kind: str, options: dict[str, Any], settings: Settings, most_rows: int) -> list[Record]:
-    """Measure what runs in this process with one thread, then two, up to as many as there are."""
+    """Time the peers in this process with 1, 2, 4, ... threads."""
     most = torch.get_num_threads()
     shape = (min(65536, most_rows), 128)
     records = []

@@ -1,6 +1,6 @@
-"""The tables in words: for the terminal while it runs, and in Markdown for the documents.
+"""Rendering of results: lines for the terminal, Markdown tables for the documents.
 
-Everything is read from the results, as they are in JSON.
+The input is the results as they are in JSON.
 """
 
 import re
@@ -30,7 +30,7 @@ WORK_HEADER = (
 
 
 def work_line(name: str, record: Results) -> str:
-    """Return a workload's line for the terminal."""
+    """Return the line of a workload for the terminal."""
     times, ratios = record["microseconds"][OURS], record["our time over theirs"]
     spread = " to ".join(map(microseconds, times["quartiles"]))
     best = best_baseline(record)
@@ -45,7 +45,7 @@ def work_line(name: str, record: Results) -> str:
 
 
 def reason_lines(works: dict[str, Results]) -> list[str]:
-    """Return why kernels did not run and why peers are absent: one line a reason, with whom it concerns."""
+    """Return the reasons why kernels did not run and peers are absent, each with its workloads."""
     reasons: dict[str, list[str]] = {}
     for name, record in works.items():
         for kernel, why in record["kernels that did not run"].items():
@@ -126,7 +126,7 @@ def accuracy_table(results: Results) -> str:
 
 
 def short_accuracy_table(results: Results) -> str:
-    """Return the rows of the accuracy table that say most, in Markdown."""
+    """Return a selection of rows of the accuracy table, in Markdown."""
     wanted = [
         "| cosine, float32 | about 1 | 128 |",
         "| cosine, float32 | about 1 | 16,384 |",
@@ -153,7 +153,7 @@ def target_table(results: Results) -> str:
 
 
 def compiled_lines(record: Results) -> list[str]:
-    """Return a line for each thing that was compiled, to print."""
+    """Return a line for each compiled workload, for the terminal."""
     lines = [f"skipped: {record['skipped']}"] if "skipped" in record else []
     for name, row in record.items():
         if "absent" in row:
@@ -166,7 +166,7 @@ def compiled_lines(record: Results) -> list[str]:
 
 
 def compiled_table(results: Results) -> str:
-    """Return what was compiled, in Markdown."""
+    """Return the table of compiled workloads, in Markdown."""
     rows = [
         [
             name,
@@ -180,11 +180,11 @@ def compiled_table(results: Results) -> str:
 
 
 TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
-"""By the name in a document's marks, what stands between them."""
+"""The tables that `fill` inserts, by the name in the marks of a document."""
 
 
 def fill(document: str, results: Results) -> str:
-    """Return a document with its tables between their marks: ``<!-- table: speed -->``, ``<!-- end -->``."""
+    """Replace the tables between the marks ``<!-- table: speed -->`` and ``<!-- end -->`` of a document."""
     for name, table in TABLES.items():
         marks = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         content = f"{table(results)}\n"
@@ -196,7 +196,7 @@ def report(results: Results) -> str:
     """Return the whole report of a run, in Markdown."""
     return "\n".join(
         [
-            "# What make bench measured",
+            "# Results of make bench",
             "",
             "Written by `make bench ARGS=--publish` from [results.json](results.json).",
             "",
@@ -224,7 +224,7 @@ def report(results: Results) -> str:
             "",
             target_table(results),
             "",
-            "## Who did not run, and why",
+            "## Peers and kernels that did not run, and why",
             "",
             *(f"* {line}" for line in reason_lines(results["workloads"])),
             "",
@@ -244,17 +244,17 @@ def machine_line(results: Results) -> str:
 
 
 def ratio(value: float) -> str:
-    """Return a ratio in as many digits as say something."""
+    """Return a ratio in two significant digits."""
     return f"{value:.3f}" if value < 0.095 else f"{value:.2f}" if value < 9.95 else f"{value:,.0f}"
 
 
 def number(value: float | None) -> str:
-    """Return a measured number, or nothing."""
+    """Return a measured number in three significant digits; empty for None."""
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def microseconds(value: float) -> str:
-    """Return a time in three digits."""
+    """Return a time in three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

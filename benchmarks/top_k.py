@@ -1,4 +1,4 @@
-"""`top_k` beside an exact search by faiss, and the two lines of PyTorch that do it."""
+"""`top_k` beside an exact search by FAISS and its PyTorch baseline."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ def measure_top_k(settings: Settings) -> Record:
     """Time an exact search for the largest dot products.
 
     Returns:
-        ``skipped``, a reason; or by work, what `summary` returns, with ``absent``.
+        ``skipped``, a reason; or by work, the result of `summary` with ``absent``.
     """
     if not hasattr(batchdot, "top_k"):
         return {"skipped": "batchdot has no top_k"}
@@ -35,7 +35,7 @@ def _measure(queries: int, items: int, d: int, k: int, settings: Settings) -> Re
     lines = {"top_k": "top_k(q, i, k)", "baseline": "(q @ i.T).topk(k)"}
     absent: dict[str, str] = {}
     if settings.device != "cpu":
-        absent["faiss"] = "it is on the CPU"
+        absent["faiss"] = "runs on the CPU only"
     elif find_spec("faiss") is None:
         absent["faiss"] = "faiss not installed"
     else:

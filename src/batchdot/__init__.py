@@ -8,6 +8,8 @@ nothing and does not import torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batchdot._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from batchdot import (
         activations,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from batchdot.models import Model
     from batchdot.ops.functional import batch_dot, dot, plan
     from batchdot.retrieval import top_k
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AxisError",

@@ -196,7 +196,13 @@ REFUSED = {
     "epsilon": ((5, 3), (5, 3), {"normalize": True, "epsilon": 0}, ValueError, "epsilon is a floor"),
     "dtype": ((5, 3), (5, 3), {"dtype": "float"}, ValueError, "dtype should be one of float64, .*'float'"),
     "dtype bool": ((5, 3), (5, 3), {"dtype": torch.bool}, ValueError, "dtype should be one of"),
-    "narrowing": ((5, 3), (5, 3), {"dtype": "int64"}, TypeError, "x is float32: a cast to int64 would lose the fraction"),
+    "narrowing": (
+        (5, 3),
+        (5, 3),
+        {"dtype": "int64"},
+        TypeError,
+        "x is float32: a cast to int64 would lose the fraction",
+    ),
 }
 
 

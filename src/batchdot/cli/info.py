@@ -5,7 +5,7 @@ import platform
 import numpy
 import torch
 
-from batchdot import __version__
+from batchdot._version import __version__
 from batchdot.kernels import KERNELS, Kernel
 
 

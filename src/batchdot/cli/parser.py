@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
 from typing import Any, NoReturn
 
-from batchdot import __version__
+from batchdot._version import __version__
 
 AXES_HELP = (
     "axes to contract: 1 or -1 for both inputs, 1,2 for axis 1 of X with axis 2 of Y, 1+2,2+3 for several "

@@ -171,7 +171,7 @@ def check_length(file: RegularFile, start: int, nbytes: int) -> None:
         )
 
 
-def check_shape(shape: Any, path: str) -> tuple[int, ...]:
+def check_shape(shape: object, path: str) -> tuple[int, ...]:
     """Return the shape given by a header, or refuse it if no array can have it.
 
     Raises:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
-from batchdot.planning.contraction import Contraction
+from batchdot.planning.contraction import Contraction, product
 
 BLOCK_BYTES = 16 << 20
 """Memory budget for x, y and the result of all blocks in flight; a single larger sample exceeds it."""
@@ -74,14 +73,14 @@ def plan_blocks(
 
     def sample_bytes(leading_axes: int) -> int:
         sizes = zip(shapes, itemsizes, strict=True)
-        return max(1, sum(prod(shape[leading_axes:]) * size for shape, size in sizes))  # type: ignore[arg-type]
+        return max(1, sum((product(shape[leading_axes:]) or 0) * size for shape, size in sizes))
 
     leading_axes, share = 1, BLOCK_BYTES // workers
     while not one_axis and leading_axes < len(contraction.shared) and sample_bytes(leading_axes) > share:
         leading_axes += 1
     if sample_bytes(leading_axes) > share:
         workers, share = 1, BLOCK_BYTES
-    count: int = prod(contraction.x_shape[:leading_axes])  # type: ignore[arg-type]
+    count = product(contraction.x_shape[:leading_axes]) or 0
     block_size = max(1 if leading_axes == 1 else 2, share // sample_bytes(leading_axes))
     if leading_axes == 1 and rows is not None:
         block_size = max(block_size - block_size % rows, rows)
