@@ -145,7 +145,7 @@ def room_of(name, is_package):
 def private_uses(source, module, is_package):
     """Return the private names of other packages that a module imports, or takes from what it imports.
 
-    A file `_x.py` or a name `_x` is private to the folder that it is in: `batchdot._torch` to all of batchdot.
+    A file `_x.py` or a name `_x` is private to its folder: `batchdot._torch` is so to all of batchdot.
     """
     imports = list(imported_names(source, module, is_package))
     uses = [".".join([target, *filter(None, [name])]) for target, name in imports]

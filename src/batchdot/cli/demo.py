@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from batchdot.convert import Array
 from batchdot.explanation.explain import Explanation, explain
 from batchdot.ops.functional import batch_dot
 from batchdot.streaming.dot import dot_files
-
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 ACCURACY = 0.97
 """Lower bound on the accuracy."""

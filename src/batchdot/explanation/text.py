@@ -42,7 +42,7 @@ def to_text(diagram: Diagram, width: int = 80, ascii_only: bool = False) -> str:
     Args:
         diagram: what to render.
         width: maximal number of columns. A wider diagram is rendered without margins in its cells; if it
-            is still too wide, a line with its width is returned instead.
+            is still too wide, a line with the width that it needs is returned instead.
         ascii_only: whether to use ``+``, ``-`` and ``|``.
 
     Returns:
@@ -62,10 +62,11 @@ def to_text(diagram: Diagram, width: int = 80, ascii_only: bool = False) -> str:
       │ 100 │ 30 │
       └─────┴────┘
     """
-    drawing = min(
-        (_Drawing(diagram, margin) for margin in (2, 0)), key=lambda d: (d.width > width, -d.margin)
-    )
-    if drawing.width > width:
+    for margin in (2, 0):
+        drawing = _Drawing(diagram, margin)
+        if drawing.width <= width:
+            break
+    else:
         return f"(the picture takes {drawing.width} columns, and here are {width})"
     text = drawing.render()
     if diagram.note:
@@ -82,7 +83,8 @@ class _Drawing:
         self.x = _CellRow.of(LEFT, widths[0])
         self.y = _CellRow.of(self.x.end + GAP, widths[1])
         self.out = _CellRow.of(LEFT, widths[2])
-        self.width = max(self.y.end + 2, self.out.end + len("  output"))
+        # The output has the cells of both inputs without the contracted ones: it is never wider.
+        self.width = self.y.end + len(" y")
         self.canvas: dict[tuple[int, int], str] = {}
 
     def _widths(self) -> list[list[int]]:

@@ -4,18 +4,19 @@ import os
 from dataclasses import dataclass
 from math import prod
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from batchdot.convert import Array
 from batchdot.errors import FileFormatError
 from batchdot.io import npy
 from batchdot.io import safetensors as safetensors_format
 from batchdot.io.regular_file import Layout, RegularFile, printable
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
+PathLike: TypeAlias = str | os.PathLike[str]
 
 NPY, SAFETENSORS = ".npy", ".safetensors"
 
@@ -130,7 +131,7 @@ class ArrayFile:
         tensor = torch.from_numpy(array)
         return tensor.view(torch.bfloat16) if self.layout.dtype == torch.bfloat16 else tensor
 
-    def _read_columns(self, start: int, stop: int, buffer: memoryview) -> "np.ndarray[Any, np.dtype[Any]]":
+    def _read_columns(self, start: int, stop: int, buffer: memoryview) -> Array:
         """Read samples of an array in Fortran order: one contiguous run for each index into a sample."""
         count, *shape = self.layout.shape
         size, offset = self.layout.dtype.itemsize, self.layout.offset
@@ -142,7 +143,7 @@ class ArrayFile:
                 position = offset + (column * count + start) * size
                 self.file.read_into(buffer[column * run : (column + 1) * run], position)
         columns = np.frombuffer(buffer, self.layout.numpy_dtype).reshape(*reversed(shape), stop - start)
-        samples: np.ndarray[Any, np.dtype[Any]] = columns.transpose()
+        samples: Array = columns.transpose()
         return samples
 
     def __enter__(self) -> "ArrayFile":
