@@ -287,7 +287,7 @@ WIDE_OUTPUTS = {
     "call", [call[:3] for call in WIDER.values() if call[3] == 1] + [*WIDE_OUTPUTS.values()], ids=str
 )
 def test_the_drawing_fits_the_columns_that_it_takes(call):
-    """A drawing is given at its own width, and not at one column less, with margins in its cells or without."""
+    """A drawing is returned for its own width and not for one column less, with and without margins."""
     explanation = explain(*call)
     with_margins = explanation.to_text(10_000)
     takes = max(map(len, with_margins.split("\n")))
