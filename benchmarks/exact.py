@@ -1,12 +1,17 @@
 """Exact dot products and cosines by integer arithmetic, and errors in ulp."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import isqrt
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from batchdot.convert import Array, as_array
+
+Vector: TypeAlias = Array | Sequence[float]
 
 _BITS = 200
 """Correct bits of a square root."""
@@ -19,7 +24,7 @@ _SUMMANDS = 256
 """Number of products below 2**54 that int64 sums without overflow."""
 
 
-def exact_dot(x: Any, y: Any) -> Fraction:
+def exact_dot(x: Vector, y: Vector) -> Fraction:
     """Return sum(x * y) of two vectors of finite floats, exactly.
 
     Mantissas are multiplied in halves, as integers; products of one exponent are summed together.
@@ -54,12 +59,12 @@ def ulps(value: float, exact: Fraction, dtype: torch.dtype) -> float:
     return float(min(abs(Fraction(value) - exact) / spacing, _MOST))
 
 
-def as_floats(tensor: Tensor) -> Any:
+def as_floats(tensor: Tensor) -> Array:
     """Return a float64 array, exact for every float dtype of at most 64 bits."""
-    return tensor.detach().cpu().double().numpy()
+    return as_array(tensor.double())
 
 
-def _integer_dot(a: Any, b: Any) -> int:
+def _integer_dot(a: Array, b: Array) -> int:
     (a_high, a_low), (b_high, b_low) = ((v >> _HALF, v & ((1 << _HALF) - 1)) for v in (a, b))
     high, middle, low = (
         _integer_sum(products)
@@ -68,9 +73,9 @@ def _integer_dot(a: Any, b: Any) -> int:
     return (high << 2 * _HALF) + (middle << _HALF) + low
 
 
-def _integer_sum(values: Any) -> int:
+def _integer_sum(values: Array) -> int:
     sums = np.add.reduceat(values, np.arange(0, len(values), _SUMMANDS))
-    return sum(sums.tolist())
+    return int(sum(sums.tolist()))
 
 
 def _power(exponent: int) -> Fraction:

@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from batchdot.convert import Array
 from benchmarks.keras_worker import FRAMEWORKS, Request
 from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).parent.parent
-Arrays: TypeAlias = list[Any]
+Arrays: TypeAlias = list[Array]
 
 
 class KerasError(RuntimeError):
@@ -191,7 +192,7 @@ def request(work: Workload, x: Tensor, y: Tensor, gradient: Tensor | None) -> Re
     )
 
 
-def as_array(tensor: Tensor) -> Any:
+def as_array(tensor: Tensor) -> Array:
     """Return a numpy array, of float32 for the 16-bit floats."""
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.itemsize == 2 else tensor).numpy()

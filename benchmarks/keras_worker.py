@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from benchmarks.timing import LocalBlock
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ class Request:
         gradient: the gradient of the output, to compute gradients of the inputs; None for forward only.
     """
 
-    x: Any
-    y: Any
-    axes: Any
+    x: Array
+    y: Array
+    axes: int | tuple[int, int]
     normalize: bool
     dtype: str
-    gradient: Any = None
+    gradient: Array | None = None
 
 
 Made = tuple[dict[str, Callable[[], Any]], Callable[[Any], Any], str]

@@ -31,7 +31,7 @@ class Workload:
     name: str
     x: tuple[int, ...]
     y: tuple[int, ...]
-    axes: Any
+    axes: int | tuple[int, int]
     options: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     backward: bool = False

@@ -26,6 +26,9 @@ Number: TypeAlias = bool | int | float | complex | np.generic
 TensorLike: TypeAlias = Tensor | SupportsArray | Number | Sequence["TensorLike"]
 """What `as_tensor` converts: tensors, arrays, numbers and nested lists of numbers."""
 
+AxesLike: TypeAlias = int | Sequence[int | Sequence[int]] | None
+"""The contracted axes as a user passes them: one for both inputs, or for each input one or several."""
+
 DTypeLike: TypeAlias = torch.dtype | np.dtype[Any] | type | str
 """What `parse_dtype` accepts: a dtype of torch or numpy, or the name of either."""
 

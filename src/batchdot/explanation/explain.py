@@ -4,17 +4,17 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any
 
 import torch
+from torch import Tensor
 
-from batchdot.convert import dtype_name
+from batchdot.convert import AxesLike, dtype_name
 from batchdot.explanation.diagram import Diagram, make_diagram
 from batchdot.explanation.svg import to_svg
 from batchdot.explanation.text import to_text
 from batchdot.ops.functional import batch_dot_operation
 from batchdot.planning.axes import Pairs
-from batchdot.planning.contraction import Contraction, Shape, product
+from batchdot.planning.contraction import Contraction, Shape, Size, product
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,9 @@ class Explanation:
 
 
 def explain(
-    x_shape: Any,
-    y_shape: Any,
-    axes: Any = None,
+    x_shape: Sequence[Size] | Tensor,
+    y_shape: Sequence[Size] | Tensor,
+    axes: AxesLike = None,
     *,
     batch_dims: int = 1,
     normalize: bool = False,
@@ -240,7 +240,7 @@ def _count_bytes(c: Contraction, dtype: torch.dtype) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None) * dtype.itemsize
 
 
-def _parse_shape(value: Any, name: str) -> Shape:
+def _parse_shape(value: object, name: str) -> Shape:
     shape = getattr(value, "shape", value)
     try:
         if isinstance(shape, str | bytes) or not isinstance(shape, Sequence):

@@ -6,12 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from batchdot.convert import check_dtypes
+from batchdot.convert import AxesLike, check_dtypes
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
@@ -42,7 +41,7 @@ def dot_files(
     x: PathLike,
     y: PathLike,
     out: PathLike,
-    axes: Any = None,
+    axes: AxesLike = None,
     *,
     batch_dims: int = 1,
     normalize: bool = False,
