@@ -1,12 +1,13 @@
-"""Keras's dot products in PyTorch: `batch_dot`, `dot`, `Dot`, and `explain` for what they do.
+"""Keras's dot products in PyTorch: `batch_dot`, `dot` and `Dot`, and `explain` to describe them.
 
-``import batchdot as keras`` is the one-line port: layers, `Input`, `Model`, `backend` answer under
-their Keras names. Nothing is imported before its name is used, so that ``import batchdot`` costs
-nothing and does not import torch.
+``import batchdot as keras`` is the one-line port: layers, `Input`, `Model` and `backend` have their Keras
+names. Names are imported on first use (PEP 562): ``import batchdot`` alone does not import torch.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from batchdot._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from batchdot import (
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from batchdot.models import Model
     from batchdot.ops.functional import batch_dot, dot, plan
     from batchdot.retrieval import top_k
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AxisError",
@@ -71,16 +70,18 @@ _DEPRECATED = ("functional", "sharding")
 """Modules of version 0.1 that warn and forward to their successors."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name the first time it is used (PEP 562)."""
-    if name in _MODULES:
-        value = getattr(import_module(f"batchdot.{_MODULES[name]}"), name)
-    elif name in __all__ or name in _DEPRECATED:
-        value = import_module(f"batchdot.{name}")
-    else:
-        raise AttributeError(f"module 'batchdot' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        """Import a public name the first time it is used (PEP 562)."""
+        if name in _MODULES:
+            value = getattr(import_module(f"batchdot.{_MODULES[name]}"), name)
+        elif name in __all__ or name in _DEPRECATED:
+            value = import_module(f"batchdot.{name}")
+        else:
+            raise AttributeError(f"module 'batchdot' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
