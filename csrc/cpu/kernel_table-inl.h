@@ -3,10 +3,10 @@
 
 namespace NAMESPACE {
 
-#include "lanes.h"
-#include "sums.h"
-#include "rows.h"
-#include "matrices.h"
+#include "simd-inl.h"
+#include "dot-inl.h"
+#include "row_kernels-inl.h"
+#include "cosine_matrix-inl.h"
 
 #define NAME_OF(name) #name
 #define NAMED(name) NAME_OF(name)

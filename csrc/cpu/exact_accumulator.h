@@ -2,7 +2,7 @@
 // show in the result. One fixed-point number as wide as all products of doubles (Kulisch's accumulator).
 #pragma once
 
-#include "numbers.h"
+#include "double_double.h"
 
 class ExactSum {
  public:

@@ -10,9 +10,9 @@
 #include <new>
 #include <type_traits>
 
-#include "exact.h"
-#include "numbers.h"
-#include "task.h"
+#include "exact_accumulator.h"
+#include "double_double.h"
+#include "row_problem.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -37,7 +37,7 @@
 
 #define NAMESPACE baseline
 #define WIDTH 2
-#include "kernels.h"
+#include "kernel_table-inl.h"
 #undef NAMESPACE
 #undef WIDTH
 
@@ -46,7 +46,7 @@
 BEGIN_TARGET("avx2,fma,f16c")
 #define NAMESPACE avx2
 #define WIDTH 4
-#include "kernels.h"
+#include "kernel_table-inl.h"
 #undef NAMESPACE
 #undef WIDTH
 END_TARGET
@@ -54,7 +54,7 @@ END_TARGET
 BEGIN_TARGET("avx512f,avx512bw,avx512vl,fma,f16c")
 #define NAMESPACE avx512
 #define WIDTH 8
-#include "kernels.h"
+#include "kernel_table-inl.h"
 #undef NAMESPACE
 #undef WIDTH
 END_TARGET

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "task.h"
+#include "row_problem.h"
 
 using torch::stable::Tensor;
 
