@@ -1,89 +1,117 @@
-// What a cosine matrix needs beside torch's product of matrices: its scale and bound, and unit vectors for
-// its gradients.
-//
-// Included once for each instruction set (see kernels.h).
+// What a cosine matrix needs beside torch's product of matrices: its scale and bound, and unit vectors for its
+// gradients.
 
-// What products are scaled in: a whole register of float, or as double.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "aligned_buffer.h"
+#include "double_double.h"
+#include "dtypes.h"
+#include "row_problem.h"
+
+#if defined(BATCHDOT_CPU_COSINE_MATRIX_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_COSINE_MATRIX_INL_H_
+#undef BATCHDOT_CPU_COSINE_MATRIX_INL_H_
+#else
+#define BATCHDOT_CPU_COSINE_MATRIX_INL_H_
+#endif
+
+#include "dot-inl.h"
+#include "row_access-inl.h"
+#include "row_gradients-inl.h"
+#include "row_kernels-inl.h"
+#include "simd-inl.h"
+#include "target-inl.h"
+
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+// The numbers that products of T are scaled in: a whole register of float for float, double for the others.
 template <class T>
 struct Scaling {
   using Number = double;
-  using Register = Doubles;
-  INLINE_MEMBER static Register read(const T* from) { return Memory<T>::read(from); }
-  INLINE_MEMBER static void write(T* to, Register a) { Memory<T>::write(to, a); }
+  using Register = Simd<double>;
+  BD_MEMBER_INLINE static Register load(const T* from) { return Memory<T>::load(from); }
+  BD_MEMBER_INLINE static void store(T* to, Register a) { Memory<T>::store(to, a); }
 };
 
 template <>
 struct Scaling<float> {
   using Number = float;
-  using Register = Singles;
-  INLINE_MEMBER static Register read(const float* from) {
+  using Register = Simd<float, 2 * kWidth>;
+  BD_MEMBER_INLINE static Register load(const float* from) {
     Register a;
     std::memcpy(&a, from, sizeof a);
     return a;
   }
-  INLINE_MEMBER static void write(float* to, Register a) { std::memcpy(to, &a, sizeof a); }
+  BD_MEMBER_INLINE static void store(float* to, Register a) { std::memcpy(to, &a, sizeof a); }
 };
 
-// The squared norms of the rows of an operand from one on.
+// Squared norms of rows. Bound: a relative error of sum_depth(K)·u; u for double.
 template <class T>
-INLINE void sum_squares(const T* rows, const Operand& of, int64_t count, int64_t size, double* squares) {
+BD_INLINE void sum_squares(const T* rows, const Operand& of, int64_t count, int64_t size, double* squares) {
   int64_t j = 0;
-  if constexpr (Digits<T>::value != 53) {
-    double sums[MANY];
-    for (; of.stride == 1 && size >= LANES && j + MANY <= count; j += MANY) {
+  if constexpr (kHasExactProducts<T>) {
+    double sums[kRowsPerPass];
+    for (; of.stride == 1 && size >= kLanes && j + kRowsPerPass <= count; j += kRowsPerPass) {
       const T* row = rows + j * of.row_stride;
-      sum_rows(row, of.row_stride, row, of.row_stride, size, sums);
+      dot_rows(row, of.row_stride, row, of.row_stride, size, sums);
       std::memcpy(squares + j, sums, sizeof sums);
     }
   }
-  Space<T> space(of.stride == 1 ? 0 : size);
+  AlignedBuffer<T> buffer(of.stride == 1 ? 0 : size);
   for (; j < count; ++j) {
-    const T* row = packed(rows + j * of.row_stride, of.stride, size, space.data);
-    if constexpr (Digits<T>::value == 53)
-      squares[j] = to_double(sum_carefully(row, row, size));
+    const T* row = packed(rows + j * of.row_stride, of.stride, size, buffer.data);
+    if constexpr (kHasExactProducts<T>)
+      squares[j] = dot_and_norms(row, row, size).xx;
     else
-      squares[j] = sum_products(row, row, size).xx;
+      squares[j] = to_double(dot_compensated(row, row, size));
   }
 }
 
-// What the products of rows are scaled by in a cosine matrix; NaN where one of them may have overflowed, or
-// lost digits to underflow. Products with zeros are zero, whatever the floor.
+// The inverse norms of rows, by which their products are scaled; NaN where a product may have overflowed or lost
+// digits to underflow (GemmRange). Products with rows of zeros are zero: those are scaled by 1.
 template <class T>
 struct Scales {
   using Number = typename Scaling<T>::Number;
-  Space<double> squares;
-  Space<Number> numbers;
+  AlignedBuffer<double> squares;
+  AlignedBuffer<Number> numbers;
   bool sound;  // whether none is NaN
 
-  explicit Scales(int64_t most) : squares(most + WIDTH), numbers(most + WIDTH) {}
+  explicit Scales(int64_t most) : squares(most + kWidth), numbers(most + kWidth) {}
 
-  INLINE_MEMBER void find(const T* rows, const Operand& of, int64_t count, int64_t size, double epsilon) {
-    const Doubles least = all(std::ldexp(1.0, 2 * Range<T>::least)), most = all(std::ldexp(1.0, 2 * Range<T>::most));
+  BD_MEMBER_INLINE void find(const T* rows, const Operand& of, int64_t count, int64_t size, double epsilon) {
+    const auto least = broadcast(std::ldexp(1.0, 2 * GemmRange<T>::kLeast));
+    const auto most = broadcast(std::ldexp(1.0, 2 * GemmRange<T>::kMost));
     sum_squares(rows, of, count, size, squares.data);
-    for (int64_t j = count; j < count + WIDTH; ++j) squares.data[j] = 0;
-    Longs wrong = {};
-    for (int64_t j = 0; j < count; j += WIDTH) {
-      Doubles square = Memory<double>::read(squares.data + j);
-      Longs zero = (Longs)(square == 0), good = zero | ((Longs)(square >= least) & (Longs)(square <= most));
-      Doubles scale = zero ? all(1) : good ? inverse_root(square, epsilon) : all(NAN);
-      Memory<Number>::write(numbers.data + j, scale);
+    for (int64_t j = count; j < count + kWidth; ++j) squares.data[j] = 0;
+    Simd<int64_t> wrong = {};
+    for (int64_t j = 0; j < count; j += kWidth) {
+      auto square = Memory<double>::load(squares.data + j);
+      auto zero = (Simd<int64_t>)(square == 0);
+      auto good = zero | ((Simd<int64_t>)(square >= least) & (Simd<int64_t>)(square <= most));  // not NaN
+      auto scale = zero ? broadcast(1) : good ? inverse_root(square, epsilon) : broadcast(NAN);
+      Memory<Number>::store(numbers.data + j, scale);
       wrong |= ~good;
     }
     sound = true;
-    for (int i = 0; i < WIDTH; ++i) sound = sound && !wrong[i];
+    for (int i = 0; i < kWidth; ++i) sound = sound && !wrong[i];
   }
 };
 
 // Make cosines of the products of one row with others, in place.
+// Bound: 6 roundings to Number or less, beside the errors of the product.
 template <class T, class Number>
-INLINE void scale_row(T* products, Number x_scale, const Number* y_scale, int64_t count) {
+BD_INLINE void scale_row(T* products, Number x_scale, const Number* y_scale, int64_t count) {
   using Register = typename Scaling<T>::Register;
-  constexpr int STEP = sizeof(Register) / sizeof(Number);
+  constexpr int kStep = sizeof(Register) / sizeof(Number);
   int64_t j = 0;
-  for (; j + STEP <= count; j += STEP) {
+  for (; j + kStep <= count; j += kStep) {
     Register scale;
     std::memcpy(&scale, y_scale + j, sizeof scale);
-    Scaling<T>::write(products + j, bounded(Scaling<T>::read(products + j) * (scale * x_scale)));
+    Scaling<T>::store(products + j, bounded(Scaling<T>::load(products + j) * (scale * x_scale)));
   }
   for (; j < count; ++j) {
     Number value = (Number)products[j] * (y_scale[j] * x_scale);
@@ -91,28 +119,32 @@ INLINE void scale_row(T* products, Number x_scale, const Number* y_scale, int64_
   }
 }
 
-// Make cosines of matrices of products, in place. Those that no scale makes right are computed anew.
+// out[i, j], a product of matrices in T, becomes the cosine of row i of x and row j of y, in [-1, 1].
+// Bound: that of torch's product of matrices, about K·2^-p·M, which is K·2^-p of |x|·|y| or less, and 6 roundings to T.
+// Relative to the cosine that is unbounded where terms cancel. Products that overflow or underflow are
+// computed again, with the bound of row_cosine.
 template <class T>
-void scale_products(const Task& task, int64_t begin, int64_t end) {
-  Scales<T> x_scales(task.rows), y_scales(task.columns);
-  Space<T> x_space(task.x.stride == 1 ? 0 : task.size), y_space(task.y.stride == 1 ? 0 : task.size);
+void scale_products(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size, columns = problem.columns;
+  Scales<T> x_scales(problem.rows), y_scales(columns);
+  AlignedBuffer<T> x_buffer(problem.x.stride == 1 ? 0 : size), y_buffer(problem.y.stride == 1 ? 0 : size);
   for (int64_t row = begin; row < end;) {
-    int64_t group = row / task.rows, first = row % task.rows;
-    int64_t count = task.rows - first < end - row ? task.rows - first : end - row;
-    const T* x = (const T*)task.x.data + task.x.offset(group, task) + first * task.x.row_stride;
-    const T* y = (const T*)task.y.data + task.y.offset(group, task);
-    T* products = (T*)task.out.data + row * task.columns;
-    x_scales.find(x, task.x, count, task.size, task.epsilon);
-    y_scales.find(y, task.y, task.columns, task.size, task.epsilon);
+    int64_t group = row / problem.rows, first = row % problem.rows;
+    int64_t count = problem.rows - first < end - row ? problem.rows - first : end - row;
+    const T* x = (const T*)problem.x.data + group_offset(problem, problem.x, group) + first * problem.x.row_stride;
+    const T* y = (const T*)problem.y.data + group_offset(problem, problem.y, group);
+    T* products = (T*)problem.out.data + row * columns;
+    x_scales.find(x, problem.x, count, size, problem.epsilon);
+    y_scales.find(y, problem.y, columns, size, problem.epsilon);
     for (int64_t i = 0; i < count; ++i)
-      scale_row(products + i * task.columns, x_scales.numbers.data[i], y_scales.numbers.data, task.columns);
+      scale_row(products + i * columns, x_scales.numbers.data[i], y_scales.numbers.data, columns);
     for (int64_t i = 0; !(x_scales.sound && y_scales.sound) && i < count; ++i) {
-      const T* x_row = packed(x + i * task.x.row_stride, task.x.stride, task.size, x_space.data);
-      for (int64_t j = 0; j < task.columns; ++j) {
+      const T* x_row = packed(x + i * problem.x.row_stride, problem.x.stride, size, x_buffer.data);
+      for (int64_t j = 0; j < columns; ++j) {
         auto scale = x_scales.numbers.data[i] * y_scales.numbers.data[j];
-        if (scale == scale) continue;
-        const T* y_row = packed(y + j * task.y.row_stride, task.y.stride, task.size, y_space.data);
-        store(products + i * task.columns + j, cosine(x_row, y_row, task.size, task.epsilon).value);
+        if (scale == scale) continue;  // not NaN
+        const T* y_row = packed(y + j * problem.y.row_stride, problem.y.stride, size, y_buffer.data);
+        store(products + i * columns + j, cosine(x_row, y_row, size, problem.epsilon).value);
       }
     }
     row += count;
@@ -120,48 +152,60 @@ void scale_products(const Task& task, int64_t begin, int64_t end) {
 }
 
 template <class T>
-INLINE Inverse inverse_norm(const T* x, int64_t size, double epsilon) {
-  if constexpr (Digits<T>::value == 53) {
-    Sum root;
-    return inverse_root(sum_carefully(x, x, size), epsilon, root);
+BD_INLINE InverseNorm inverse_norm(const T* x, int64_t size, double epsilon) {
+  if constexpr (kHasExactProducts<T>) {
+    return inverse_root(dot_and_norms(x, x, size).xx, epsilon);
   } else {
-    return inverse_root(sum_products(x, x, size).xx, epsilon);
+    DoubleDouble root;
+    return inverse_root(dot_compensated(x, x, size), epsilon, root);
   }
 }
 
+// out[row] = x / |x|.
+// Bound: rounding to T, beside a relative error of (sum_depth(K)/2 + 3)·u; 4 roundings for double.
 template <class T>
-void row_unit(const Task& task, int64_t begin, int64_t end) {
-  Space<T> space(task.out.stride == 1 ? 0 : task.size);
-  each_row<T>(task, begin, end, [&](const T* x, const T*, int64_t row) FORCED {
-    Inverse inverse = inverse_norm(x, task.size, task.epsilon);
-    write_row(task, row, space.data, [&](T* out) FORCED {
-      for (int64_t k = 0; k < task.size; k += LANES)
-        write_at(out, k, task.size, scaled_block<T>(read_at(x, k, task.size), inverse));
+void row_unit(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size;
+  AlignedBuffer<T> buffer(problem.out.stride == 1 ? 0 : size);
+  for_each_row<T>(problem, begin, end, [&](const T* x, const T*, int64_t row) BD_LAMBDA_INLINE {
+    InverseNorm inverse = inverse_norm(x, size, problem.epsilon);
+    write_row(problem, row, buffer.data, [&](T* out) BD_LAMBDA_INLINE {
+      for (int64_t k = 0; k < size; k += kLanes)
+        store_at(out, k, size, scaled_pack<T>(load_at(x, k, size), inverse));
     });
   });
 }
 
-// y is the gradient of the unit vectors: (y - (y·u) u) / |x|, where u is the unit vector of x.
+// out[row] = (y - (y·u) u) / |x|, where y is the gradient of the unit vector u = x / |x|.
+// Bound: that of cosine_gradient. y was rounded to T by the product of matrices that it comes from, beside which a sum
+// y·u in double loses nothing.
 template <class T>
-void row_unit_backward(const Task& task, int64_t begin, int64_t end) {
-  Space<T> space(task.out.stride == 1 ? 0 : task.size);
-  each_row<T>(task, begin, end, [&](const T* x, const T* y, int64_t row) FORCED {
-    Inverse inverse, one = {1, 1, false};
+void row_unit_backward(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size;
+  AlignedBuffer<T> buffer(problem.out.stride == 1 ? 0 : size);
+  for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
+    InverseNorm inverse, one = {1, 1, false};
     double along;
-    if constexpr (Digits<T>::value == 53) {
-      inverse = inverse_norm(x, task.size, task.epsilon);
-      along = to_double(sum_carefully(x, y, task.size));
-    } else {  // y was rounded to T by the product it comes from: a sum in double loses nothing beside that
-      Products sums = sum_products(x, y, task.size);
-      inverse = inverse_root(sums.xx, task.epsilon);
+    if constexpr (kHasExactProducts<T>) {
+      DotAndNorms sums = dot_and_norms(x, y, size);
+      inverse = inverse_root(sums.xx, problem.epsilon);
       along = sums.xy;
+    } else {
+      inverse = inverse_norm(x, size, problem.epsilon);
+      along = to_double(dot_compensated(x, y, size));
     }
     along *= inverse.value * inverse.scale;
-    write_row(task, row, space.data, [&](T* out) FORCED {
-      for (int64_t k = 0; k < task.size; k += LANES) {
-        Block a = read_at(x, k, task.size), b = read_at(y, k, task.size);
-        write_at(out, k, task.size, gradient_block<T>(a, inverse, b, one, along, 1));
+    write_row(problem, row, buffer.data, [&](T* out) BD_LAMBDA_INLINE {
+      for (int64_t k = 0; k < size; k += kLanes) {
+        Pack a = load_at(x, k, size), b = load_at(y, k, size);
+        store_at(out, k, size, cosine_gradient<T>(a, inverse, b, one, along, 1));
       }
     });
   });
 }
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
+
+#endif  // BATCHDOT_CPU_COSINE_MATRIX_INL_H_

@@ -1,103 +1,139 @@
-// Sums over rows, as exact as the dtype of the result can show: within 0.01 ulp before rounding.
+// Dot products of rows, each within 1/128 ulp of the exact one before it is rounded to the rows' dtype.
 //
-// Included once for each instruction set (see kernels.h). A sum is formed in double, where the
-// products of all narrower dtypes are exact; where cancellation leaves too few digits of that, or for
-// rows of double, with Ogita, Rump and Oishi's Dot2 (SIAM J. Sci. Comput. 26, 2005), which sums the
-// rounding errors as well; and where that is not enough, or double overflows or underflows, exactly.
-// Each step knows what it may have got wrong, and the next is taken only where that could show.
+// A dot product is summed in double first, where the products of narrower dtypes are exact; where cancellation
+// leaves too few digits, and for rows of double, by Dot2 (Ogita, Rump, Oishi: SIAM J. Sci. Comput. 26, 2005), which
+// sums the rounding errors as well; and where that is not enough, exactly. The first two stages bound their own
+// error, and the next is taken only where that could show. docs/numerics.md derives the bounds.
+//
+// Notation: u = 2^-53; p is the digits of the rows' dtype T; an ulp of a number s in T is at least |s|·2^-p;
+// M = sum(|x·y|); K is the elements of a row.
 
-constexpr int64_t CHUNK = 8192;  // elements summed in one go: the error of a sum grows with them
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
 
-// Bound on the relative error of LANES sums and what joins them, in units of 2^-53.
-INLINE double rounding_steps(int64_t size) {
-  return double((size < CHUNK ? size : CHUNK) / LANES + size / CHUNK + 8);
+#include "double_double.h"
+#include "dtypes.h"
+#include "exact_accumulator.h"
+
+#if defined(BATCHDOT_CPU_DOT_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_DOT_INL_H_
+#undef BATCHDOT_CPU_DOT_INL_H_
+#else
+#define BATCHDOT_CPU_DOT_INL_H_
+#endif
+
+#include "simd-inl.h"
+#include "target-inl.h"
+
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+constexpr int64_t kChunk = 8192;  // elements summed in one go: the error of a sum grows with them
+
+// The most roundings that a product goes through on its way into a sum in double, and one to spare for what is of
+// second order. A row of kLanes or more: one for each pack of a chunk, 4 to join the lanes, one for each chunk.
+BD_INLINE double sum_depth(int64_t size) {
+  if (size < kLanes) return double(size);
+  return double((size < kChunk ? size : kChunk) / kLanes + size / kChunk + 4 + 1);
 }
 
-// The largest part of sum(|x·y|) that may be left of a sum in double with 0.01 ulp to spare.
+// The same for the sum of rounding errors in Dot2: one more for the sum of two errors, and for each chunk 16 errors of
+// joined lanes and the sum of all lanes.
+BD_INLINE double error_depth(int64_t size) {
+  return double((size < kChunk ? size : kChunk) / kLanes + 17 * (size / kChunk + 1) + 5 + 1);
+}
+
+// A sum s with an error of at most depth·u·E is within 1/128 ulp where |s| >= cancellation_threshold(depth)·E, as
+// depth·u·E <= |s|·2^-p / 128. Half and BFloat16 are rounded twice, which costs 2^-14 ulp more.
 template <class T>
-INLINE double tolerance(int64_t size) {
-  return rounding_steps(size) * 100 * (1.0 / (INT64_C(1) << (53 - Digits<T>::value)));
+BD_INLINE double cancellation_threshold(double depth) {
+  return depth * 128 * (1.0 / (INT64_C(1) << (53 - kDigits<T>)));
 }
 
-// Ask for what is read soon after a block: rows mostly follow each other. Machines that guess so themselves
-// guess late: matrices of 64 columns, 26 MB, took 1.45 times as long as reading them, and 1.05 times so.
+// Ask for what is read soon after a pack: rows mostly follow each other. Machines that guess so themselves guess
+// late: matrices of 64 columns, 26 MB, took 1.45 times as long as reading them, and 1.05 times with this.
 template <class T>
-INLINE void prefetch(const T* block) {
-  constexpr int LINE = 64, AHEAD = 3072;
-  for (int byte = 0; byte < int(LANES * sizeof(T)); byte += LINE) __builtin_prefetch((const char*)block + AHEAD + byte);
+BD_INLINE void prefetch(const T* pack) {
+  constexpr int kLine = 64, kAhead = 3072;
+  for (int byte = 0; byte < int(kLanes * sizeof(T)); byte += kLine)
+    __builtin_prefetch((const char*)pack + kAhead + byte);
 }
 
-// Those lanes that a mask has (see LAST).
-INLINE Doubles kept(Doubles a, const int64_t* mask) {
-  Longs bits;
-  std::memcpy(&bits, mask, sizeof bits);
-  return (Doubles)((Longs)a & bits);
-}
-
-// Call body(i, of x, of y) for the registers of each block, i of REGISTERS. Of the last block, what a
-// block before had is zero: it ends where the row does, for a row of LANES elements or more.
+// Call body(i, a, b) for registers a of x and b of y, from begin to end; i < kRegisters is the register's place in its
+// pack. A row has kLanes elements or more: its last pack ends where the row ends, and what was in the pack before is
+// masked to zero.
 template <class T, class U, class Body>
-INLINE void each_register(const T* x, const U* y, int64_t begin, int64_t end, Body body) {
+BD_INLINE void for_each_register(const T* x, const U* y, int64_t begin, int64_t end, Body body) {
   int64_t k = begin;
-  for (; k + LANES <= end; k += LANES) {
+  for (; k + kLanes <= end; k += kLanes) {
     prefetch(x + k);
     if ((const void*)x != (const void*)y) prefetch(y + k);
 #pragma GCC unroll 8
-    for (int i = 0; i < REGISTERS; ++i) body(i, Memory<T>::read(x + k + i * WIDTH), Memory<U>::read(y + k + i * WIDTH));
+    for (int i = 0; i < kRegisters; ++i)
+      body(i, Memory<T>::load(x + k + i * kWidth), Memory<U>::load(y + k + i * kWidth));
   }
   if (k == end) return;
-  const int64_t* mask = LAST + (end - k);
-  k = end - LANES;
+  const int64_t* mask = kTailMask + (end - k);
+  k = end - kLanes;
 #pragma GCC unroll 8
-  for (int i = 0; i < REGISTERS; ++i)
-    body(i, kept(Memory<T>::read(x + k + i * WIDTH), mask + i * WIDTH),
-         kept(Memory<U>::read(y + k + i * WIDTH), mask + i * WIDTH));
+  for (int i = 0; i < kRegisters; ++i)
+    body(i, masked(Memory<T>::load(x + k + i * kWidth), mask + i * kWidth),
+         masked(Memory<U>::load(y + k + i * kWidth), mask + i * kWidth));
 }
 
-INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begin > CHUNK ? begin + CHUNK : size; }
+BD_INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begin > kChunk ? begin + kChunk : size; }
 
-struct Product {
-  double sum = 0, size = 0;  // of the products, and of their absolute values
+// --- stage 1: in double ----------------------------------------------------------------------------------------
+//
+// For T narrower than double. Bound: |sum - exact| <= sum_depth(K)·u·M.
+
+struct DotWithBound {
+  double sum = 0, magnitude = 0;  // of the products, and of their absolute values
 };
 
 template <class T, class U>
-INLINE Product sum_product(const T* x, const U* y, int64_t size) {
-  Product result;
-  for (int64_t k = 0; size < LANES && k < size; ++k) {
+BD_INLINE DotWithBound dot_with_bound(const T* x, const U* y, int64_t size) {
+  DotWithBound result;
+  for (int64_t k = 0; size < kLanes && k < size; ++k) {
     double product = (double)x[k] * (double)y[k];
     result.sum += product;
-    result.size += std::fabs(product);
+    result.magnitude += std::fabs(product);
   }
-  if (size < LANES) return result;
-  for (int64_t begin = 0; begin < size; begin += CHUNK) {
-    Block sum = {}, magnitude = {};
-    each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
-      Doubles product = a * b;
-      sum.part[i] += product;
-      magnitude.part[i] += absolute(product);
-    });
+  if (size < kLanes) return result;
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    Pack sum = {}, magnitude = {};
+    for_each_register(x, y, begin, end_of_chunk(begin, size),
+                      [&](int i, Simd<double> a, Simd<double> b) BD_LAMBDA_INLINE {
+                        Simd<double> product = a * b;
+                        sum.part[i] += product;
+                        magnitude.part[i] += absolute(product);
+                      });
     result.sum += sum_lanes(sum);
-    result.size += sum_lanes(magnitude);
+    result.magnitude += sum_lanes(magnitude);
   }
   return result;
 }
 
-// The largest absolute value of elements, found by their bits: those of positive numbers are ordered as the
-// numbers are, and those of what is not finite are above them.
+// The largest absolute value of elements, found by their bits: those of positive numbers are ordered as the numbers
+// are, and those of infinity and NaN are above them.
 template <class T>
-struct Largest {
+struct LargestMagnitude {
   using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int16_t>;
-  static constexpr int COUNT = LANES < WIDTH * 8 / (int)sizeof(T) ? LANES : WIDTH * 8 / (int)sizeof(T);
-  using Register = typename Lanes<Bits, COUNT>::Register;
+  static constexpr int kFit = kWidth * 8 / (int)sizeof(T), kCount = kLanes < kFit ? kLanes : kFit;
+  using Register = Simd<Bits, kCount>;
 
   Register bits;
 
-  // What is initialized rather than assigned GCC 12 stores in two halves, and waits until it can load them.
-  INLINE_MEMBER Largest() { bits = Register{}; }
+  // GCC 12 stores a member that is initialized rather than assigned in two halves, and waits until it can load them.
+  BD_MEMBER_INLINE LargestMagnitude() { bits = Register{}; }
 
-  INLINE_MEMBER void add_block(const T* from) {
+  BD_MEMBER_INLINE void add_pack(const T* from) {
 #pragma GCC unroll 8
-    for (int i = 0; i < LANES; i += COUNT) {
+    for (int i = 0; i < kLanes; i += kCount) {
       Register a;
       std::memcpy(&a, from + i, sizeof a);
       a &= std::numeric_limits<Bits>::max();
@@ -105,95 +141,89 @@ struct Largest {
     }
   }
 
-  INLINE_MEMBER double value() const {
-    Bits most = join_lanes<COUNT, Bits>(bits, [](auto a, auto b) FORCED { return a > b ? a : b; });
+  BD_MEMBER_INLINE double value() const {
+    Bits most = join_lanes<kCount, Bits>(bits, [](auto a, auto b) BD_LAMBDA_INLINE { return a > b ? a : b; });
     T largest;
     std::memcpy(&largest, &most, sizeof largest);
     return (double)largest;
   }
 };
 
-// Write a row of LANES elements or more as doubles, and return the largest of them.
+// Write a row of kLanes elements or more as doubles, and return the largest magnitude of them.
 template <class T>
-INLINE double widen_row(const T* row, int64_t size, double* to) {
-  Largest<T> largest;
-  auto widen_block = [&](int64_t k) FORCED {
-    largest.add_block(row + k);
-    write_block(to + k, read_block(row + k));
+BD_INLINE double widen_row(const T* row, int64_t size, double* to) {
+  LargestMagnitude<T> largest;
+  auto widen_pack = [&](int64_t k) BD_LAMBDA_INLINE {
+    largest.add_pack(row + k);
+    store_pack(to + k, load_pack(row + k));
   };
-  for (int64_t k = 0; k + LANES <= size; k += LANES) widen_block(k);
-  widen_block(size - LANES);
+  for (int64_t k = 0; k + kLanes <= size; k += kLanes) widen_pack(k);
+  widen_pack(size - kLanes);
   return largest.value();
 }
 
-constexpr int MANY = WIDTH == 8 ? 4 : WIDTH == 4 ? 2 : 1;  // rows at a time, as there are registers for
+constexpr int kRowsPerPass = kWidth == 8 ? 4 : kWidth == 4 ? 2 : 1;  // as there are registers for
 
-// A block of which a mask, where there is one, keeps some lanes.
-template <class T>
-INLINE Block read_kept(const T* from, const int64_t* mask) {
-  Block a = read_block(from);
-#pragma GCC unroll 8
-  for (int i = 0; mask && i < REGISTERS; ++i) a.part[i] = kept(a.part[i], mask + i * WIDTH);
-  return a;
-}
-
-// The sums of the products of some rows, of LANES elements or more, each with a row of its own or all with one
-// of double; returns the largest element of those rows of x, times that of y where it has rows of its own. The
-// bits are those of sum_product, whose bound is closer and takes longer.
+// The dot products of ROWS rows, of kLanes elements or more, each with a row of its own or all with one row of double,
+// with the bits of dot_with_bound. Returns the largest magnitude in x, times that in y where y has rows of its own: K
+// times that of x and of y bounds M, less closely than dot_with_bound and in less time.
 template <int ROWS, class T, class U>
-INLINE double sum_rows(const T* x, int64_t x_stride, const U* y, int64_t y_stride, int64_t size, double (&sums)[ROWS]) {
-  constexpr bool OWN = std::is_same_v<T, U>;
-  Largest<T> x_largest, y_largest;
-  for (int64_t begin = 0; begin < size; begin += CHUNK) {
-    Block sum[ROWS] = {};
+BD_INLINE double dot_rows(const T* x, int64_t x_stride, const U* y, int64_t y_stride, int64_t size,
+                          double (&sums)[ROWS]) {
+  constexpr bool kOwn = std::is_same_v<T, U>;
+  LargestMagnitude<T> x_largest, y_largest;
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    Pack sum[ROWS] = {};
     int64_t k = begin, end = end_of_chunk(begin, size);
-    auto add = [&](int64_t k, const int64_t* mask) FORCED {
-      Block b = read_kept(y + k, mask);
+    auto add = [&](int64_t k, const int64_t* mask) BD_LAMBDA_INLINE {
+      Pack b = load_masked(y + k, mask);
 #pragma GCC unroll 4
       for (int row = 0; row < ROWS; ++row) {
         const T* from = x + row * x_stride + k;
         prefetch(from);
-        x_largest.add_block(from);
-        if constexpr (OWN) {
+        x_largest.add_pack(from);
+        if constexpr (kOwn) {
           const T* other = y + row * y_stride + k;
           prefetch(other);
-          y_largest.add_block(other);
-          b = read_kept(other, mask);
+          y_largest.add_pack(other);
+          b = load_masked(other, mask);
         }
 #pragma GCC unroll 8
-        for (int i = 0; i < REGISTERS; ++i)
-          sum[row].part[i] = multiply_add(Memory<T>::read(from + i * WIDTH), b.part[i], sum[row].part[i]);
+        for (int i = 0; i < kRegisters; ++i)
+          sum[row].part[i] = multiply_add(Memory<T>::load(from + i * kWidth), b.part[i], sum[row].part[i]);
       }
     };
-    for (; k + LANES <= end; k += LANES) add(k, nullptr);
-    if (k < end) add(end - LANES, LAST + (end - k));
+    for (; k + kLanes <= end; k += kLanes) add(k, nullptr);
+    if (k < end) add(end - kLanes, kTailMask + (end - k));
 #pragma GCC unroll 4
     for (int row = 0; row < ROWS; ++row) sums[row] = sum_lanes(sum[row]) + (begin == 0 ? 0 : sums[row]);
   }
-  return OWN ? x_largest.value() * y_largest.value() : x_largest.value();
+  return kOwn ? x_largest.value() * y_largest.value() : x_largest.value();
 }
 
-struct Products {
-  double xy = 0, xx = 0, yy = 0;
+struct DotAndNorms {
+  double xy = 0, xx = 0, yy = 0;  // sums of x·y, x·x, y·y
 };
 
+// Bound: that of dot_with_bound for each. M is xx for xx, yy for yy, and at most the root of xx·yy for xy.
 template <class T>
-INLINE Products sum_products(const T* x, const T* y, int64_t size) {
-  Products result;
-  for (int64_t k = 0; size < LANES && k < size; ++k) {
+BD_INLINE DotAndNorms dot_and_norms(const T* x, const T* y, int64_t size) {
+  DotAndNorms result;
+  for (int64_t k = 0; size < kLanes && k < size; ++k) {
     double a = x[k], b = y[k];
     result.xy += a * b;
     result.xx += a * a;
     result.yy += b * b;
   }
-  if (size < LANES) return result;
-  for (int64_t begin = 0; begin < size; begin += CHUNK) {
-    Block xy = {}, xx = {}, yy = {};
-    each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
-      xy.part[i] = multiply_add(a, b, xy.part[i]);
-      xx.part[i] = multiply_add(a, a, xx.part[i]);
-      yy.part[i] = multiply_add(b, b, yy.part[i]);
-    });
+  if (size < kLanes) return result;
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    Pack xy = {}, xx = {}, yy = {};
+    for_each_register(x, y, begin, end_of_chunk(begin, size),
+                      [&](int i, Simd<double> a, Simd<double> b) BD_LAMBDA_INLINE {
+                        xy.part[i] = multiply_add(a, b, xy.part[i]);
+                        xx.part[i] = multiply_add(a, a, xx.part[i]);
+                        yy.part[i] = multiply_add(b, b, yy.part[i]);
+                      });
     result.xy += sum_lanes(xy);
     result.xx += sum_lanes(xx);
     result.yy += sum_lanes(yy);
@@ -201,37 +231,42 @@ INLINE Products sum_products(const T* x, const T* y, int64_t size) {
   return result;
 }
 
-struct Compensated {
+// --- stage 2: Dot2 ---------------------------------------------------------------------------------------------
+
+struct Dot2 {
   double high = 0, low = 0, errors = 0;  // the sum, its rounding errors, and their absolute values
 };
 
+// Bound: |high + low - exact| <= error_depth(K)·u·errors, where nothing overflows and every product is at least
+// 2^-968; smaller ones lose at most 2^-1074 each.
 template <class T>
-INLINE Compensated sum_compensated(const T* x, const T* y, int64_t size) {
-  Compensated result;
-  T x_filled[LANES] = {}, y_filled[LANES] = {};
-  if (size < LANES) {
+BD_INLINE Dot2 dot2(const T* x, const T* y, int64_t size) {
+  Dot2 result;
+  T x_filled[kLanes] = {}, y_filled[kLanes] = {};
+  if (size < kLanes) {
     x = (const T*)std::memcpy(x_filled, x, size * sizeof(T));
     y = (const T*)std::memcpy(y_filled, y, size * sizeof(T));
-    size = LANES;
+    size = kLanes;
   }
-  for (int64_t begin = 0; begin < size; begin += CHUNK) {
-    Block high = {}, low = {}, errors = {};
-    each_register(x, y, begin, end_of_chunk(begin, size), [&](int i, Doubles a, Doubles b) FORCED {
-      Doubles product = a * b, before = high.part[i];
-      Doubles after = before + product, shifted = after - before;
-      Doubles error = (before - (after - shifted)) + (product - shifted);
-      high.part[i] = after;
-      errors.part[i] += absolute(error);
-      if (Digits<T>::value == 53) {
-        Doubles lost = product_error(a, b, product);
-        errors.part[i] += absolute(lost);
-        error += lost;
-      }
-      low.part[i] += error;
-    });
-    double lane[LANES];
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    Pack high = {}, low = {}, errors = {};
+    for_each_register(x, y, begin, end_of_chunk(begin, size),
+                      [&](int i, Simd<double> a, Simd<double> b) BD_LAMBDA_INLINE {
+                        Simd<double> product = a * b, before = high.part[i];
+                        Simd<double> after = before + product, shifted = after - before;
+                        Simd<double> error = (before - (after - shifted)) + (product - shifted);
+                        high.part[i] = after;
+                        errors.part[i] += absolute(error);
+                        if constexpr (!kHasExactProducts<T>) {
+                          Simd<double> lost = product_error(a, b, product);
+                          errors.part[i] += absolute(lost);
+                          error += lost;
+                        }
+                        low.part[i] += error;
+                      });
+    double lane[kLanes];
     std::memcpy(lane, &high, sizeof lane);
-    for (int i = 0; i < LANES; ++i) {
+    for (int i = 0; i < kLanes; ++i) {
       double error;
       result.high = two_sum(result.high, lane[i], error);
       result.low += error;
@@ -243,9 +278,12 @@ INLINE Compensated sum_compensated(const T* x, const T* y, int64_t size) {
   return result;
 }
 
-// The sum of the products of two rows; inf or nan as IEEE arithmetic has it where an element is not finite.
+// --- stage 3: exactly ------------------------------------------------------------------------------------------
+
+// Bound: a relative error of 2^-104 (ExactAccumulator). Infinity or NaN as IEEE arithmetic has it where an element is
+// not finite.
 template <class T>
-NEVER_INLINE Sum sum_exactly(const T* x, const T* y, int64_t size) {
+BD_NOINLINE DoubleDouble dot_exact(const T* x, const T* y, int64_t size) {
   double plain = 0;
   bool finite = true;
   for (int64_t k = 0; k < size; ++k) {
@@ -254,17 +292,36 @@ NEVER_INLINE Sum sum_exactly(const T* x, const T* y, int64_t size) {
     finite = finite && std::isfinite(a) && std::isfinite(b);
   }
   if (!finite) return {plain};
-  ExactSum exact;
+  ExactAccumulator exact;
   for (int64_t k = 0; k < size; ++k) exact.add(x[k], y[k]);
   return exact.value();
 }
 
+// Stage 2, and stage 3 where that is not accurate. Bound: a relative error of 2^-p / 128.
 template <class T>
-NEVER_INLINE Sum sum_carefully(const T* x, const T* y, int64_t size) {
-  Compensated c = sum_compensated(x, y, size);
-  double sum = std::fabs(c.high + c.low);
-  bool enough = sum >= c.errors * tolerance<T>(size) && sum < INFINITY;
-  // Products of doubles may have been lost to underflow, without a trace in the errors.
-  if (Digits<T>::value == 53) enough = enough && sum > 0x1p-900;
-  return enough ? Sum{c.high, c.low} : sum_exactly(x, y, size);
+BD_NOINLINE DoubleDouble dot_compensated(const T* x, const T* y, int64_t size) {
+  Dot2 dot = dot2(x, y, size);
+  DoubleDouble result;
+  result.high = two_sum(dot.high, dot.low, result.low);
+  double sum = std::fabs(result.high);
+  // Written so that NaN, which is what overflow leaves behind, is not accurate.
+  bool accurate = sum >= dot.errors * cancellation_threshold<T>(error_depth(size)) && sum < INFINITY;
+  // Products of doubles lose digits to underflow without a trace in `errors`: 2^-1074 for each of K, which beside
+  // 2^-900 is nothing.
+  if constexpr (!kHasExactProducts<T>) accurate = accurate && sum > 0x1p-900;
+  return accurate ? result : dot_exact(x, y, size);
 }
+
+// The dot product of two rows in a dtype narrower than double, by all stages. Bound: 1/128 ulp of T.
+template <class T>
+BD_INLINE double dot(const T* x, const T* y, int64_t size) {
+  DotWithBound d = dot_with_bound(x, y, size);
+  bool accurate = std::fabs(d.sum) >= cancellation_threshold<T>(sum_depth(size)) * d.magnitude;
+  return accurate ? d.sum : to_double(dot_compensated(x, y, size));
+}
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
+
+#endif  // BATCHDOT_CPU_DOT_INL_H_

@@ -1,103 +1,72 @@
-// Numbers wider than a double, one at a time: what is left of a row when its sums are formed.
+// Double-double arithmetic: a number of about 106 bits as the unevaluated sum of two doubles.
 #pragma once
 
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
-
 #include <cmath>
-#include <cstdint>
-#include <cstring>
+#include <limits>
 
-using c10::BFloat16;
-using c10::Half;
+namespace batchdot {
 
-constexpr int LANES = 16;
-
-// From LAST + n, a mask for LANES numbers of which the last n are kept.
-constexpr int64_t LAST[2 * LANES] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
-                                     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
-
-// (high + low) * 2^exponent, where |low| is at most a few ulp of high.
-struct Sum {
+// (high + low) * 2^exponent. |low| is at most a few ulp of high.
+struct DoubleDouble {
   double high = 0, low = 0;
   int exponent = 0;
 };
 
+// Return a + b rounded, and its rounding error, which is exact (Knuth, TAOCP 2, 4.2.2).
 inline double two_sum(double a, double b, double& error) {
   double sum = a + b, shifted = sum - a;
   error = (a - (sum - shifted)) + (b - shifted);
   return sum;
 }
 
-// The same number with high in [0.25, 1) and an even exponent.
-inline Sum scaled(Sum a) {
+// The same number with high in [0.25, 1) and an even exponent, so that its root has an integer exponent.
+inline DoubleDouble scaled(const DoubleDouble& a) {
   int shift = 0;
   std::frexp(a.high, &shift);
   shift += (a.exponent + shift) & 1;
   return {std::ldexp(a.high, -shift), std::ldexp(a.low, -shift), a.exponent + shift};
 }
 
-inline double to_double(const Sum& a) { return std::ldexp(a.high + a.low, a.exponent); }
+// The double that is nearest to a, ties to even, for normal, subnormal and infinite results.
+//
+// Bound: 0.5 ulp. Adding high and low and then scaling would round a subnormal result twice, with an error
+// of up to 0.75 ulp: (2^51 + 0.7) * 2^-1074 has high + low = 2^51 + 0.5, which scales to 2^51.
+inline double to_double(const DoubleDouble& a) {
+  double low, high = two_sum(a.high, a.low, low);
+  if (a.exponent == 0) return high;
+  double result = std::ldexp(high, a.exponent);
+  if (!(std::fabs(result) <= std::numeric_limits<double>::min())) return result;  // scaling rounded nothing
+  // In units of the smallest double, `high` has a digit or more after the point, so that a midpoint between
+  // two integers is a double: low moves the sum across a midpoint only where high lies on one.
+  constexpr int kUnit = 1074;
+  double units = std::ldexp(high, a.exponent + kUnit), nearest = std::nearbyint(units);
+  if (std::fabs(units - nearest) == 0.5 && low != 0) nearest = units + std::copysign(0.5, low);
+  return std::ldexp(nearest, -kUnit);
+}
 
-// In double-double arithmetic (Dekker, Numer. Math. 18, 1971), each with a relative error below 2^-100.
+// Arithmetic after Dekker (Numer. Math. 18, 1971), for operands that neither overflow nor underflow.
+// Bound: a relative error of 2^-100 each.
 
-inline Sum product(const Sum& a, const Sum& b) {
+inline DoubleDouble multiply(const DoubleDouble& a, const DoubleDouble& b) {
   double high = a.high * b.high;
   double low = std::fma(a.high, b.high, -high) + (a.high * b.low + a.low * b.high);
-  Sum result;
+  DoubleDouble result;
   result.high = two_sum(high, low, result.low);
   result.exponent = a.exponent + b.exponent;
   return result;
 }
 
-inline Sum quotient(const Sum& a, const Sum& b) {
+inline DoubleDouble divide(const DoubleDouble& a, const DoubleDouble& b) {
   double high = a.high / b.high;
   double rest = std::fma(-high, b.high, a.high) + (a.low - high * b.low);
   return {high, rest / b.high, a.exponent - b.exponent};
 }
 
-inline Sum square_root(const Sum& a) {
-  Sum x = scaled(a);
+inline DoubleDouble square_root(const DoubleDouble& a) {
+  DoubleDouble x = scaled(a);
   double root = std::sqrt(x.high);
   if (root == 0) return {};
   return {root, (std::fma(-root, root, x.high) + x.low) / (2 * root), x.exponent / 2};
 }
 
-template <class T>
-struct Digits;  // of the significand
-
-template <>
-struct Digits<double> {
-  static constexpr int value = 53;
-};
-template <>
-struct Digits<float> {
-  static constexpr int value = 24;
-};
-template <>
-struct Digits<Half> {
-  static constexpr int value = 11;
-};
-template <>
-struct Digits<BFloat16> {
-  static constexpr int value = 8;
-};
-
-// Between these powers of two, rows have norms whose product has all its digits.
-template <class T>
-struct Range {
-  static constexpr int least = -50, most = 62;
-};
-template <>
-struct Range<double> {
-  static constexpr int least = -400, most = 500;
-};
-template <>
-struct Range<Half> {
-  static constexpr int least = -6, most = 7;
-};
-
-inline void store(double* to, double value) { *to = value; }
-inline void store(float* to, double value) { *to = (float)value; }
-inline void store(Half* to, double value) { *to = Half((float)value); }
-inline void store(BFloat16* to, double value) { *to = BFloat16((float)value); }
+}  // namespace batchdot

@@ -1,31 +1,41 @@
-// All that is compiled once for each instruction set: included by instruction_sets.cpp alone, which
-// defines NAMESPACE and WIDTH, the doubles that fit into a register.
+// The kernels of one instruction set, in a table.
 
-namespace NAMESPACE {
+#include "dispatch.h"
+#include "dtypes.h"
 
-#include "simd-inl.h"
-#include "dot-inl.h"
-#include "row_kernels-inl.h"
+#if defined(BATCHDOT_CPU_KERNEL_TABLE_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_KERNEL_TABLE_INL_H_
+#undef BATCHDOT_CPU_KERNEL_TABLE_INL_H_
+#else
+#define BATCHDOT_CPU_KERNEL_TABLE_INL_H_
+#endif
+
 #include "cosine_matrix-inl.h"
+#include "row_gradients-inl.h"
+#include "row_kernels-inl.h"
+#include "target-inl.h"
 
-#define NAME_OF(name) #name
-#define NAMED(name) NAME_OF(name)
-#define FOR_DTYPES(kernel) \
-  { kernel<float>, kernel<double>, kernel<Half>, kernel<BFloat16> }
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
 
-static const Kernels KERNELS = {
-    NAMED(NAMESPACE),
-    FOR_DTYPES(row_product),
-    FOR_DTYPES(row_product_backward),
-    FOR_DTYPES(row_cosine),
-    FOR_DTYPES(row_cosine_backward),
-    FOR_DTYPES(row_unit),
-    FOR_DTYPES(row_unit_backward),
-    FOR_DTYPES(scale_products),
+#define BD_FOR_DTYPES(kernel) {kernel<float>, kernel<double>, kernel<Half>, kernel<BFloat16>}
+
+static const Kernels kKernels = {
+    BD_NAME,
+    BD_FOR_DTYPES(row_product),
+    BD_FOR_DTYPES(row_product_backward),
+    BD_FOR_DTYPES(row_cosine),
+    BD_FOR_DTYPES(row_cosine_backward),
+    BD_FOR_DTYPES(row_unit),
+    BD_FOR_DTYPES(row_unit_backward),
+    BD_FOR_DTYPES(scale_products),
 };
 
-#undef FOR_DTYPES
-#undef NAMED
-#undef NAME_OF
+#undef BD_FOR_DTYPES
 
-}  // namespace NAMESPACE
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
+
+#endif  // BATCHDOT_CPU_KERNEL_TABLE_INL_H_

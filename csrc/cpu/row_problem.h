@@ -1,64 +1,41 @@
-// What an operator asks of the rows of its tensors.
+// What an operator asks of a kernel: pairs of rows, where they lie in memory, and where results go.
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 
-constexpr int MOST_AXES = 64;  // torch has no tensor of more
+namespace batchdot {
 
-struct Task;
+constexpr int kMaxAxes = 64;  // torch has no tensor of more
 
+// A tensor of rows of K elements. Strides are in elements.
 struct Operand {
   void* data;
-  int64_t strides[MOST_AXES];  // of the groups' axes, in elements
-  int64_t row_stride;          // between the rows of a group; 0 where they share one
-  int64_t stride;              // between the elements of a row
-
-  inline int64_t offset(int64_t group, const Task& task) const;
+  int64_t strides[kMaxAxes];  // of the groups' axes
+  int64_t row_stride;         // between the rows of a group; 0 where they share one row
+  int64_t stride;             // between the elements of a row
 };
 
-// Rows in groups: those of x that share a row of y, or single ones. Groups have any number of axes.
-struct Task {
+// Rows of x and y in groups: the rows of x in a group share a row of y, or a group is one row of each. In a
+// cosine matrix a group has `rows` rows of x and `columns` rows of y, and each of x meets each of y.
+struct RowProblem {
   Operand x, y, out;
   int axes;
-  int64_t sizes[MOST_AXES];
-  int64_t groups, rows, size;  // rows of a group, elements of a row
-  double epsilon;
+  int64_t sizes[kMaxAxes];     // of the groups' axes; their product is `groups`
+  int64_t groups, rows, size;  // `size` is K, the elements of a row
+  int64_t columns;
+  double epsilon;  // the floor of squared norms
   const void* gradient;
-  void *x_gradient, *y_gradient;  // packed; null where nobody asks
-  int64_t columns;                // of matrices of products: rows of y, which all rows of x in a group meet
+  void *x_gradient, *y_gradient;  // packed; null where not needed
 };
 
-inline int64_t Operand::offset(int64_t group, const Task& task) const {
+// The element of an operand at which a group begins.
+inline int64_t group_offset(const RowProblem& problem, const Operand& operand, int64_t group) {
   int64_t offset = 0;
-  for (int axis = task.axes - 1; axis > 0; --axis) {
-    offset += group % task.sizes[axis] * strides[axis];
-    group /= task.sizes[axis];
+  for (int axis = problem.axes - 1; axis > 0; --axis) {
+    offset += group % problem.sizes[axis] * operand.strides[axis];
+    group /= problem.sizes[axis];
   }
-  return task.axes > 0 ? offset + group * strides[0] : 0;
+  return problem.axes > 0 ? offset + group * operand.strides[0] : 0;
 }
 
-// Memory of a thread for a row or so, from where a cache line starts; none for a count of 0. Of trivial
-// types only.
-template <class T>
-struct Space {
-  T* data;
-  explicit Space(int64_t count) : data(count ? (T*)std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64) : nullptr) {
-    if (count && !data) throw std::bad_alloc();
-  }
-  ~Space() { std::free(data); }
-  Space(const Space&) = delete;
-  Space& operator=(const Space&) = delete;
-};
-
-using Kernel = void (*)(const Task&, int64_t begin, int64_t end);
-
-// One instruction set's kernels, by dtype: float32, float64, float16, bfloat16.
-struct Kernels {
-  const char* name;
-  Kernel product[4], product_backward[4], cosine[4], cosine_backward[4], unit[4], unit_backward[4], scale_products[4];
-};
-
-// Those of this machine, chosen when they are first asked for.
-const Kernels& kernels();
+}  // namespace batchdot

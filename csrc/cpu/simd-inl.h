@@ -1,238 +1,300 @@
 // Sixteen lanes of double in the registers of one instruction set, and how numbers get there and back.
 //
-// Included once for each instruction set, inside its namespace (see kernels.h), with WIDTH
-// doubles to a register. Which element of a row falls into which lane does not depend on it, and so
-// neither do the bits of a sum.
+// Which element of a row falls into which lane is the same for every instruction set, and every operation here
+// rounds as IEEE 754 says, so that the bits of a result do not depend on the instruction set.
 
-constexpr int REGISTERS = LANES / WIDTH;
+#include <cmath>
+#include <cstdint>
+#include <cstring>
 
-typedef double Doubles __attribute__((vector_size(8 * WIDTH)));
-typedef int64_t Longs __attribute__((vector_size(8 * WIDTH)));
-typedef float Floats __attribute__((vector_size(4 * WIDTH)));
-typedef float Singles __attribute__((vector_size(8 * WIDTH)));  // a whole register of them
-typedef uint32_t Words __attribute__((vector_size(4 * WIDTH)));
-typedef uint16_t Halves __attribute__((vector_size(2 * WIDTH)));
+#include "dtypes.h"
 
-struct Block {
-  Doubles part[REGISTERS];
-};
-
-INLINE Doubles all(double value) { return value - Doubles{}; }
-
-INLINE Doubles absolute(Doubles a) { return (Doubles)((Longs)a & INT64_MAX); }
-
-// What GCC does not find by itself: 12 splits the conversions, and fuses no product that it may not.
-#if WIDTH == 8
-#define INSTRUCTIONS(of_four, of_eight) of_eight
-#elif WIDTH == 4
-#define INSTRUCTIONS(of_four, of_eight) of_four
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
-#if WIDTH > 2
+#if defined(BATCHDOT_CPU_SIMD_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_SIMD_INL_H_
+#undef BATCHDOT_CPU_SIMD_INL_H_
+#else
+#define BATCHDOT_CPU_SIMD_INL_H_
+#endif
 
-INLINE Doubles widen(Floats a) {
-  return (Doubles)INSTRUCTIONS(_mm256_cvtps_pd((__m128)a), _mm512_maskz_cvtps_pd(0xff, (__m256)a));
+#include "target-inl.h"
+
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+constexpr int kWidth = BD_WIDTH;  // doubles in a register
+constexpr int kLanes = 16;
+constexpr int kRegisters = kLanes / kWidth;
+
+// kTailMask + n is a mask for kLanes numbers that keeps the last n.
+constexpr int64_t kTailMask[2 * kLanes] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+                                           -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+
+template <class T, int N>
+struct SimdType {
+  typedef T Type __attribute__((vector_size(N * sizeof(T))));
+};
+template <class T>
+struct SimdType<T, 1> {
+  using Type = T;
+};
+
+// N values of T. Simd<double> is a whole register; Simd<float>, as many floats, is half of one.
+template <class T, int N = kWidth>
+using Simd = typename SimdType<T, N>::Type;
+
+// kLanes doubles.
+struct Pack {
+  Simd<double> part[kRegisters];
+};
+
+BD_INLINE Simd<double> broadcast(double value) { return value - Simd<double>{}; }
+
+BD_INLINE Simd<double> absolute(Simd<double> a) { return (Simd<double>)((Simd<int64_t>)a & INT64_MAX); }
+
+BD_INLINE Simd<double> masked(Simd<double> a, const int64_t* mask) {
+  Simd<int64_t> bits;
+  std::memcpy(&bits, mask, sizeof bits);
+  return (Simd<double>)((Simd<int64_t>)a & bits);
 }
 
-INLINE Floats narrow(Doubles a) {
-  return (Floats)INSTRUCTIONS(_mm256_cvtpd_ps((__m256d)a), _mm512_maskz_cvtpd_ps(0xff, (__m512d)a));
+// Intrinsics stand where GCC does not find the instruction by itself: GCC 12 splits conversions, and contracts
+// no product and sum to a fused one unless it may do so everywhere.
+#if BD_WIDTH == 8
+#define BD_INTRINSIC(of_four, of_eight) of_eight
+#elif BD_WIDTH == 4
+#define BD_INTRINSIC(of_four, of_eight) of_four
+#endif
+
+#if BD_WIDTH > 2
+
+BD_INLINE Simd<double> widen(Simd<float> a) {
+  return (Simd<double>)BD_INTRINSIC(_mm256_cvtps_pd((__m128)a), _mm512_maskz_cvtps_pd(0xff, (__m256)a));
 }
 
-INLINE Words load_words(const void* from) {  // of 16 bits each
-  return (Words)INSTRUCTIONS(_mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i*)from)),
-                             _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)));
+BD_INLINE Simd<float> narrow(Simd<double> a) {
+  return (Simd<float>)BD_INTRINSIC(_mm256_cvtpd_ps((__m256d)a), _mm512_maskz_cvtpd_ps(0xff, (__m512d)a));
 }
 
-INLINE void store_words(void* to, Words a) {
-  INSTRUCTIONS(_mm_storel_epi64((__m128i*)to, _mm_packus_epi32((__m128i)a, (__m128i)a)),
+// 16-bit words, each zero-extended to 32 bits.
+BD_INLINE Simd<uint32_t> load_words(const void* from) {
+  return (Simd<uint32_t>)BD_INTRINSIC(_mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i*)from)),
+                                      _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)));
+}
+
+BD_INLINE void store_words(void* to, Simd<uint32_t> a) {
+  BD_INTRINSIC(_mm_storel_epi64((__m128i*)to, _mm_packus_epi32((__m128i)a, (__m128i)a)),
                _mm_storeu_si128((__m128i*)to, _mm256_cvtepi32_epi16((__m256i)a)));
 }
 
-INLINE Doubles multiply_add(Doubles a, Doubles b, Doubles c) {
-  return (Doubles)INSTRUCTIONS(_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c),
-                               _mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c));
+// a * b + c, for a * b that a double holds exactly: fused or not, the bits are the same.
+BD_INLINE Simd<double> multiply_add(Simd<double> a, Simd<double> b, Simd<double> c) {
+  return (Simd<double>)BD_INTRINSIC(_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c),
+                                    _mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c));
 }
 
-INLINE Doubles product_error(Doubles a, Doubles b, Doubles product) { return multiply_add(a, b, -product); }
-
-INLINE Doubles root(Doubles a) {
-  return (Doubles)INSTRUCTIONS(_mm256_sqrt_pd((__m256d)a), _mm512_maskz_sqrt_pd(0xff, (__m512d)a));
+// fma(a, b, -product): the rounding error of `product`, a * b rounded. Bound: exact for |product| >= 2^-968.
+BD_INLINE Simd<double> product_error(Simd<double> a, Simd<double> b, Simd<double> product) {
+  return multiply_add(a, b, -product);
 }
 
-// No further from 0 than 1. What is not a number stays so: it is the second operand.
-INLINE Doubles bounded(Doubles a) {
-  return (Doubles)INSTRUCTIONS(
+BD_INLINE Simd<double> root(Simd<double> a) {
+  return (Simd<double>)BD_INTRINSIC(_mm256_sqrt_pd((__m256d)a), _mm512_maskz_sqrt_pd(0xff, (__m512d)a));
+}
+
+// a in [-1, 1], or NaN: minimum and maximum return their second operand where one is NaN.
+BD_INLINE Simd<double> bounded(Simd<double> a) {
+  return (Simd<double>)BD_INTRINSIC(
       _mm256_max_pd(_mm256_set1_pd(-1), _mm256_min_pd(_mm256_set1_pd(1), (__m256d)a)),
       _mm512_maskz_max_pd(0xff, _mm512_set1_pd(-1), _mm512_maskz_min_pd(0xff, _mm512_set1_pd(1), (__m512d)a)));
 }
 
-INLINE Singles bounded(Singles a) {
-  return (Singles)INSTRUCTIONS(
+BD_INLINE Simd<float, 2 * kWidth> bounded(Simd<float, 2 * kWidth> a) {
+  return (Simd<float, 2 * kWidth>)BD_INTRINSIC(
       _mm256_max_ps(_mm256_set1_ps(-1), _mm256_min_ps(_mm256_set1_ps(1), (__m256)a)),
       _mm512_maskz_max_ps(0xffff, _mm512_set1_ps(-1), _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(1), (__m512)a)));
 }
 
-INLINE Floats read_halves(const Half* from) {
-  return (Floats)INSTRUCTIONS(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i*)from)),
-                              _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from)));
+BD_INLINE Simd<float> load_halves(const Half* from) {
+  return (Simd<float>)BD_INTRINSIC(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i*)from)),
+                                   _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from)));
 }
 
-INLINE void write_halves(Half* to, Floats a) {
-  INSTRUCTIONS(_mm_storel_epi64((__m128i*)to, _mm_cvtps_ph((__m128)a, _MM_FROUND_TO_NEAREST_INT)),
+BD_INLINE void store_halves(Half* to, Simd<float> a) {
+  BD_INTRINSIC(_mm_storel_epi64((__m128i*)to, _mm_cvtps_ph((__m128)a, _MM_FROUND_TO_NEAREST_INT)),
                _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)a, _MM_FROUND_TO_NEAREST_INT)));
 }
 
-#undef INSTRUCTIONS
+#undef BD_INTRINSIC
 
-#else
+#else  // BD_WIDTH == 2: as above, without intrinsics
 
-INLINE Doubles widen(Floats a) { return __builtin_convertvector(a, Doubles); }
+BD_INLINE Simd<double> widen(Simd<float> a) { return __builtin_convertvector(a, Simd<double>); }
 
-INLINE Floats narrow(Doubles a) { return __builtin_convertvector(a, Floats); }
+BD_INLINE Simd<float> narrow(Simd<double> a) { return __builtin_convertvector(a, Simd<float>); }
 
-INLINE Words load_words(const void* from) {
-  Halves bits;
+BD_INLINE Simd<uint32_t> load_words(const void* from) {
+  Simd<uint16_t> bits;
   std::memcpy(&bits, from, sizeof bits);
-  return __builtin_convertvector(bits, Words);
+  return __builtin_convertvector(bits, Simd<uint32_t>);
 }
 
-INLINE void store_words(void* to, Words a) {
-  Halves bits = __builtin_convertvector(a, Halves);
+BD_INLINE void store_words(void* to, Simd<uint32_t> a) {
+  Simd<uint16_t> bits = __builtin_convertvector(a, Simd<uint16_t>);
   std::memcpy(to, &bits, sizeof bits);
 }
 
-// Only products that are exact in double are added so, and the bits agree with those of a fused sum.
-INLINE Doubles multiply_add(Doubles a, Doubles b, Doubles c) { return a * b + c; }
+BD_INLINE Simd<double> multiply_add(Simd<double> a, Simd<double> b, Simd<double> c) { return a * b + c; }
 
-// Dekker, Numer. Math. 18 (1971): halves of the digits multiply exactly.
-INLINE Doubles product_error(Doubles a, Doubles b, Doubles product) {
-  const Doubles splitter = all(134217729.0);  // 2^27 + 1
-  Doubles as = splitter * a, bs = splitter * b;
-  Doubles ah = as - (as - a), bh = bs - (bs - b);
-  Doubles al = a - ah, bl = b - bh;
-  return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+// Dekker's product (Numer. Math. 18, 1971): halves of the digits multiply exactly. It is fma(a, b, -product) unless
+// splitting a factor overflows, from 2^996 on, or a product of halves underflows, which may happen for
+// |product| < 2^-960. There the library's fma takes its place.
+BD_INLINE Simd<double> product_error(Simd<double> a, Simd<double> b, Simd<double> product) {
+  const Simd<double> splitter = broadcast(134217729.0);  // 2^27 + 1
+  Simd<double> as = splitter * a, bs = splitter * b;
+  Simd<double> ah = as - (as - a), bh = bs - (bs - b);
+  Simd<double> al = a - ah, bl = b - bh;
+  Simd<double> error = ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+  auto exact = ((absolute(a) < 0x1p995) & (absolute(b) < 0x1p995)) &
+               ((absolute(product) >= 0x1p-960) | (a == 0) | (b == 0));
+  for (int i = 0; i < kWidth; ++i)
+    if (!exact[i]) error[i] = std::fma(a[i], b[i], -product[i]);
+  return error;
 }
 
-INLINE Doubles root(Doubles a) {
-  for (int i = 0; i < WIDTH; ++i) a[i] = std::sqrt(a[i]);
+BD_INLINE Simd<double> root(Simd<double> a) {
+  for (int i = 0; i < kWidth; ++i) a[i] = std::sqrt(a[i]);
   return a;
 }
 
 template <class Numbers>
-INLINE Numbers bounded(Numbers a) {
+BD_INLINE Numbers bounded(Numbers a) {
   a = a > 1 ? 1 - Numbers{} : a;
   return a < -1 ? -1 - Numbers{} : a;
 }
 
-INLINE Floats read_halves(const Half* from) {
-  Floats a;
-  for (int i = 0; i < WIDTH; ++i) a[i] = from[i];
+BD_INLINE Simd<float> load_halves(const Half* from) {
+  Simd<float> a;
+  for (int i = 0; i < kWidth; ++i) a[i] = from[i];
   return a;
 }
 
-INLINE void write_halves(Half* to, Floats a) {
-  for (int i = 0; i < WIDTH; ++i) to[i] = Half(a[i]);
+BD_INLINE void store_halves(Half* to, Simd<float> a) {
+  for (int i = 0; i < kWidth; ++i) to[i] = Half(a[i]);
 }
 
 #endif
 
+// How kWidth values of a dtype are loaded as doubles, and stored. Bound of a store: as that of batchdot::store.
 template <class T>
-struct Memory;  // how WIDTH numbers of a dtype are read and written
+struct Memory;
 
 template <>
 struct Memory<double> {
-  INLINE Doubles read(const double* from) {
-    Doubles a;
+  BD_INLINE Simd<double> load(const double* from) {
+    Simd<double> a;
     std::memcpy(&a, from, sizeof a);
     return a;
   }
-  INLINE void write(double* to, Doubles a) { std::memcpy(to, &a, sizeof a); }
+  BD_INLINE void store(double* to, Simd<double> a) { std::memcpy(to, &a, sizeof a); }
 };
 
 template <>
 struct Memory<float> {
-  INLINE Doubles read(const float* from) {
-    Floats a;
+  BD_INLINE Simd<double> load(const float* from) {
+    Simd<float> a;
     std::memcpy(&a, from, sizeof a);
     return widen(a);
   }
-  INLINE void write(float* to, Doubles a) {
-    Floats rounded = narrow(a);
+  BD_INLINE void store(float* to, Simd<double> a) {
+    Simd<float> rounded = narrow(a);
     std::memcpy(to, &rounded, sizeof rounded);
   }
 };
 
 template <>
 struct Memory<Half> {
-  INLINE Doubles read(const Half* from) { return widen(read_halves(from)); }
-  INLINE void write(Half* to, Doubles a) { write_halves(to, narrow(a)); }
+  BD_INLINE Simd<double> load(const Half* from) { return widen(load_halves(from)); }
+  BD_INLINE void store(Half* to, Simd<double> a) { store_halves(to, narrow(a)); }
 };
 
 template <>
 struct Memory<BFloat16> {
-  INLINE Doubles read(const BFloat16* from) { return widen((Floats)(load_words(from) << 16)); }
-  INLINE void write(BFloat16* to, Doubles a) {
-    Words bits = (Words)narrow(a);
-    Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    Words is_nan = (Words)((bits & 0x7fffffff) > 0x7f800000);
+  BD_INLINE Simd<double> load(const BFloat16* from) { return widen((Simd<float>)(load_words(from) << 16)); }
+  BD_INLINE void store(BFloat16* to, Simd<double> a) {
+    auto bits = (Simd<uint32_t>)narrow(a);
+    Simd<uint32_t> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
+    auto is_nan = (Simd<uint32_t>)((bits & 0x7fffffff) > 0x7f800000);
     store_words(to, (rounded & ~is_nan) | (is_nan & 0x7fc0));
   }
 };
 
 template <class T>
-INLINE Block read_block(const T* from) {
-  Block a;
+BD_INLINE Pack load_pack(const T* from) {
+  Pack a;
 #pragma GCC unroll 8
-  for (int i = 0; i < REGISTERS; ++i) a.part[i] = Memory<T>::read(from + i * WIDTH);
+  for (int i = 0; i < kRegisters; ++i) a.part[i] = Memory<T>::load(from + i * kWidth);
   return a;
 }
 
-// Fewer than LANES numbers; the lanes beyond them are zero.
+// Load a pack; where there is a mask, the lanes that it does not keep are zero.
 template <class T>
-INLINE Block read_some(const T* from, int64_t count) {
-  T some[LANES] = {};
-  std::memcpy(some, from, count * sizeof(T));
-  return read_block(some);
-}
-
-template <class T>
-INLINE void write_block(T* to, const Block& a) {
+BD_INLINE Pack load_masked(const T* from, const int64_t* mask) {
+  Pack a = load_pack(from);
 #pragma GCC unroll 8
-  for (int i = 0; i < REGISTERS; ++i) Memory<T>::write(to + i * WIDTH, a.part[i]);
+  for (int i = 0; mask && i < kRegisters; ++i) a.part[i] = masked(a.part[i], mask + i * kWidth);
+  return a;
+}
+
+// Load count values, fewer than kLanes; the lanes beyond them are zero.
+template <class T>
+BD_INLINE Pack load_partial(const T* from, int64_t count) {
+  T some[kLanes] = {};
+  std::memcpy(some, from, count * sizeof(T));
+  return load_pack(some);
 }
 
 template <class T>
-INLINE void write_some(T* to, int64_t count, const Block& a) {
-  T some[LANES];
-  write_block(some, a);
+BD_INLINE void store_pack(T* to, const Pack& a) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRegisters; ++i) Memory<T>::store(to + i * kWidth, a.part[i]);
+}
+
+template <class T>
+BD_INLINE void store_partial(T* to, int64_t count, const Pack& a) {
+  T some[kLanes];
+  store_pack(some, a);
   std::memcpy(to, some, count * sizeof(T));
 }
 
-template <class Number, int COUNT>
-struct Lanes {
-  typedef Number Register __attribute__((vector_size(COUNT * sizeof(Number))));
-};
-template <class Number>
-struct Lanes<Number, 1> {
-  using Register = Number;
-};
-
-// What is left when halves of the lanes are joined until there is one: a tree that is the same for every width.
-template <int COUNT, class Number, class Join>
-INLINE Number join_lanes(const typename Lanes<Number, COUNT>::Register& lanes, Join join) {
-  if constexpr (COUNT == 1) {
+// Join the two halves of N lanes, and those of what they give, until one lane is left: a tree that is the same for
+// every width.
+template <int N, class T, class Join>
+BD_INLINE T join_lanes(const Simd<T, N>& lanes, Join join) {
+  if constexpr (N == 1) {
     return lanes;
   } else {
-    typename Lanes<Number, COUNT / 2>::Register half[2];
+    Simd<T, N / 2> half[2];
     std::memcpy(half, &lanes, sizeof half);
-    return join_lanes<COUNT / 2, Number>(join(half[0], half[1]), join);
+    return join_lanes<N / 2, T>(join(half[0], half[1]), join);
   }
 }
 
-INLINE double sum_lanes(Block a) {
+// The sum of the lanes, in 4 levels of a tree.
+BD_INLINE double sum_lanes(Pack a) {
 #pragma GCC unroll 8
-  for (int half = REGISTERS / 2; half > 0; half /= 2)
+  for (int half = kRegisters / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) a.part[i] += a.part[i + half];
-  return join_lanes<WIDTH, double>(a.part[0], [](auto x, auto y) FORCED { return x + y; });
+  return join_lanes<kWidth, double>(a.part[0], [](auto x, auto y) BD_LAMBDA_INLINE { return x + y; });
 }
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
+
+#endif  // BATCHDOT_CPU_SIMD_INL_H_
