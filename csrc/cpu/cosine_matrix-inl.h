@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "aligned_buffer.h"
 #include "double_double.h"
@@ -49,7 +50,8 @@ struct Scaling<float> {
   BD_MEMBER_INLINE static void store(float* to, Register a) { std::memcpy(to, &a, sizeof a); }
 };
 
-// Squared norms of rows. Bound: a relative error of sum_depth(K)·u; u for double.
+// Squared norms of rows, which are 0 for rows of zeros alone. Bound: a relative error of sum_depth(K)·u; for double,
+// half an ulp, and those below the smallest double are raised to it.
 template <class T>
 BD_INLINE void sum_squares(const T* rows, const Operand& of, int64_t count, int64_t size, double* squares) {
   int64_t j = 0;
@@ -64,10 +66,13 @@ BD_INLINE void sum_squares(const T* rows, const Operand& of, int64_t count, int6
   AlignedBuffer<T> buffer(of.stride == 1 ? 0 : size);
   for (; j < count; ++j) {
     const T* row = packed(rows + j * of.row_stride, of.stride, size, buffer.data);
-    if constexpr (kHasExactProducts<T>)
+    if constexpr (kHasExactProducts<T>) {
       squares[j] = dot_and_norms(row, row, size).xx;
-    else
-      squares[j] = to_double(dot_compensated(row, row, size));
+    } else {
+      DoubleDouble square = dot_compensated(row, row, size);
+      double rounded = to_double(square);
+      squares[j] = rounded == 0 && square.high != 0 ? std::numeric_limits<double>::denorm_min() : rounded;
+    }
   }
 }
 

@@ -131,7 +131,7 @@ BD_INLINE Simd<double> inverse_root(Simd<double> square, double epsilon) {
 
 // Sets `root` as well, whose bound is a relative error of 2^-100 beside half that of the square.
 BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, DoubleDouble& root) {
-  bool floored = to_double(square) < epsilon;
+  bool floored = square.high < std::ldexp(epsilon, -square.exponent);  // not as a double, which could be subnormal
   root = square_root(floored ? DoubleDouble{epsilon} : square);
   int half = root.exponent / 2;
   return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};

@@ -324,20 +324,23 @@ void fill_midpoint(T* x, T* y, int64_t size) {
   x[size - 1] = to<T>((double)x[size - 1] + std::ldexp(sign(), exponent - integer(50, 60)));
 }
 
-// What double loses most of: a large product, others that are each lost beside it, and its opposite, which leaves as
-// much as a threshold of any size may let pass.
+// What a sum in double loses most of: in the lane of the first product, every later one is lost beside it, until its
+// opposite ends the row. What is left is a midpoint of T but for a little, on the side that the lost products are not.
 template <class T>
 void fill_lost(T* x, T* y, int64_t size) {
-  double part = uniform(0.3, 0.499), rest = std::ldexp(1.0, -integer(4, 52));
-  for (int64_t k = 0; k < size; ++k) {
-    x[k] = to<T>(std::ldexp(part, -30));
-    y[k] = to<T>(std::ldexp(1.0, -22));
-  }
-  int64_t last = size > 32 ? (size - 1) / 16 * 16 : size - 1;  // the same lane as the first, where there are two
-  x[0] = T(1);
-  x[last] = T(-1);
-  y[0] = y[last] = T(1);
-  if (last > 1) x[last / 2] = to<T>(rest), y[last / 2] = T(1);
+  constexpr int kTop = Format<T>::kMost / 2;  // the first product is 4^kTop
+  for (int64_t k = 0; k < size; ++k) x[k] = y[k] = T(0);
+  int64_t last = (size - 1) / 16 * 16;
+  if (last < 48) return;
+  for (int64_t k = 16; k < last; k += 16) x[k] = to<T>(std::ldexp(0.984375, kTop - 27)), y[k] = to<T>(std::ldexp(1.0, kTop - 26));
+  x[0] = y[0] = y[last] = to<T>(std::ldexp(1.0, kTop));
+  x[last] = to<T>(-std::ldexp(1.0, kTop));
+  auto rest = (double)to<T>(std::exp2(2 * kTop + 1 - uniform(5, 48)));
+  int exponent;
+  std::frexp(rest, &exponent);
+  x[1] = to<T>(rest), y[1] = T(1);
+  x[2] = to<T>(std::ldexp(1.0, exponent - batchdot::kDigits<T> - 1)), y[2] = T(1);
+  x[3] = to<T>(-std::ldexp(1.0, exponent - batchdot::kDigits<T> - 20)), y[3] = T(1);
 }
 
 // Factors of double that Dekker's splitting overflows for, with terms whose errors cancel.

@@ -9,7 +9,7 @@
 namespace c10 {
 
 struct BFloat16 {
-  uint16_t bits = 0;
+  uint16_t bits;
 
   BFloat16() = default;
   BFloat16(float value) {
