@@ -27,21 +27,26 @@ inline DoubleDouble scaled(const DoubleDouble& a) {
   return {std::ldexp(a.high, -shift), std::ldexp(a.low, -shift), a.exponent + shift};
 }
 
-// The double that is nearest to a, ties to even, for normal, subnormal and infinite results.
-//
-// Bound: 0.5 ulp. Adding high and low and then scaling would round a subnormal result twice, with an error
-// of up to 0.75 ulp: (2^51 + 0.7) * 2^-1074 has high + low = 2^51 + 0.5, which scales to 2^51.
-inline double to_double(const DoubleDouble& a) {
-  double low, high = two_sum(a.high, a.low, low);
-  if (a.exponent == 0) return high;
-  double result = std::ldexp(high, a.exponent);
+// The double nearest to (high + low) * 2^exponent, ties to even, where that is scaled and may be subnormal; low is the
+// rounding error of high. Not inline, as it is rarely called and often mentioned.
+[[gnu::noinline]] inline double scale_to_double(double high, double low, int exponent) {
+  double result = std::ldexp(high, exponent);
   if (!(std::fabs(result) <= std::numeric_limits<double>::min())) return result;  // scaling rounded nothing
-  // In units of the smallest double, `high` has a digit or more after the point, so that a midpoint between
-  // two integers is a double: low moves the sum across a midpoint only where high lies on one.
+  // In units of the smallest double, `high` has a digit or more after the point, so that a midpoint between two
+  // integers is a double: low moves the sum across a midpoint only where high lies on one.
   constexpr int kUnit = 1074;
-  double units = std::ldexp(high, a.exponent + kUnit), nearest = std::nearbyint(units);
+  double units = std::ldexp(high, exponent + kUnit), nearest = std::nearbyint(units);
   if (std::fabs(units - nearest) == 0.5 && low != 0) nearest = units + std::copysign(0.5, low);
   return std::ldexp(nearest, -kUnit);
+}
+
+// The double nearest to a, ties to even, for normal, subnormal and infinite results.
+//
+// Bound: 0.5 ulp. Adding high and low and then scaling would round a subnormal result twice, with an error of up to
+// 0.75 ulp: (2^51 + 0.7) * 2^-1074 has high + low = 2^51 + 0.5 units, which scales to 2^51.
+inline double to_double(const DoubleDouble& a) {
+  double low, high = two_sum(a.high, a.low, low);
+  return a.exponent == 0 ? high : scale_to_double(high, low, a.exponent);
 }
 
 // Arithmetic after Dekker (Numer. Math. 18, 1971), for operands that neither overflow nor underflow.

@@ -55,6 +55,12 @@ BD_INLINE double threshold_of_largest(int64_t size) {
   return cancellation_threshold<T>(sum_depth(size)) * (double)size * (1 + 0x1p-20);
 }
 
+// dot, out of line: where it is called for few rows, inlining it would only cost the loop over all rows registers.
+template <class T>
+BD_NOINLINE double recompute_dot(const T* x, const T* y, int64_t size) {
+  return dot(x, y, size);
+}
+
 // Rows that each meet a row of their own, in two matrices.
 template <class T>
 BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
@@ -62,7 +68,8 @@ BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) 
   const T* x = (const T*)problem.x.data + begin * x_stride;
   const T* y = (const T*)problem.y.data + begin * y_stride;
   write_dots(x, x_stride, y, y_stride, size, end - begin, threshold_of_largest<T>(size),
-             (T*)problem.out.data + begin, [&](int64_t i) { return dot(x + i * x_stride, y + i * y_stride, size); });
+             (T*)problem.out.data + begin,
+             [&](int64_t i) { return recompute_dot(x + i * x_stride, y + i * y_stride, size); });
 }
 
 // Rows that share a row of y meet it as doubles, which are converted once.
@@ -78,7 +85,7 @@ BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end)
     double threshold = threshold_of_largest<T>(size) * widen_row(y, size, wide.data);
     int64_t count = problem.rows - i < end - row ? problem.rows - i : end - row;
     write_dots(x, stride, wide.data, 0, size, count, threshold, (T*)problem.out.data + row,
-               [&](int64_t i) { return dot(x + i * stride, y, size); });
+               [&](int64_t i) { return recompute_dot(x + i * stride, y, size); });
     row += count;
   }
 }
@@ -131,7 +138,8 @@ BD_INLINE Simd<double> inverse_root(Simd<double> square, double epsilon) {
 
 // Sets `root` as well, whose bound is a relative error of 2^-100 beside half that of the square.
 BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, DoubleDouble& root) {
-  bool floored = square.high < std::ldexp(epsilon, -square.exponent);  // not as a double, which could be subnormal
+  // The floor is scaled and not the square, which could round to a subnormal number.
+  bool floored = square.high < (square.exponent == 0 ? epsilon : std::ldexp(epsilon, -square.exponent));
   root = square_root(floored ? DoubleDouble{epsilon} : square);
   int half = root.exponent / 2;
   return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};
