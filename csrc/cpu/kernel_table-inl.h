@@ -15,7 +15,6 @@
 #include "row_kernels-inl.h"
 #include "target-inl.h"
 
-BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
@@ -36,6 +35,5 @@ static const Kernels kKernels = {
 
 }  // namespace BD_NAMESPACE
 }  // namespace batchdot
-BD_AFTER_NAMESPACE();
 
 #endif  // BATCHDOT_CPU_KERNEL_TABLE_INL_H_
