@@ -16,7 +16,7 @@ import batchdot
 from test_deviations import ROWS, tf, tf_keras
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 FLAGS = doctest.ELLIPSIS
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 
@@ -135,4 +135,4 @@ def test_every_deviation_has_its_test():
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links(document):
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), target
+        assert (document.parent / target).exists(), target
