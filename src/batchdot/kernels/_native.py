@@ -1,7 +1,8 @@
 """The native kernel: rows of the CPU in one pass over memory, by the operators of csrc/.
 
-It sums in float64 and further where rounding could show (csrc/sums.h), so that a product or a cosine
-of rows is the exact one rounded once, whatever the threads, the batch or the strides.
+It sums in float64, and in more digits where rounding errors could show, so that a product or a cosine of
+rows is within 0.51 ulp of the exact one (docs/numerics.md), with bits that do not depend on threads, batch
+or strides.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""L2-normalized slices, in ATen: the formula as if exact and rounded once.
+"""L2-normalized slices, in ATen: the formula in a wider dtype, rounded to the result's.
 
 ``x * rsqrt(max(sum(|x|^2), epsilon))`` is the definition of tf.keras (``K.l2_normalize``). Three
 things are done to it, none of which changes it:
@@ -34,7 +34,7 @@ def row_cosine(
     wide: torch.dtype,
     exact: bool,
 ) -> Tensor:
-    """Return the cosine of slices along ``dims``, which stay with size 1, rounded once to ``dtype``.
+    """Return the cosine of slices along ``dims``, which stay with size 1, rounded to ``dtype``.
 
     ``exact`` asks for double-double arithmetic where ``wide`` is no wider than ``dtype``.
     """
@@ -53,7 +53,7 @@ def row_cosine(
 
 
 def unit(x: Tensor, dim: int, epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> Tensor:
-    """Return x with its slices along ``dim`` normalized, rounded once to ``dtype``."""
+    """Return x with its slices along ``dim`` normalized, rounded to ``dtype``."""
     x_wide, floor = _widen(x, (dim,), epsilon, wide, _as_narrow(dtype, wide))
     return (x_wide * _inverse_norm(x_wide, (dim,), floor)).to(dtype)
 
