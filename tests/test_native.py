@@ -221,12 +221,14 @@ def test_subnormal_float64_results_within_051_ulp(terms, length):
 @pytest.mark.parametrize("exponent", [-530, -536, -537.4, -537.6, -540, -600], ids=str)
 def test_cosine_of_squares_below_the_smallest_float64(exponent, axes):
     """A squared norm that rounds to 0, or up to the floor, is compared with the floor as it is."""
-    shape = (1, 3) if axes == 1 else (1, 1, 3)
-    x = torch.tensor([2.0**exponent, 0.0, 0.0], dtype=torch.float64).reshape(shape)
-    y = torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64).reshape(shape)
+    x = torch.tensor([2.0**exponent, 0.0, 0.0], dtype=torch.float64).expand(1, 2, 3)
+    y = torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64).expand(1, 2, 3)
+    if axes == 1:
+        x, y = x[:, 0], y[:, 0]
     out = batch_dot(x, y, axes, normalize=True, epsilon=5e-324)
     exact = lambda a, b: oracle.exact_cosine(a, b, 5e-324)  # noqa: E731
-    assert worst_ulps(out, x.reshape(1, 3), y.reshape(1, 3), exact) <= 0.51
+    pairs = (t.reshape(-1, 3)[:1].expand(out.numel(), 3) for t in (x, y))
+    assert worst_ulps(out, *pairs, exact) <= 0.51
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
@@ -428,6 +430,16 @@ def test_gradients_within_4_eps(dtype, shapes):
     for got, exact in zip(torch.autograd.grad(out, (x, y), weights), expected, strict=True):
         scale = exact.abs().amax(-1, keepdim=True)
         assert ((got - exact).abs() <= most * torch.finfo(dtype).eps * scale).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_gradients_of_products_are_rounded_to_nearest(dtype):
+    """One product each, which float32 holds exactly for 16-bit types, ties among them."""
+    for k in (5, 16, 40):
+        x, y = (torch.randn(200, k, dtype=torch.float64).to(dtype).requires_grad_() for _ in "xy")
+        weights = torch.randn(200, 1, dtype=torch.float64).to(dtype)
+        for got, other in zip(torch.autograd.grad(batch_dot(x, y, 1), (x, y), weights), (y, x), strict=True):
+            assert torch.equal(got, weights * other.detach())
 
 
 @pytest.mark.parametrize("normalize", [False, True])

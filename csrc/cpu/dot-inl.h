@@ -280,7 +280,7 @@ BD_INLINE Dot2 dot2(const T* x, const T* y, int64_t size) {
 
 // --- stage 3: exactly ------------------------------------------------------------------------------------------
 
-// Bound: a relative error of 2^-104 (ExactAccumulator). Infinity or NaN as IEEE arithmetic has it where an element is
+// Bound: a relative error of 2^-102 (ExactAccumulator). Infinity or NaN as IEEE arithmetic has it where an element is
 // not finite.
 template <class T>
 BD_NOINLINE DoubleDouble dot_exact(const T* x, const T* y, int64_t size) {

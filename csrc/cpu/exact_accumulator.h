@@ -29,7 +29,7 @@ class ExactAccumulator {
     if (++pending_ == kMostPending) carry();
   }
 
-  // Return the sum. Bound: a relative error of 2^-104, from keeping 129 bits or more and rounding them to two
+  // Return the sum. Bound: a relative error of 2^-102, from keeping 129 bits or more and rounding them to two
   // doubles.
   DoubleDouble value() {
     carry();

@@ -335,7 +335,10 @@ void fill_lost(T* x, T* y, int64_t size) {
   for (int64_t k = 0; k < size; ++k) x[k] = y[k] = T(0);
   int64_t last = (size - 1) / 16 * 16;
   if (last < 48) return;
-  for (int64_t k = 16; k < last; k += 16) x[k] = to<T>(std::ldexp(0.984375, kTop - 27)), y[k] = to<T>(std::ldexp(1.0, kTop - 26));
+  for (int64_t k = 16; k < last; k += 16) {
+    x[k] = to<T>(std::ldexp(0.984375, kTop - 27));
+    y[k] = to<T>(std::ldexp(1.0, kTop - 26));
+  }
   x[0] = y[0] = y[last] = to<T>(std::ldexp(1.0, kTop));
   x[last] = to<T>(-std::ldexp(1.0, kTop));
   auto rest = (double)to<T>(std::exp2(2 * kTop + 1 - uniform(5, 48)));
@@ -344,6 +347,28 @@ void fill_lost(T* x, T* y, int64_t size) {
   x[1] = to<T>(rest), y[1] = T(1);
   x[2] = to<T>(std::ldexp(1.0, exponent - batchdot::kDigits<T> - 1)), y[2] = T(1);
   x[3] = to<T>(-std::ldexp(1.0, exponent - batchdot::kDigits<T> - 20)), y[3] = T(1);
+}
+
+// Products that grow together and cancel in another order, beside a midpoint of T but for a little: what is left is as
+// small as a threshold that knows the largest product, and not their number, would let pass.
+template <class T>
+void fill_halves(T* x, T* y, int64_t size) {
+  int64_t half = size / 2 - 1;
+  for (int64_t k = 0; k < size; ++k) x[k] = y[k] = T(0);
+  if (half < 8) return;
+  for (int64_t k = 0; k < half; ++k) x[k] = to<T>(uniform(0.5, 1)), y[k] = to<T>(uniform(0.5, 1));
+  for (int64_t k = 0; k < half; ++k) {
+    x[half + k] = x[(k + 5) % half];
+    y[half + k] = to<T>(-(double)y[(k + 5) % half]);
+  }
+  auto rest = (double)to<T>(std::exp2(-uniform(6, 48)));
+  int exponent;
+  std::frexp(rest, &exponent);
+  // Factors of a middle size, which T has where it does not have the product.
+  int middle = exponent - batchdot::kDigits<T> - 1;
+  x[size - 2] = to<T>(rest), y[size - 2] = T(1);
+  x[size - 1] = to<T>(std::ldexp(1.0, middle / 2));
+  y[size - 1] = to<T>(std::ldexp(1 - std::ldexp(1.0, -integer(5, batchdot::kDigits<T> - 1)), middle - middle / 2));
 }
 
 // Factors of double that Dekker's splitting overflows for, with terms whose errors cancel.
@@ -376,7 +401,8 @@ bool measure_dtype(int64_t count) {
   const Kind<T> kinds[] = {
       {"normal", fill_normal<T>},         {"positive", fill_positive<T>}, {"all scales", fill_scales<T>},
       {"tiny", fill_tiny<T>},             {"cancelling", fill_cancelling<T>},
-      {"midpoint", fill_midpoint<T>},     {"lost", fill_lost<T>},         {"splitting", fill_splitting<T>},
+      {"midpoint", fill_midpoint<T>},     {"lost", fill_lost<T>},         {"halves", fill_halves<T>},
+      {"splitting", fill_splitting<T>},
   };
   Worst dot, cosine;
   bool agrees = true;

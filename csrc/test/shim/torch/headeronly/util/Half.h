@@ -28,7 +28,7 @@ struct Half {
     if (magnitude >= 65520) return sign | 0x7c00;
     int exponent;
     std::frexp(magnitude, &exponent);
-    if (exponent < -13 || magnitude == 0) exponent = -13;  // subnormal numbers have the spacing of the smallest normal ones
+    if (exponent < -13 || magnitude == 0) exponent = -13;  // the spacing of subnormal numbers
     auto units = (int)std::nearbyint(std::ldexp(magnitude, 11 - exponent));
     return sign | (uint16_t)(units + ((exponent + 13) << 10));  // the leading digit of `units` adds to the exponent
   }
