@@ -26,8 +26,8 @@ def native_kernels() -> list[Extension]:
     return [
         Extension(
             "batchdot.kernels.cpu._rows",
-            ["csrc/operators.cpp", "csrc/instruction_sets.cpp"],
-            depends=[str(path) for path in Path("csrc").glob("*.h")],
+            ["csrc/cpu/operators.cpp", "csrc/cpu/dispatch.cpp"],
+            depends=[str(path) for path in Path("csrc/cpu").glob("*.h")],
             include_dirs=[str(root / "include")],
             define_macros=[("TORCH_TARGET_VERSION", OLDEST_TORCH)],
             extra_compile_args=[

@@ -282,7 +282,7 @@ def cosines_are_bounded():
 
 
 @row
-def cosines_are_rounded_once():
+def row_cosines_are_accurate():
     x, y = torch.rand(2, 5000, 128, generator=torch.Generator().manual_seed(0))
     exact = torch.nn.functional.cosine_similarity(x.double(), y.double()).unsqueeze(1)
     ulp = torch.finfo(torch.float32).eps / 2  # of numbers in [0.5, 1)

@@ -126,7 +126,7 @@ ROWS = {
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_rows_are_rounded_once(dtype, rows):
+def test_rows_within_051_ulp(dtype, rows):
     for k in (1, 2, 15, 16, 17, 33, 128, 1000):
         x, y = (t.to(dtype) for t in ROWS[rows](20, k))
         assert worst_ulps(batch_dot(x, y, 1), x, y, exact_product) <= 0.51
@@ -165,11 +165,10 @@ def test_a_cosine_of_what_a_sum_in_double_loses(dtype, shape):
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_every_scale(dtype, normalize):
-    """From the smallest normal number to the largest finite one, in both inputs."""
+    """From the smallest normal number to the largest finite one in both inputs, with subnormal results."""
     info = torch.finfo(dtype)
-    for x_scale, y_scale in itertools.product(
-        (info.tiny, info.tiny**0.5, 1.0, info.max**0.5, info.max), repeat=2
-    ):
+    scales = (info.tiny, info.tiny**0.5, info.tiny**0.5 * info.eps, 1.0, info.max**0.5, info.max)
+    for x_scale, y_scale in itertools.product(scales, repeat=2):
         x = ((torch.rand(8, 20, dtype=torch.float64) * 0.9 + 0.1) * x_scale).to(dtype)
         y = ((torch.rand(8, 20, dtype=torch.float64) - 0.4) * y_scale).to(dtype)
         out = batch_dot(x, y, 1, normalize=normalize, epsilon=5e-324)
@@ -181,10 +180,58 @@ def test_every_scale(dtype, normalize):
             right = exact_product(a, b)
             if abs(right) >= Fraction(info.max):
                 assert abs(value) in (float("inf"), info.max)
-            elif abs(right) < Fraction(info.tiny):
-                assert abs(Fraction(value) - right) <= Fraction(info.smallest_normal) * Fraction(info.eps)
             else:
                 assert oracle.ulps(value, right, dtype) <= 0.51
+
+
+# Float64 results in units of the smallest subnormal number, as sums of terms.
+SUBNORMAL = {
+    "rounded twice": (
+        2.0**51,
+        0.7,
+    ),  # to 53 bits it is 2**51 + 0.5, a midpoint: 0.7 ulp where that is rounded
+    "rounded twice, negative": (-(2.0**51), -0.7),
+    "above a midpoint": (2.0**51, 0.5, 2.0**-40),
+    "below a midpoint": (2.0**51 + 1, 0.5, -(2.0**-40)),
+    "a midpoint": (2.0**51, 0.5),
+    "a midpoint above an odd number": (2.0**51 + 1, 0.5),
+    "below the smallest normal number": (2.0**52, -0.5, -(2.0**-40)),
+    "above the midpoint below it": (2.0**52, -0.5, 2.0**-40),
+    "in the middle of the range": (2.0**30, 0.75, 2.0**-30),
+    "half of the smallest": (0.5,),
+    "above half of the smallest": (0.5, 2.0**-50),
+    "nothing": (2.0**-900,),
+    "what is left": (2.0**60, -(2.0**60), 2.0**51, 0.7),
+}
+
+
+@pytest.mark.parametrize("length", [4, 20])
+@pytest.mark.parametrize("terms", SUBNORMAL.values(), ids=SUBNORMAL)
+def test_subnormal_float64_results_within_051_ulp(terms, length):
+    x, y = torch.zeros(2, 1, length, dtype=torch.float64)
+    for k, term in enumerate(terms):
+        x[0, k], y[0, k] = 2.0**-537, term * 2.0**-537
+    out = batch_dot(x, y, 1)
+    assert worst_ulps(out, x, y, exact_product) <= 0.51
+    assert torch.equal(batch_dot(x[:, None].expand(1, 3, length), y, -1), out.expand(1, 3))
+    # A floor of 2**1000 on both squared norms makes a cosine as small.
+    x *= 2.0**1000
+    cosine = batch_dot(x, y, 1, normalize=True, epsilon=2.0**1000)
+    assert worst_ulps(cosine, x, y, lambda a, b: exact_product(a, b) / Fraction(2) ** 1000) <= 0.51
+
+
+@pytest.mark.parametrize("axes", [1, 2], ids=["rows", "matrices"])
+@pytest.mark.parametrize("exponent", [-530, -536, -537.4, -537.6, -540, -600], ids=str)
+def test_cosine_of_squares_below_the_smallest_float64(exponent, axes):
+    """A squared norm that rounds to 0, or up to the floor, is compared with the floor as it is."""
+    x = torch.tensor([2.0**exponent, 0.0, 0.0], dtype=torch.float64).expand(1, 2, 3)
+    y = torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64).expand(1, 2, 3)
+    if axes == 1:
+        x, y = x[:, 0], y[:, 0]
+    out = batch_dot(x, y, axes, normalize=True, epsilon=5e-324)
+    exact = lambda a, b: oracle.exact_cosine(a, b, 5e-324)  # noqa: E731
+    pairs = (t.reshape(-1, 3)[:1].expand(out.numel(), 3) for t in (x, y))
+    assert worst_ulps(out, *pairs, exact) <= 0.51
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
@@ -199,7 +246,7 @@ def test_what_is_not_finite(dtype):
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_rows_that_share_one_are_rounded_once(dtype, rows):
+def test_rows_that_share_one_within_051_ulp(dtype, rows):
     for k in (5, 16, 33, 65):
         x, y = (t.to(dtype) for t in ROWS[rows](36, k))
         x, y = x.reshape(4, 9, k), y[:4]
@@ -302,6 +349,15 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
             gradients = torch.autograd.grad(out.sum() + shared.sum() + matrix.sum(), (x, y))
             for tensor in (out, shared, *gradients):
                 digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
+# The rounding error of a product of doubles is one instruction, or several that overflow from 2**996 on and
+# underflow below 2**-960. What is left of the first sum is a midpoint but for 2**-70.
+terms = torch.tensor([2.0**40, 2.0**-13, -(2.0**40), 1 - 2.0**-13, 2.0**-53, 2.0**-70], dtype=torch.float64)
+small = torch.randn(40, 50, dtype=torch.float64) * 2.0 ** torch.randint(-1000, -400, (40, 50))
+for x, y in (
+    (torch.full((1, 6), 2.0**1000, dtype=torch.float64), terms[None] * 2.0**-1000),
+    (small, torch.randn(40, 50, dtype=torch.float64) * 2.0 ** torch.randint(-500, -400, (40, 50))),
+):
+    digest.update(batch_dot(x, y, 1).numpy().tobytes())
 print(library.instructions(), digest.hexdigest())
 """
 
@@ -381,6 +437,16 @@ def test_gradients_within_4_eps(dtype, shapes):
     for got, exact in zip(torch.autograd.grad(out, (x, y), weights), expected, strict=True):
         scale = exact.abs().amax(-1, keepdim=True)
         assert ((got - exact).abs() <= most * torch.finfo(dtype).eps * scale).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_gradients_of_products_are_rounded_to_nearest(dtype):
+    """One product each, which float32 holds exactly for 16-bit types, ties among them."""
+    for k in (5, 16, 40):
+        x, y = (torch.randn(200, k, dtype=torch.float64).to(dtype).requires_grad_() for _ in "xy")
+        weights = torch.randn(200, 1, dtype=torch.float64).to(dtype)
+        for got, other in zip(torch.autograd.grad(batch_dot(x, y, 1), (x, y), weights), (y, x), strict=True):
+            assert torch.equal(got, weights * other.detach())
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -1,12 +1,19 @@
-// Exact sums of products of doubles: what is asked where rounding in double, or in two of them, could
-// show in the result. One fixed-point number as wide as all products of doubles (Kulisch's accumulator).
+// Exact sums of products of doubles, for where the rounding errors of double-double arithmetic could show.
 #pragma once
 
-#include "numbers.h"
+#include <cmath>
+#include <cstdint>
+#include <cstring>
 
-class ExactSum {
+#include "double_double.h"
+
+namespace batchdot {
+
+// A fixed-point number as wide as every product of two doubles (Kulisch's accumulator): digits of 32 bits in
+// limbs of 64, so that carries can wait.
+class ExactAccumulator {
  public:
-  // Add a * b, both finite.
+  // Add a * b, both finite. Bound: exact, for up to 2^63 products.
   void add(double a, double b) {
     uint64_t a_digits, b_digits;
     int position = split(a, a_digits) + split(b, b_digits);
@@ -19,38 +26,39 @@ class ExactSum {
       limbs_[limb] += sign * (int64_t)(uint32_t)piece;
       limbs_[limb + 1] += sign * (int64_t)(piece >> 32);
     }
-    if (++pending_ == MOST_PENDING) carry();
+    if (++pending_ == kMostPending) carry();
   }
 
-  // The sum, with a relative error of about 2^-100.
-  Sum value() {
+  // Return the sum. Bound: a relative error of 2^-102, from keeping 129 bits or more and rounding them to two
+  // doubles.
+  DoubleDouble value() {
     carry();
     double sign = 1;
-    if (limbs_[LIMBS - 1] < 0) {
+    if (limbs_[kLimbs - 1] < 0) {
       sign = -1;
       for (int64_t& limb : limbs_) limb = -limb;
       carry();
     }
-    int top = LIMBS - 1;
+    int top = kLimbs - 1;
     while (top > 0 && limbs_[top] == 0) --top;
-    Sum sum;
+    DoubleDouble sum;
     for (int i = 0; i < 5 && top - i >= 0; ++i) {
       double piece = std::ldexp((double)limbs_[top - i], -32 * i), high = sum.high + piece;
-      sum.low += piece - (high - sum.high);  // pieces descend, so that this is exact
+      sum.low += piece - (high - sum.high);  // the error of the sum, exactly: pieces descend
       sum.high = high;
     }
     sum.high *= sign;
     sum.low *= sign;
-    sum.exponent = 32 * top - 2 * LOWEST;
+    sum.exponent = 32 * top - 2 * kLowest;
     return sum;
   }
 
  private:
-  static constexpr int LOWEST = 1074;  // -log2 of the smallest double
-  static constexpr int LIMBS = (2 * LOWEST + 2048 + 64) / 32 + 4;
-  static constexpr int MOST_PENDING = 1 << 28;  // each adds less than 2^34 to a limb
+  static constexpr int kLowest = 1074;  // -log2 of the smallest double
+  static constexpr int kLimbs = (2 * kLowest + 2048 + 64) / 32 + 4;
+  static constexpr int kMostPending = 1 << 28;  // each adds less than 2^33 to a limb, which holds 2^63
 
-  // |a| = digits * 2^(position - LOWEST), for an integer of 53 bits.
+  // Set digits to an integer of 53 bits and return a position: |a| = digits * 2^(position - kLowest).
   static int split(double a, uint64_t& digits) {
     uint64_t bits;
     std::memcpy(&bits, &a, sizeof bits);
@@ -61,18 +69,20 @@ class ExactSum {
     return exponent - 1;
   }
 
-  // Make every limb but the last a digit of 32 bits; the sign goes to the last.
+  // Bring every limb but the last into [0, 2^32); the last has the sign.
   void carry() {
     int64_t over = 0;
-    for (int i = 0; i < LIMBS - 1; ++i) {
+    for (int i = 0; i < kLimbs - 1; ++i) {
       int64_t limb = limbs_[i] + over;
       over = limb >> 32;
       limbs_[i] = limb & 0xffffffff;
     }
-    limbs_[LIMBS - 1] += over;
+    limbs_[kLimbs - 1] += over;
     pending_ = 0;
   }
 
-  int64_t limbs_[LIMBS] = {};
+  int64_t limbs_[kLimbs] = {};
   int pending_ = 0;
 };
+
+}  // namespace batchdot

@@ -1,0 +1,39 @@
+// The kernels of one instruction set, in a table.
+
+#include "dispatch.h"
+#include "dtypes.h"
+
+#if defined(BATCHDOT_CPU_KERNEL_TABLE_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_KERNEL_TABLE_INL_H_
+#undef BATCHDOT_CPU_KERNEL_TABLE_INL_H_
+#else
+#define BATCHDOT_CPU_KERNEL_TABLE_INL_H_
+#endif
+
+#include "cosine_matrix-inl.h"
+#include "row_gradients-inl.h"
+#include "row_kernels-inl.h"
+#include "target-inl.h"
+
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+#define BD_FOR_DTYPES(kernel) {kernel<float>, kernel<double>, kernel<Half>, kernel<BFloat16>}
+
+static const Kernels kKernels = {
+    BD_NAME,
+    BD_FOR_DTYPES(row_product),
+    BD_FOR_DTYPES(row_product_backward),
+    BD_FOR_DTYPES(row_cosine),
+    BD_FOR_DTYPES(row_cosine_backward),
+    BD_FOR_DTYPES(row_unit),
+    BD_FOR_DTYPES(row_unit_backward),
+    BD_FOR_DTYPES(scale_products),
+};
+
+#undef BD_FOR_DTYPES
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+
+#endif  // BATCHDOT_CPU_KERNEL_TABLE_INL_H_

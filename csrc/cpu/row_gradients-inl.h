@@ -1,0 +1,130 @@
+// Gradients of dot products and cosines of rows.
+
+#include <cstdint>
+#include <cstring>
+
+#include "aligned_buffer.h"
+#include "dtypes.h"
+#include "row_problem.h"
+
+#if defined(BATCHDOT_CPU_ROW_GRADIENTS_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_ROW_GRADIENTS_INL_H_
+#undef BATCHDOT_CPU_ROW_GRADIENTS_INL_H_
+#else
+#define BATCHDOT_CPU_ROW_GRADIENTS_INL_H_
+#endif
+
+#include "row_access-inl.h"
+#include "row_kernels-inl.h"
+#include "simd-inl.h"
+#include "target-inl.h"
+
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+// x / |x|. Bound: a relative error of 2u, or 3u for double, beside that of the inverse norm.
+template <class T>
+BD_INLINE Pack scaled_pack(Pack x, const InverseNorm& inverse) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRegisters; ++i) {
+    x.part[i] *= inverse.value;
+    if constexpr (!kHasExactProducts<T>) x.part[i] *= inverse.scale;
+  }
+  return x;
+}
+
+// The gradient to x of a cosine of x and v: (v/|v| - cosine · x/|x|) · gradient/|x|; where the norm of x is the floor,
+// a constant, v/|v| · gradient/|x|.
+// Bound for element k, before rounding to T: (2^-p / 128 + (3·sum_depth(K) + 16)·u) · (|v_k|/|v| + |x_k|/|x|) ·
+// |gradient|/|x|, without sum_depth for double. Where the two terms cancel, the error is relative to the terms and not
+// to what is left of them.
+template <class T>
+BD_INLINE Pack cosine_gradient(const Pack& x, const InverseNorm& of_x, const Pack& v, const InverseNorm& of_v,
+                               double cosine, double gradient) {
+  Pack unit = scaled_pack<T>(x, of_x), other = scaled_pack<T>(v, of_v);
+  double along = of_x.floored ? 0 : cosine;
+#pragma GCC unroll 8
+  for (int i = 0; i < kRegisters; ++i) other.part[i] = (other.part[i] - along * unit.part[i]) * gradient;
+  return scaled_pack<T>(other, of_x);
+}
+
+BD_INLINE void add_to(double* to, const Pack& a) {
+  Pack sum = load_pack(to);
+#pragma GCC unroll 8
+  for (int i = 0; i < kRegisters; ++i) sum.part[i] += a.part[i];
+  store_pack(to, sum);
+}
+
+// Write gradients of x and y for groups begin to end. rules(x, y, row) returns what makes of a pack of each row a pack
+// of the gradients. The gradient of a row of y that several rows of x share is their sum, formed in double.
+template <class T, class Rules>
+BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t end, Rules rules) {
+  int64_t size = problem.size;
+  bool sums = problem.rows != 1 && problem.y_gradient;  // a sum of no rows is zero
+  AlignedBuffer<double> total(sums ? size + kLanes : 0);
+  for (int64_t group = begin; group < end; ++group) {
+    if (sums) std::memset(total.data, 0, (size + kLanes) * sizeof(double));
+    auto write = [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
+      auto rule = rules(x, y, row);
+      T* x_gradient = (T*)problem.x_gradient + row * size;
+      T* y_gradient = (T*)problem.y_gradient + row * size;
+      for (int64_t k = 0; k < size; k += kLanes) {
+        Pack a = load_at(x, k, size), b = load_at(y, k, size);
+        if (problem.x_gradient) store_at(x_gradient, k, size, rule.of_x(a, b));
+        if (!problem.y_gradient) continue;
+        if (sums)
+          add_to(total.data + k, rule.of_y(a, b));
+        else
+          store_at(y_gradient, k, size, rule.of_y(a, b));
+      }
+    };
+    for_each_row<T>(problem, group * problem.rows, (group + 1) * problem.rows, write);
+    for (int64_t k = 0; sums && k < size; ++k) store((T*)problem.y_gradient + group * size + k, total.data[k]);
+  }
+}
+
+template <class T>
+struct ProductRule {
+  double gradient;
+
+  BD_MEMBER_INLINE Pack of_x(const Pack&, const Pack& y) const { return scaled_pack<T>(y, {gradient, 1, false}); }
+  BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack&) const { return scaled_pack<T>(x, {gradient, 1, false}); }
+};
+
+template <class T>
+struct CosineRule {
+  Cosine cosine;
+  double gradient;
+
+  BD_MEMBER_INLINE Pack of_x(const Pack& x, const Pack& y) const {
+    return cosine_gradient<T>(x, cosine.x, y, cosine.y, cosine.value, gradient);
+  }
+  BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack& y) const {
+    return cosine_gradient<T>(y, cosine.y, x, cosine.x, cosine.value, gradient);
+  }
+};
+
+// x_gradient = gradient · y, and y_gradient = gradient · x.
+// Bound: rounding one product to T, 0.5 ulp, or 0.5 + 2^-14 for Half; of a sum over n rows, n·u of the sum of the
+// terms' magnitudes more.
+template <class T>
+void row_product_backward(const RowProblem& problem, int64_t begin, int64_t end) {
+  write_gradients<T>(problem, begin, end, [&](const T*, const T*, int64_t row) BD_LAMBDA_INLINE {
+    return ProductRule<T>{(double)((const T*)problem.gradient)[row]};
+  });
+}
+
+// Bound: that of cosine_gradient for each row.
+template <class T>
+void row_cosine_backward(const RowProblem& problem, int64_t begin, int64_t end) {
+  write_gradients<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
+    return CosineRule<T>{cosine(x, y, problem.size, problem.epsilon), (double)((const T*)problem.gradient)[row]};
+  });
+}
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
+
+#endif  // BATCHDOT_CPU_ROW_GRADIENTS_INL_H_
