@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from batchdot import batch_dot
-from batchdot.ops.functional import EPSILON
+from batchdot.ops.arguments import EPSILON
 from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
 from benchmarks.keras_peers import Kerases, as_array
 from benchmarks.keras_worker import Request

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE, KERNELS, choose
-from batchdot.ops.functional import batch_dot_operation
+from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.plan import Plan
 from benchmarks.floor import PEAK, READ, floor, floor_statements
 from benchmarks.keras_peers import Kerases, RemoteBlock, request

@@ -4,7 +4,7 @@ from typing import Any
 
 from batchdot.convert import as_tensor, read_dtype
 from batchdot.kernels.aten.normalize import unit
-from batchdot.ops.functional import EPSILON
+from batchdot.ops.arguments import EPSILON
 from batchdot.planning.lowering import result_dtype, wide_dtype
 from batchdot.symbolic.functions import symbolic
 

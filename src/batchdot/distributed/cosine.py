@@ -31,6 +31,7 @@ def cosine_of_shards(
     dtype: torch.dtype,
     mesh: DeviceMesh,
     dims: Sequence[int],
+    run: Callable[[Operation, Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Return the cosines of slices whose parts are on the ranks of some mesh dimensions.
 
@@ -42,9 +43,10 @@ def cosine_of_shards(
         dtype: of the result.
         mesh: where the shards are.
         dims: the mesh dimensions that share out the contraction.
+        run: runs an operation on two local shards.
     """
     assert operation.epsilon is not None
-    multiply = Operation(operation.function, operation.rule)
+    multiply = partial(run, operation.without_normalization())
     wide = wide_dtype(dtype, x.device.type)
     x_axes, y_axes = zip(*contraction.contracted, strict=True)
     floors: list[Tensor | float] = [operation.epsilon] * 2

@@ -10,7 +10,7 @@ import torch
 from batchdot.explanation.diagram import Picture, draw
 from batchdot.explanation.svg import to_svg
 from batchdot.explanation.text import to_text
-from batchdot.ops.functional import batch_dot_operation
+from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.axes import Pairs
 from batchdot.planning.contraction import Contraction, Shape, product
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from batchdot.convert import as_tensor, check_operands, is_sharded
 from batchdot.kernels.aten.normalize import unit
-from batchdot.ops.functional import EPSILON, batch_dot, batch_dot_operation
+from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.functional import batch_dot
 from batchdot.planning.lowering import result_dtype, wide_dtype
 
 SPARE = 8

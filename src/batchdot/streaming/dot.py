@@ -17,7 +17,8 @@ from batchdot.io.array_file import ArrayFile, Name, Place
 from batchdot.io.atomic import NewFile
 from batchdot.io.regular_file import MAX_BYTES, NUMPY
 from batchdot.kernels import choose
-from batchdot.ops.functional import EPSILON, batch_dot, batch_dot_operation
+from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.functional import batch_dot
 from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
 from batchdot.planning.plan import Operand

@@ -8,7 +8,7 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.planning.contraction import Shape
 from batchdot.registry import Registry
-from batchdot.symbolic.functions import FUNCTIONS
+from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
 from batchdot.symbolic.tensor import flatten
 
 
@@ -150,7 +150,7 @@ def _read_function(value: Any, kind: str, layer: str) -> Any:
     if kind == "raw" or value is None:
         return value
     functions = Registry[Any](f"function of Lambda layer {layer!r}", "builtins")
-    for known in (activations._registry._things, FUNCTIONS):
+    for known in (activations._registry._things, SYMBOLIC_FUNCTIONS):
         for name, function in known.items():
             functions.add(name, function)
     if kind == "function":
