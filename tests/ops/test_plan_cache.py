@@ -16,8 +16,8 @@ from batchdot.ops.plan_cache import PLAN_CACHE_SIZE
 def plans(monkeypatch):
     """Collect the plans that are made."""
     made = []
-    choose = dispatch.choose
-    monkeypatch.setattr(dispatch, "choose", lambda p: made.append(p) or choose(p))
+    select = dispatch.select_kernel
+    monkeypatch.setattr(dispatch, "select_kernel", lambda p: made.append(p) or select(p))
     plan_cache.clear()
     return made
 

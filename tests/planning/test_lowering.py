@@ -8,18 +8,18 @@ from expecttest import assert_expected_inline
 from tests.support.cases import LAYOUTS, RANKS, enumerate_cases, lay_out
 
 from batchdot.ops.functional import plan
-from batchdot.planning.plan import MATMUL, MATVEC, ROW, VECMAT
+from batchdot.planning.plan import MATMUL, MATVEC, VECDOT, VECMAT
 
 NONE = ()
 
 # x shape, y shape, axes, batch_dims, label, inputs copied
 CONTIGUOUS = [
-    ((32, 128), (32, 128), 1, 1, ROW, NONE),
-    ((32, 1, 128), (32, 1, 128), 2, 1, ROW, NONE),
-    ((32, 1, 128), (32, 128), -1, 1, ROW, NONE),
-    ((32, 1, 1, 128), (32, 128, 1), (3, 1), 1, ROW, NONE),
-    ((32, 7, 128), (32, 7, 128), 2, 2, ROW, NONE),
-    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), 1, ROW, NONE),
+    ((32, 128), (32, 128), 1, 1, VECDOT, NONE),
+    ((32, 1, 128), (32, 1, 128), 2, 1, VECDOT, NONE),
+    ((32, 1, 128), (32, 128), -1, 1, VECDOT, NONE),
+    ((32, 1, 1, 128), (32, 128, 1), (3, 1), 1, VECDOT, NONE),
+    ((32, 7, 128), (32, 7, 128), 2, 2, VECDOT, NONE),
+    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), 1, VECDOT, NONE),
     ((32, 100, 64), (32, 64), -1, 1, MATVEC, NONE),
     ((32, 64, 100), (32, 64), 1, 1, MATVEC, NONE),
     ((32, 100, 64), (32, 1, 64), 2, 1, MATVEC, NONE),
@@ -94,7 +94,7 @@ def test_rows_are_never_copied():
         for x_layout, y_layout in itertools.product(LAYOUTS, LAYOUTS):
             x, y = lay_out(torch.randn(x_shape), x_layout, 1), lay_out(torch.randn(y_shape), y_layout, 2)
             p = plan(x, y, axes)
-            assert (p.label, p.copies) == (ROW, ())
+            assert (p.label, p.copies) == (VECDOT, ())
             assert p.x(x).data_ptr() == x.data_ptr()
             assert p.y(y).data_ptr() == y.data_ptr()
 
@@ -120,13 +120,13 @@ def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
         a, b = (torch.empty(shape, dtype=getattr(torch, name)) for name in (x, y))
         p = plan(a, b, 1, normalize=normalize)
         assert p.dtype == getattr(torch, dtype)
-        assert p.compute == getattr(torch, compute)
-        assert p.wide == getattr(torch, wide)
+        assert p.compute_dtype == getattr(torch, compute)
+        assert p.norm_dtype == getattr(torch, wide)
 
 
 def test_large_rows_go_in_blocks_of_aten(each_kernel):
     def rows(*shape, **options):
-        return plan(torch.empty(shape), torch.empty(shape), 1, **options).rows
+        return plan(torch.empty(shape), torch.empty(shape), 1, **options).block_size
 
     aten = each_kernel == "aten"
     assert rows(65536, 128) == (1024 if aten else None)

@@ -10,8 +10,9 @@ from typing import Any
 
 from batchdot._torch import is_tracing
 from batchdot.ops.operation import Operation
-from batchdot.planning.axes import Axes, is_bool, read_axes, refuse_shared_axes
+from batchdot.planning.axes import is_bool, read_axes, refuse_shared_axes
 from batchdot.planning.contraction import Contraction
+from batchdot.types import Axes
 
 EPSILON = 1e-12
 """TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from batchdot._torch import in_forward_mode
-from batchdot.kernels import choose
+from batchdot.kernels import select_kernel
 from batchdot.ops.handlers import HANDLERS, Handler, register
 from batchdot.ops.operation import Operation, convert_operands
 from batchdot.ops.sparse import sparse_dot
@@ -29,8 +29,8 @@ def run(operation: Operation, x: Any, y: Any) -> Any:
         nested = True  # no tensors
     if not nested and guard(x, y) and not in_forward_mode(x, y):
         return fast(x, y, *options)
-    plan = plans.find(x, y)
-    return plan.run(x, y) if plan is not None else run_uncached(operation, x, y)
+    executable = plans.find(x, y)
+    return run_uncached(operation, x, y) if executable is None else executable.run(x, y)
 
 
 def run_uncached(operation: Operation, x: Any, y: Any) -> Any:
@@ -49,7 +49,7 @@ def run_traced(operation: Operation, x: Any, y: Any) -> Any:
     if _claims_sparse(operation, x, y):
         return _run_sparse(operation, x, y)
     x, y = convert_operands(x, y)
-    return choose(operation.lower(x, y)).run(x, y)
+    return select_kernel(operation.lower(x, y)).run(x, y)
 
 
 def _claims_sparse(operation: Operation, x: Any, y: Any) -> bool:
@@ -67,9 +67,9 @@ def _claims_dense(operation: Operation, x: Any, y: Any) -> bool:
 def _run_dense(operation: Operation, x: Any, y: Any) -> Tensor:
     """Convert, check, plan, keep the plan, and run it."""
     x, y = convert_operands(x, y)
-    plan = choose(operation.lower(x, y))
-    operation.plans.add(plan, x, y)
-    return plan.run(x, y)
+    executable = select_kernel(operation.lower(x, y))
+    operation.plans.add(executable, x, y)
+    return executable.run(x, y)
 
 
 register(Handler("sparse", _claims_sparse, _run_sparse), last=True)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from batchdot._torch import is_tracing
-from batchdot.kernels import choose
+from batchdot.kernels import select_kernel
 from batchdot.ops.arguments import DOT, EPSILON, batch_dot_operation, cached_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import convert_operands
@@ -108,4 +108,4 @@ def plan(
       result (32, 128, 100) float32, products in float32
     """
     operation = batch_dot_operation(axes, batch_dims, normalize, epsilon)
-    return choose(operation.lower(*convert_operands(x, y)))
+    return select_kernel(operation.lower(*convert_operands(x, y))).plan

@@ -10,9 +10,10 @@ from torch import Tensor
 from batchdot._torch import is_lowering, is_tracing
 from batchdot.convert import as_tensor, check_dtypes, check_operands
 from batchdot.ops.plan_cache import PlanCache, are_exact_tensors
-from batchdot.planning.contraction import Contraction, Shape
+from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
-from batchdot.planning.plan import Operand, Plan
+from batchdot.planning.plan import Plan, TensorMeta
+from batchdot.types import Shape
 
 Rule = Callable[[Shape, Shape], Contraction]
 
@@ -86,10 +87,10 @@ class Operation:
         check_operands(x, y, self.function)
         contraction = self.contract(tuple(x.shape), tuple(y.shape))
         if is_tracing() or not (_has_static_layout(x) and _has_static_layout(y)):
-            x_is, y_is = (Operand(t.dtype, t.device.type, None) for t in (x, y))
+            x_meta, y_meta = (TensorMeta(t.dtype, t.device.type, None) for t in (x, y))
         else:
-            x_is, y_is = Operand.of(x), Operand.of(y)
-        plan = lower(contraction, x_is, y_is, self.epsilon)
+            x_meta, y_meta = TensorMeta.of(x), TensorMeta.of(y)
+        plan = lower(contraction, x_meta, y_meta, self.epsilon)
         return replace(plan, compiled=True) if plan.traced and _is_compiled() else plan
 
 

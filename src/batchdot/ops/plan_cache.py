@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from batchdot._torch import Guard, are_transforms_active, make_guard, modes_may_change
-from batchdot.planning.plan import Plan
+from batchdot.planning.plan import Executable, Plan
 
 PLAN_CACHE_SIZE = 4096
 """Plans kept for one operation. A program that meets new shapes at each call must not grow for ever."""
@@ -62,30 +62,30 @@ def is_cacheable(plan: Plan, x: Tensor, y: Tensor) -> bool:
 
 
 class CacheEntry:
-    """A cached plan and the fast call for its latest inputs.
+    """A cached plan, built by its kernel, and the fast call for its latest inputs.
 
     Attributes:
-        plan: the plan.
+        executable: the plan and what runs it.
         fast_call: replaced as one tuple, so that other threads never see half an update.
     """
 
-    __slots__ = ("fast_call", "plan")
+    __slots__ = ("executable", "fast_call")
 
-    def __init__(self, plan: Plan, x: Tensor, y: Tensor) -> None:
-        self.plan = plan
+    def __init__(self, executable: Executable, x: Tensor, y: Tensor) -> None:
+        self.executable = executable
         self.fast_call = self.resolve(x, y)
 
     def resolve(self, x: Tensor, y: Tensor) -> FastCall:
         """Return the fast call for these tensors and for others like them.
 
-        The plan's ``quick`` function computes no derivatives and ignores autocast. What rules it out here
-        (``requires_grad``, a transform, autocast) is part of what the guard compares.
+        The executable's ``fast`` function computes no derivatives and ignores autocast. What rules it out
+        here (``requires_grad``, a transform, autocast) is part of what the guard compares.
         """
-        quick = None if modes_may_change() or _needs_care(x, y) else self.plan.quick
-        return (make_guard(x, y), *(quick or (self.plan.run, ())))
+        fast = None if modes_may_change() or _may_not_be_fast(x, y) else self.executable.fast
+        return (make_guard(x, y), *(fast or (self.executable.run, ())))
 
 
-def _needs_care(x: Tensor, y: Tensor) -> bool:
+def _may_not_be_fast(x: Tensor, y: Tensor) -> bool:
     if x.requires_grad or y.requires_grad or are_transforms_active():
         return True
     try:
@@ -115,7 +115,7 @@ class PlanCache:
         self.entries.clear()
         self.last_call: FastCall = (_reject_all, _reject_all, ())
 
-    def find(self, x: Any, y: Any) -> Plan | None:
+    def find(self, x: Any, y: Any) -> Executable | None:
         """Return the plan for two values, if it is cached, and remember their call as the latest."""
         entry = self.entries.get(signature(x, y))
         if entry is None:
@@ -124,15 +124,15 @@ class PlanCache:
         if not fast_call[0](x, y):  # same signature, but requires_grad or a mode differs
             fast_call = entry.fast_call = entry.resolve(x, y)
         self.last_call = fast_call
-        return entry.plan
+        return entry.executable
 
-    def add(self, plan: Plan, x: Tensor, y: Tensor) -> None:
+    def add(self, executable: Executable, x: Tensor, y: Tensor) -> None:
         """Keep a plan for two tensors, if their signature says all that it depends on."""
-        if not is_cacheable(plan, x, y):
+        if not is_cacheable(executable.plan, x, y):
             return
         if len(self.entries) >= PLAN_CACHE_SIZE:
             self.entries.clear()
-        self.entries[signature(x, y)] = CacheEntry(plan, x, y)
+        self.entries[signature(x, y)] = CacheEntry(executable, x, y)
         _in_use.add(self)
 
 

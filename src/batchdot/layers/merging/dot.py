@@ -11,8 +11,9 @@ from batchdot.ops.arguments import EPSILON, batch_dot_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
-from batchdot.planning.contraction import Contraction, Shape
+from batchdot.planning.contraction import Contraction
 from batchdot.symbolic.functions import infer_operation
+from batchdot.types import Shape
 
 
 @LAYERS.register()
