@@ -193,9 +193,10 @@ def _candidates(c: Contraction, x: Placement, y: Placement, ranks: int, once: bo
 
 def _shard_types(x: Placement, y: Placement) -> list[Callable[[int], Placement]]:
     """Return Shard and the strided shards of x and y, which torch makes of FSDP2 over tensor parallelism."""
-    strided: dict[int, Callable[..., Placement]] = {
-        factor: type(p) for p in (x, y) if (factor := _split_factor(p)) is not None
-    }
+    strided: dict[int, Callable[..., Placement]] = {}
+    for placement in (x, y):
+        if (factor := _split_factor(placement)) is not None:
+            strided[factor] = type(placement)
     return [Shard, *(partial(strided[factor], split_factor=factor) for factor in sorted(strided))]
 
 
