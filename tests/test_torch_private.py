@@ -144,6 +144,12 @@ def test_hooks_that_cannot_be_seen_are_assumed():
     assert _torch.has_compiled_call(SimpleNamespace())
 
 
+def test_overload_without_inner_operator_is_called_itself():
+    overload = torch.ops.aten.mul.Tensor
+    assert _torch.unwrapped_operator(overload)(torch.ones(2), 3).tolist() == [3.0, 3.0]
+    assert _torch.unwrapped_operator(torch.mul) is torch.mul
+
+
 @pytest.mark.skipif(not _torch.USES_PRIVATE, reason="all fallbacks are on")
 def test_hooks_are_seen():
     module = torch.nn.Linear(1, 1)

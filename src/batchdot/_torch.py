@@ -248,24 +248,20 @@ def bare_apply(function: type[Function]) -> Callable[..., Any]:
     return apply
 
 
-def implement_composite(name: str, run: Callable[..., Any]) -> None:
-    """Register the implementation of a composite operator: PyTorch's operators, traced through.
+def implement_composite(name: str, run: Callable[..., Any]) -> bool:
+    """Register the implementation of a composite operator, to be traced through to PyTorch's operators.
 
-    Under vmap too, where torch would otherwise call it for each sample. Fallback there: a vmap rule that
-    is vmap of the implementation.
+    Return whether vmap traces through it too, by a dispatch key of torch.func; otherwise torch would call it
+    for each sample. Fallback: False, and the caller must not use the operator.
     """
     torch.library.impl(name, "CompositeImplicitAutograd", run)
+    if not USES_PRIVATE:
+        return False
     try:
-        if not USES_PRIVATE:
-            raise RuntimeError("the name of the dispatch key is private")
         torch.library.impl(name, "FuncTorchBatchedDecomposition", run)
     except RuntimeError:  # torch has no key of that name
-
-        def run_batched(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, int]:
-            batched = torch.vmap(run, in_dims=in_dims, randomness=info.randomness)
-            return batched(*arguments), 0
-
-        torch.library.register_vmap(name, run_batched)
+        return False
+    return True
 
 
 # --- DTensors -------------------------------------------------------------------------------------------

@@ -15,20 +15,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from batchdot import batch_dot
 from batchdot.kernels import KERNELS, select_kernel
-from batchdot.kernels.cpu import library as _operators
+from batchdot.kernels.cpu import library
 from batchdot.ops.functional import batch_dot_operation, plan
 
 pytestmark = pytest.mark.usefixtures("native_kernel")
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
-MATRICES = "a product of matrices: PyTorch calls an optimized BLAS"
-STRIDED = "a matrix and a vector, contracted axis not contiguous: bmm is faster"
+MATRICES = "products of matrices: PyTorch calls an optimized BLAS"
+STRIDED = "matrices times vectors where the contracted axis of the matrices is not contiguous: bmm is faster"
 SINGLE = "more than 512 rows of one element: elementwise multiplication is faster"
 AXES = "rows whose contracted axes are not one last axis"
-DEVICE = "not on the CPU"
-INTEGERS = "an input is not floating-point"
-DTYPE = "result not float32, float64, float16 or bfloat16"
+DEVICE = "tensors that are not on the CPU"
+INTEGERS = "inputs that are not floating-point"
+DTYPE = "results that are not float32, float64, float16 or bfloat16"
 
 # x shape, y shape, axes, what differs from contiguous float32 on the CPU: reasons, without normalizing
 # and with
@@ -67,6 +67,7 @@ def test_which_plans_it_takes(x_shape, y_shape, axes, options, product, cosine):
     for normalize, reasons in ((False, product), (True, cosine)):
         p = plan(x, y, axes, batch_dims=batch_dims, normalize=normalize)
         assert KERNELS[0].not_supported_reasons(p) == reasons
+        assert set(reasons) <= set(KERNELS[0].limitations())
         assert p.kernel == ("aten" if reasons else "native")
 
 
@@ -286,7 +287,7 @@ def run_python(code: str, **environment: str) -> str:
 BITS = """
 import hashlib, torch
 from batchdot import batch_dot
-from batchdot.kernels.cpu import library as _operators
+from batchdot.kernels.cpu import library
 torch.manual_seed(0)
 digest = hashlib.sha256()
 for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
@@ -301,7 +302,7 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
             gradients = torch.autograd.grad(out.sum() + shared.sum() + matrix.sum(), (x, y))
             for tensor in (out, shared, *gradients):
                 digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
-print(_operators.instructions(), digest.hexdigest())
+print(library.instructions(), digest.hexdigest())
 """
 
 
@@ -466,7 +467,7 @@ def samples(name):
                     yield (gradient, x, y, 1e-12, x_grad, y_grad)
 
 
-@pytest.mark.parametrize("name", _operators.SUMS)
+@pytest.mark.parametrize("name", library.MULTIPLY_ADDS)
 def test_opcheck(name):
     count = 0
     backward = name.endswith("backward")
@@ -531,13 +532,13 @@ def test_turned_off():
 
 def test_missing_broken_or_of_another_version(tmp_path, monkeypatch):
     def reasons(path):
-        monkeypatch.setattr(_operators, "LIBRARY", path)
-        return _operators.unavailable_reasons.__wrapped__()
+        monkeypatch.setattr(library, "LIBRARY", path)
+        return library.unavailable_reasons.__wrapped__()
 
-    library = _operators.LIBRARY
+    built = library.LIBRARY
     assert "not built" in reasons(tmp_path / "missing.so")[0]
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"no library")
     assert "not loaded" in reasons(broken)[0]
-    monkeypatch.setattr(_operators, "CDLL", lambda path: object())  # without the functions of this version
-    assert "another version" in reasons(library)[0]
+    monkeypatch.setattr(library, "CDLL", lambda path: object())  # without the functions of this version
+    assert "another version" in reasons(built)[0]

@@ -1,4 +1,4 @@
-"""Plans: which kind of work, how inputs are looked at, where a copy is made; and that plans are kept."""
+"""Plans: label, views, copies, dtypes and blocks, as tables; the plan cache; how plans are printed."""
 
 import itertools
 
@@ -48,13 +48,13 @@ CONTIGUOUS = [
 
 
 @pytest.mark.parametrize(("x_shape", "y_shape", "axes", "batch_dims", "label", "copies"), CONTIGUOUS, ids=str)
-def test_contiguous_inputs(x_shape, y_shape, axes, batch_dims, label, copies):
+def test_plan_of_contiguous_inputs(x_shape, y_shape, axes, batch_dims, label, copies):
     p = plan(torch.empty(x_shape), torch.empty(y_shape), axes, batch_dims=batch_dims)
     assert (p.label, p.copies) == (label, copies)
 
 
 # x layout, y layout, copies, for (2,7,4,64)(2,64,8,5) axes=(3, 1)
-def test_strided_inputs():
+def test_plan_of_strided_inputs():
     x, y = torch.empty(2, 7, 4, 64), torch.empty(2, 64, 8, 5)
 
     def copies(x, y):
@@ -72,7 +72,7 @@ def test_strided_inputs():
     assert copies(x[..., :1].expand(-1, -1, -1, 64), y) == ()
 
 
-def test_a_plan_copies_where_it_says_so_and_nowhere_else():
+def test_plan_copies_exactly_the_named_inputs():
     """By the memory that the views of every case of the enumeration look at."""
     found = []
     for ranks in itertools.product(RANKS, RANKS):
@@ -88,7 +88,7 @@ def test_a_plan_copies_where_it_says_so_and_nowhere_else():
     assert not found
 
 
-def test_rows_are_never_copied():
+def test_vecdot_views_never_copy():
     shapes = [((3, 8), (3, 8), 1), ((3, 1, 8), (3, 8), -1), ((3, 4, 5), (3, 5, 4), ((1, 2), (2, 1)))]
     for x_shape, y_shape, axes in shapes:
         for x_layout, y_layout in itertools.product(LAYOUTS, LAYOUTS):
@@ -115,7 +115,7 @@ DTYPES = [
 
 @pytest.mark.usefixtures("aten_kernel")
 @pytest.mark.parametrize(("x", "y", "normalize", "dtype", "row", "matrix", "wide"), DTYPES, ids=str)
-def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
+def test_plan_dtypes(x, y, normalize, dtype, row, matrix, wide):
     for shape, compute in (((2, 3), row), ((2, 3, 4), matrix)):
         a, b = (torch.empty(shape, dtype=getattr(torch, name)) for name in (x, y))
         p = plan(a, b, 1, normalize=normalize)
@@ -124,7 +124,7 @@ def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
         assert p.norm_dtype == getattr(torch, wide)
 
 
-def test_large_rows_go_in_blocks_of_aten(each_kernel):
+def test_vecdot_block_size(each_kernel):
     def rows(*shape, **options):
         return plan(torch.empty(shape), torch.empty(shape), 1, **options).block_size
 
@@ -145,7 +145,7 @@ def test_a_plan_is_a_value():
 
 
 @pytest.mark.usefixtures("aten_kernel")
-def test_printed_as_aten_runs_it():
+def test_plan_by_aten_printed():
     x = torch.empty(32, 7, 64, 10, dtype=torch.float16)
     assert_expected_inline(
         "\n\n".join(
@@ -183,7 +183,7 @@ row product by aten on cpu: bik,bk->bi
 
 
 @pytest.mark.usefixtures("native_kernel")
-def test_printed_as_the_native_kernel_runs_it():
+def test_plan_by_native_printed():
     assert_expected_inline(
         "\n\n".join(
             str(p)

@@ -4,6 +4,7 @@
 what went wrong.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -42,8 +43,12 @@ class Changed(ModuleType):
 
 
 def change(module, name, *value):
-    __import__(module)
-    sys.modules[module] = Changed(sys.modules[module], name, *value)
+    """Import `batchdot._torch` beside a changed module, which the rest of torch goes on without."""
+    real = importlib.import_module(module)
+    sys.modules[module] = Changed(real, name, *value)
+    importlib.import_module("batchdot._torch")
+    if name != "_global_forward_hooks":  # that is looked up when a layer asks
+        sys.modules[module] = real
 
 
 def refuse(*args, **kwargs):
@@ -62,19 +67,6 @@ def lose_dispatch_key():
     torch.library.impl = checked
 
 
-def lose_operator():
-    """As a torch whose overloads keep what they call elsewhere."""
-    call = torch._ops.OpOverload.__init__
-
-    def init(self, overloadpacket, op, *args, **kwargs):
-        call(self, overloadpacket, op, *args, **kwargs)
-        self.called = op
-        del self._op
-
-    torch._ops.OpOverload.__init__ = init
-    torch._ops.OpOverload.__call__ = lambda self, /, *args, **kwargs: self.called(*args, **kwargs)
-
-
 CHANGES = {
     "nothing": (lambda: None, True),
     **{
@@ -85,7 +77,6 @@ CHANGES = {
         for module, name, slow in PRIVATE
         for how, value in {"is gone": (), "has another signature": (refuse,), "is None": (None,)}.items()
     },
-    "OpOverload._op is gone": (lose_operator, False),
     "the dispatch key is gone": (lose_dispatch_key, True),
     "all fallbacks": (lambda: os.environ.update(BATCHDOT_TORCH_PRIVATE="0"), True),
 }

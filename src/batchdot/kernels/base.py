@@ -6,7 +6,7 @@ from batchdot.planning.plan import Executable, Plan
 
 
 class Kernel(Protocol):
-    """Runs plans. README.md in this folder is the contract."""
+    """Runs plans. README.md in this folder is the contract; no method raises."""
 
     name: str
 
@@ -14,16 +14,16 @@ class Kernel(Protocol):
         """Return why it works for no plan on this machine; an empty list if it works."""
         ...
 
-    def describe(self) -> str:
-        """Return what `batchdot info` prints of it where it is available; may be empty."""
+    def not_supported_reasons(self, plan: Plan) -> list[str]:
+        """Return why it does not run this plan; an empty list if it does."""
         ...
 
     def limitations(self) -> list[str]:
         """Return every reason that `not_supported_reasons` can give."""
         ...
 
-    def not_supported_reasons(self, plan: Plan) -> list[str]:
-        """Return why it does not run this plan; an empty list if it does."""
+    def describe(self) -> str:
+        """Return what `batchdot info` prints beside "available"; may be empty."""
         ...
 
     def build(self, plan: Plan) -> Executable:

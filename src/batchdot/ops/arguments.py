@@ -51,12 +51,15 @@ def batch_dot_operation(
 
 def cached_operation(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Operation:
     """Return the operation of earlier calls with equal arguments, or make it; not under torch.compile."""
-    key = (axes, batch_dims, normalize, epsilon)
-    if _is_canonical(*key):
-        operation = _operations.get(key)
-        if operation is not None:
-            return operation
-    key = _read(*key)
+    # 0.15 µs, where reading the arguments takes 0.5. Values that are equal and of other types are read: of
+    # True, 1 and 1.0 only one is an axis.
+    exact_axes = axes.__class__ is int or _is_default_or_pair(axes)
+    if exact_axes and batch_dims.__class__ is int and epsilon.__class__ is float:
+        try:
+            return _operations[axes, batch_dims, normalize, epsilon]
+        except (KeyError, TypeError):  # not there, or normalize is not hashable
+            pass
+    key = _read(axes, batch_dims, normalize, epsilon)
     operation = _operations.get(key)
     if operation is None:
         operation = _make(*key)
@@ -66,16 +69,11 @@ def cached_operation(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -
     return operation
 
 
-def _is_canonical(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> bool:
-    """Whether arguments are as they are read, so that they can be looked up: True == 1 == 1.0 are three."""
-    if axes.__class__ is tuple and len(axes) == 2:
-        x_axis, y_axis = axes
-        exact = x_axis.__class__ is int and y_axis.__class__ is int
-    else:
-        exact = axes.__class__ is int or axes is None
-    return (
-        exact and batch_dims.__class__ is int and normalize.__class__ is bool and epsilon.__class__ is float
-    )
+def _is_default_or_pair(axes: Any) -> bool:
+    if axes.__class__ is not tuple or len(axes) != 2:
+        return axes is None
+    x_axis, y_axis = axes
+    return x_axis.__class__ is int and y_axis.__class__ is int
 
 
 def is_static(axes: Any) -> bool:

@@ -26,9 +26,6 @@ from batchdot.ops.arguments import DOT, EPSILON, is_static
 from batchdot.ops.operation import Operation
 from batchdot.ops.plan_cache import are_exact_tensors
 
-# An exported program must not hold our operators: it is to run without batchdot.
-_is_exporting = torch.compiler.is_exporting
-
 
 def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Any:
     """Run `batch_dot` under torch.compile."""
@@ -38,7 +35,7 @@ def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, 
         and batch_dims.__class__ is int
         and is_static((axes, batch_dims))
         and isinstance(epsilon, float)  # it may be a symbol
-        and not _is_exporting()
+        and not _must_trace_through()
     ):
         return _BATCH_DOT(x, y, axes, batch_dims, bool(normalize), epsilon)
     return trace_operation(arguments.batch_dot_operation(axes, batch_dims, normalize, epsilon), x, y)
@@ -46,7 +43,7 @@ def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, 
 
 def trace_operation(operation: Operation, x: Any, y: Any) -> Any:
     """Run an operation under torch.compile: as one operator if possible, otherwise traced through."""
-    if operation.static and are_exact_tensors((x, y)) and not _is_exporting():
+    if operation.static and are_exact_tensors((x, y)) and not _must_trace_through():
         options = operation.options
         if not options:
             return _DOT(x, y)
@@ -79,8 +76,11 @@ def _code_tag() -> str:
 _TAG = _code_tag()
 
 
-def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return a function of two tensors and options as an operator; all arguments are positional."""
+def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Any:
+    """Return a function of two tensors and options as an operator; all arguments are positional.
+
+    None if torch does not let it work under vmap.
+    """
 
     def run(*arguments: Any) -> Tensor:
         try:
@@ -94,9 +94,9 @@ def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Ca
     full_name = f"batchdot::{name}.{_TAG}"
     torch.library.define(full_name, f"({parameters}) -> Tensor")
     # Disabled, or Dynamo would trace the implementation where an error has broken the graph.
-    implement_composite(full_name, torch.compiler.disable(run))  # type: ignore[no-untyped-call]
-    operator: Callable[..., Tensor] = getattr(getattr(torch.ops.batchdot, name), _TAG)
-    return operator
+    works = implement_composite(full_name, torch.compiler.disable(run))  # type: ignore[no-untyped-call]
+    operator: Callable[..., Tensor] | None = getattr(getattr(torch.ops.batchdot, name), _TAG)
+    return operator if works else None
 
 
 def _run_batch_dot(
@@ -118,3 +118,11 @@ _BATCH_DOT = _operator(
     _run_batch_dot,
 )
 _DOT = _operator("dot", "Tensor x, Tensor y", _run_dot)
+
+
+def _always() -> bool:
+    return True
+
+
+# An exported program must not hold our operators, for it is to run without batchdot.
+_must_trace_through = _always if _BATCH_DOT is None or _DOT is None else torch.compiler.is_exporting

@@ -103,7 +103,7 @@ class Contraction:
 
     @property
     def output_shape(self) -> Shape:
-        """Shape of the result, (B..., I..., J...). A size that one input does not know comes from the other."""
+        """Shape of the result, (B..., I..., J...). Sizes unknown in one input come from the other."""
         sizes = [_known(self.x_shape[x], self.y_shape[y]) for x, y in self.shared]
         sizes += [self.x_shape[axis] for axis in self.x_free]
         sizes += [self.y_shape[axis] for axis in self.y_free]

@@ -17,7 +17,7 @@ from torch import Tensor
 from batchdot._torch import are_transforms_active, bare_apply, in_forward_mode, unwrapped_operator
 from batchdot.convert import dtype_name
 from batchdot.kernels.aten.kernel import AtenKernel
-from batchdot.kernels.cpu import library as _library
+from batchdot.kernels.cpu import library
 from batchdot.planning.plan import (
     MATMUL,
     MATVEC,
@@ -62,19 +62,19 @@ def _has_float_inputs(plan: Plan) -> bool:
     return plan.x_meta.dtype.is_floating_point and plan.y_meta.dtype.is_floating_point
 
 
+_DTYPE_NAMES = ", ".join(dtype_name(dtype) for dtype in DTYPES[:-1]) + f" or {dtype_name(DTYPES[-1])}"
+
 NOT_SUPPORTED: dict[str, Callable[[Plan], bool]] = {
-    "not on the CPU": lambda plan: plan.device != "cpu",
-    "traced, or a Tensor subclass: runs on ATen so that they see its operators": lambda plan: (
+    "tensors that are not on the CPU": lambda plan: plan.device != "cpu",
+    "traced calls and Tensor subclasses: they see ATen's operators": lambda plan: (
         plan.traced and not plan.compiled
     ),
-    "a product under torch.compile: ATen's operators fuse with the code around them": lambda plan: (
+    "products under torch.compile: ATen's operators fuse with the code around them": lambda plan: (
         plan.compiled and plan.epsilon is None
     ),
-    f"result not {', '.join(map(dtype_name, DTYPES[:-1]))} or {dtype_name(DTYPES[-1])}": lambda plan: (
-        plan.dtype not in DTYPES
-    ),
-    "an input is not floating-point": lambda plan: plan.dtype in DTYPES and not _has_float_inputs(plan),
-    "a product of matrices: PyTorch calls an optimized BLAS": lambda plan: (
+    f"results that are not {_DTYPE_NAMES}": lambda plan: plan.dtype not in DTYPES,
+    "inputs that are not floating-point": lambda plan: plan.dtype in DTYPES and not _has_float_inputs(plan),
+    "products of matrices: PyTorch calls an optimized BLAS": lambda plan: (
         plan.epsilon is None and plan.label == MATMUL
     ),
     "rows whose contracted axes are not one last axis": lambda plan: (
@@ -83,11 +83,13 @@ NOT_SUPPORTED: dict[str, Callable[[Plan], bool]] = {
     f"more than {FEW_ROWS} rows of one element: elementwise multiplication is faster": lambda plan: (
         plan.epsilon is None and plan.label == VECDOT and _has_single_element_rows(plan)
     ),
-    "a matrix and a vector, contracted axis not contiguous: bmm is faster": lambda plan: (
-        plan.epsilon is None and plan.label in (MATVEC, VECMAT) and not _has_contiguous_rows(plan)
+    "matrices times vectors where the contracted axis of the matrices is not contiguous: bmm is faster": (
+        lambda plan: (
+            plan.epsilon is None and plan.label in (MATVEC, VECMAT) and not _has_contiguous_rows(plan)
+        )
     ),
 }
-"""Each reason not to run a plan, and whether it applies."""
+"""What the kernel does not run, and whether a plan is that: reasons are what users read."""
 
 
 class NativeKernel:
@@ -97,11 +99,11 @@ class NativeKernel:
 
     def unavailable_reasons(self) -> list[str]:
         """Return why the library cannot be loaded."""
-        return _library.unavailable_reasons()
+        return library.unavailable_reasons()
 
     def describe(self) -> str:
         """Return the instruction set that it uses on this machine."""
-        return f"{_library.instructions()} instructions"
+        return f"{library.instructions()} instructions"
 
     def limitations(self) -> list[str]:
         """Return every reason that `not_supported_reasons` can give."""
@@ -151,7 +153,7 @@ class NativeKernel:
             plan,
             run,
             fast=(values, options),
-            single_threaded=None if uses_torch_threads else _library.set_single_threaded,
+            single_threaded=None if uses_torch_threads else library.set_single_threaded,
         )
 
 
@@ -179,7 +181,7 @@ def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
             name, options = "row_cosine", (plan.epsilon, keepdim)
     values: Call = unwrapped_operator(getattr(torch.ops.batchdot, name).values)
     # Function.apply first asks in Python, 2 µs, whether a transform is active: `run` has asked already.
-    apply: Call = bare_apply(_library.AUTOGRAD[name])
+    apply: Call = bare_apply(library.AUTOGRAD[name])
 
     dtype = plan.dtype if plan.label == MATMUL and plan.compute_dtype != plan.dtype else None
     shape = plan.output_shape if out_shape != plan.output_shape else None
