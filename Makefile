@@ -10,7 +10,7 @@ CONSTRAINTS := $(VENV)/constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-build-isolation --constraint $(CONSTRAINTS)
 EMPTY_PIP := build/empty/bin/python -m pip --disable-pip-version-check --quiet
-PACKAGE := pyproject.toml src/batchdot/__init__.py
+PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

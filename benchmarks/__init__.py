@@ -1,1 +1,1 @@
-"""Named workloads, timed side by side."""
+"""Benchmarks: named workloads, timed side by side with peers (`make bench`)."""

@@ -1,6 +1,6 @@
-"""Time batchdot beside plain PyTorch, torch.compile and Keras, in turns, and print ratios and targets.
+"""Benchmarks of batchdot beside PyTorch, torch.compile and Keras: times, ratios and targets (`make bench`).
 
-No time is asserted: the tables are to be read. The numbers also go to benchmarks/results as JSON.
+No time is asserted. Results are printed as tables and written to benchmarks/results as JSON.
 """
 
 import json
@@ -17,18 +17,18 @@ from warnings import catch_warnings, simplefilter
 
 import torch
 
-from benchmarks import picture, tables
+from benchmarks import plots, tables
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.calls import measure_calls
 from benchmarks.compiled import measure_compiled
-from benchmarks.growth import measure_growth
-from benchmarks.keras_peers import Kerases, kerases
+from benchmarks.keras_peers import KerasPeers, start_keras_peers
 from benchmarks.layers import measure_layers
 from benchmarks.machine import describe_machine, versions
 from benchmarks.measure import Settings, measure
 from benchmarks.memory import ROWS, measure_memory
+from benchmarks.scaling import measure_scaling
 from benchmarks.stream import measure_files
-from benchmarks.targets import judge
+from benchmarks.targets import evaluate
 from benchmarks.top_k import measure_top_k
 from benchmarks.workloads import WORKLOADS
 
@@ -39,18 +39,18 @@ README = FOLDER.parent / "README.md"
 
 
 class Bench:
-    """A run: what was asked for, and what was measured so far.
+    """A benchmark run: its options and the results so far.
 
     Attributes:
-        args: what the command line says.
-        settings: how long and where to measure.
-        kerases: the Kerases that run.
-        results: what was measured so far, as it goes to JSON.
+        args: the parsed command line.
+        settings: number of rounds, time budget and device.
+        keras_peers: the Keras processes that run.
+        results: results so far, in the structure of the JSON file.
     """
 
-    def __init__(self, args: Namespace, started: Kerases) -> None:
+    def __init__(self, args: Namespace, started: KerasPeers) -> None:
         self.args = args
-        self.kerases = started
+        self.keras_peers = started
         rounds = args.rounds or (3 if args.quick else 31)
         budget = 0.2 if args.quick else 2.0
         self.settings = Settings(rounds, budget, args.device, compile=not args.no_compile)
@@ -65,20 +65,20 @@ class Bench:
         }
 
     def workloads(self) -> dict[str, Any]:
-        """Measure the named workloads that are wanted."""
+        """Time the chosen workloads."""
         print("Times in microseconds, medians with quartiles; every other number is our time over a peer's,")
         print("the median of rounds in turns: below 1 we are faster.\n")
         print(tables.WORK_HEADER)
         records = {}
         for work in self.args.works:
-            records[work.name] = measure(work, self.kerases, self.settings)
+            records[work.name] = measure(work, self.keras_peers, self.settings)
             print(tables.work_line(work.name, records[work.name]), flush=True)
-        print("\nWho did not run, and why")
+        print("\nPeers and kernels that did not run, and why")
         print("".join(f"  {line}\n" for line in tables.reason_lines(records)), end="")
         return records
 
     def calls(self) -> dict[str, Any]:
-        """Measure what a call costs beyond its arithmetic."""
+        """Time calls whose arithmetic is negligible."""
         records = measure_calls(self.settings)
         for table, record in records.items():
             print(f"{table}{'µs':>34}{'over the first':>18}{'µs more':>12}")
@@ -88,7 +88,7 @@ class Bench:
         return records
 
     def layers(self) -> dict[str, Any]:
-        """Measure what layers cost beyond their arithmetic."""
+        """Time the overhead of layers."""
         modules = {}
         for name in ("tf_keras", "keras"):
             if find_spec(name) is not None and not self.args.no_keras:
@@ -100,14 +100,14 @@ class Bench:
         return measure_layers(modules, self.settings.rounds)
 
     def compiled(self) -> dict[str, Any]:
-        """Measure what torch.compile makes of us, beside what it makes of plain PyTorch."""
+        """Time compiled calls beside compiled baselines."""
         record = measure_compiled(self.settings)
         print("\n".join(tables.compiled_lines(record)))
         return record
 
-    def growth(self) -> dict[str, Any]:
-        """Measure how cost grows with rows, their length and threads."""
-        record = measure_growth(self.kerases, self.settings, 1000 if self.args.quick else 1_000_000)
+    def scaling(self) -> dict[str, Any]:
+        """Time calls against the number of rows, their length and the number of threads."""
+        record = measure_scaling(self.keras_peers, self.settings, 1000 if self.args.quick else 1_000_000)
         for by in ("rows", "length", "threads"):
             for kind, points in record[by].items():
                 cells = (
@@ -115,14 +115,16 @@ class Bench:
                     for p in points
                 )
                 print(f"{kind}, µs by {by}: {', '.join(cells)}")
-                floors = (f"{p['at']:,}: {tables.ratio(p['our time over theirs']['floor'])}" for p in points)
-                print(f"{'':<{len(kind)}}  over the floor: {', '.join(floors)}")
+                rooflines = (
+                    f"{p['at']:,}: {tables.ratio(p['our time over theirs']['roofline'])}" for p in points
+                )
+                print(f"{'':<{len(kind)}}  over the roofline: {', '.join(rooflines)}")
         for line in record["left out"]:
             print(f"left out: {line}")
         return record
 
     def memory(self) -> dict[str, Any]:
-        """Measure the memory that a call takes beyond its inputs and output."""
+        """Measure the peak memory of a call beyond its inputs and output."""
         record = measure_memory((1000, 4000) if self.args.quick else ROWS)
         for work, row in record.items():
             cells = (
@@ -133,7 +135,7 @@ class Bench:
         return record
 
     def files(self) -> dict[str, Any]:
-        """Measure `batchdot dot` on files."""
+        """Time `batchdot dot` on files."""
         mebibytes = self.args.file_mib or (4 if self.args.quick else 512)
         record = measure_files(mebibytes, 2 if self.args.quick else 5)
         for work, row in record["works"].items():
@@ -145,11 +147,9 @@ class Bench:
         return record
 
     def top_k(self) -> dict[str, Any]:
-        """Measure `top_k` beside exact search."""
+        """Time `top_k` beside other exact searches."""
         record = measure_top_k(self.settings)
-        if "skipped" in record:
-            print(f"skipped: {record['skipped']}")
-        for work, row in record.get("works", {}).items():
+        for work, row in record["works"].items():
             times = (f"{name} {tables.microseconds(t['median'])}" for name, t in row["microseconds"].items())
             print(f"{work}, {row['queries']} of {row['items']:,}, µs: {', '.join(times)}")
             for name, reason in row["absent"].items():
@@ -157,8 +157,8 @@ class Bench:
         return record
 
     def accuracy(self) -> dict[str, Any]:
-        """Measure errors in units of the last place."""
-        record = measure_accuracy(self.kerases, self.args.quick)
+        """Measure errors in ulp."""
+        record = measure_accuracy(self.keras_peers, self.args.quick)
         print("Largest errors in ulp, each against its own formula in exact arithmetic")
         print(tables.accuracy_table({"accuracy": record}))
         return record
@@ -169,7 +169,7 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "calls": Bench.calls,
     "layers": Bench.layers,
     "compiled": Bench.compiled,
-    "growth": Bench.growth,
+    "scaling": Bench.scaling,
     "memory": Bench.memory,
     "files": Bench.files,
     "top_k": Bench.top_k,
@@ -179,11 +179,11 @@ _CPU_ONLY = ("layers", "memory", "files", "accuracy")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the sections that the command line chooses; return the exit status."""
-    args = _read_arguments(argv)
+    """Run the chosen sections; return 1 if a peer computed something else, otherwise 0."""
+    args = _parse_arguments(argv)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    with kerases(not args.no_keras) as started:
+    with start_keras_peers(not args.no_keras) as started:
         bench = Bench(args, started)
         print(tables.machine_line(bench.results))
         for name, reason in started.absent.items():
@@ -191,16 +191,13 @@ def main(argv: list[str] | None = None) -> int:
         for name in args.sections:
             print(f"\n== {name}")
             if args.device != "cpu" and name in _CPU_ONLY:
-                print("left out: it is on the CPU")
+                print("left out: runs on the CPU only")
                 continue
             before = perf_counter()
             bench.results[name] = SECTIONS[name](bench)
             bench.results["seconds"][name] = round(perf_counter() - before, 1)
-    bench.results["targets"] = judge(bench.results)
-    print(
-        "\n== targets"
-        + (" (on fewer rounds and smaller sizes than they are meant for)" if args.quick else "")
-    )
+    bench.results["targets"] = evaluate(bench.results)
+    print("\n== targets" + (" (with fewer rounds and smaller sizes than intended)" if args.quick else ""))
     measured = [target for target in bench.results["targets"] if target["measured"] is not None]
     print("\n".join(tables.target_lines(measured)))
     print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in bench.results['seconds'].items())}")
@@ -208,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     return int(_any_wrong(bench.results))
 
 
-def _read_arguments(argv: list[str] | None) -> Namespace:
+def _parse_arguments(argv: list[str] | None) -> Namespace:
     parser = ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only",
@@ -216,18 +213,20 @@ def _read_arguments(argv: list[str] | None) -> Namespace:
         metavar="TEXT",
         help=f"one section ({', '.join(SECTIONS)}), or workloads whose name holds this",
     )
-    parser.add_argument("--quick", action="store_true", help="few rounds and small sizes, to try it out")
-    parser.add_argument("--rounds", type=int, help="most blocks of each call (default 31, quick 3)")
+    parser.add_argument("--quick", action="store_true", help="few rounds and small sizes, for a trial run")
+    parser.add_argument("--rounds", type=int, help="maximal number of rounds (default 31, quick 3)")
     parser.add_argument("--device", default="cpu", help="device of the tensors (default cpu)")
-    parser.add_argument("--threads", type=int, help="PyTorch's threads; leaves Keras out, which has its own")
-    parser.add_argument("--no-keras", action="store_true", help="leave Keras out though it is installed")
+    parser.add_argument(
+        "--threads", type=int, help="threads of PyTorch; leaves Keras out, which has its own thread pools"
+    )
+    parser.add_argument("--no-keras", action="store_true", help="leave Keras out even if it is installed")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--file-mib", type=int, help="size of each file to stream (default 512, quick 4)")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: one of benchmarks/results)")
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="also write results.json, RESULTS.md and the pictures beside this, and the tables of the README",
+        help="also update results.json, RESULTS.md, figures/ and the tables in the README",
     )
     args = parser.parse_args(argv)
     for name, least in (("rounds", 2), ("threads", 1), ("file_mib", 1)):
@@ -251,21 +250,21 @@ def _read_arguments(argv: list[str] | None) -> Namespace:
 
 
 def _refuse(parser: ArgumentParser, reason: str) -> NoReturn:
-    """End with one line, where argparse would write its usage too."""
+    """Exit with one line, without the usage that argparse would print."""
     parser.exit(2, f"{parser.prog}: error: {reason}\n")
 
 
 def _write(results: dict[str, Any], args: Namespace) -> None:
-    """Write the JSON, and what is published of it."""
+    """Write the JSON file, the figures and, with --publish, the documents."""
     path = args.output or FOLDER / "results" / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
     path.parent.mkdir(exist_ok=True)
     paths = [path, *([PUBLISHED] if args.publish else [])]
     for place in paths:
         place.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if "growth" in results and picture.why_not() is not None:
-        print(f"no pictures: {picture.why_not()}")
-    elif "growth" in results:
-        paths += picture.draw(results, picture.FOLDER if args.publish else path.parent)
+    if "scaling" in results and plots.why_not() is not None:
+        print(f"no figures: {plots.why_not()}")
+    elif "scaling" in results:
+        paths += plots.draw(results, plots.FOLDER if args.publish else path.parent)
     if args.publish:
         REPORT.write_text(tables.report(results), encoding="utf-8")
         README.write_text(tables.fill(README.read_text(encoding="utf-8"), results), encoding="utf-8")
@@ -275,7 +274,7 @@ def _write(results: dict[str, Any], args: Namespace) -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Return results with floats in five digits, which is more than a time is good for."""
+    """Return results with floats rounded to five digits, more than a time is accurate to."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -284,7 +283,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _any_wrong(results: dict[str, Any]) -> bool:
-    """Whether a peer gave other numbers than we: then one of us is wrong, and the times say little."""
+    """Return whether a peer computed something else than we did, and print which."""
     wrong = [
         f"{work}: {peer} {reason}"
         for work, record in results.get("workloads", {}).items()

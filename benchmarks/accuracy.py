@@ -1,6 +1,6 @@
-"""Accuracy, beside the peers: largest errors in units of the last place, against exact sums.
+"""Accuracy of row products and cosines in ulp, ours and the peers', against exact arithmetic.
 
-Each is held to its own formula, with its own floor on the squared norm.
+Each is compared with its own formula, with its own lower bound on the squared norm.
 """
 
 from collections.abc import Iterator
@@ -14,20 +14,22 @@ from torch import Tensor
 from batchdot import batch_dot
 from batchdot.convert import dtype_name
 from batchdot.ops.arguments import EPSILON
+from benchmarks.baselines import BASELINES
 from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
-from benchmarks.keras_peers import Kerases, as_array
+from benchmarks.keras_peers import KerasPeers, as_array
 from benchmarks.keras_worker import Request
 from benchmarks.measure import OURS, Record
-from benchmarks.plain import LINES
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LENGTHS = (16, 128, 16384)
 LONG = (1_000_000, 10_000_000)
 
 COSINES = {OURS: "batch_dot(x, y, 1, normalize=True)"} | {
-    name: LINES["row cosine"][name] for name in ("cosine_similarity", "plain", "bmm")
+    name: BASELINES["row cosine"][name] for name in ("cosine_similarity", "elementwise", "bmm")
 }
-PRODUCTS = {OURS: "batch_dot(x, y, 1)"} | {name: LINES["row dot"][name] for name in ("plain", "bmm")}
+PRODUCTS = {OURS: "batch_dot(x, y, 1)"} | {
+    name: BASELINES["row dot"][name] for name in ("elementwise", "bmm")
+}
 
 _FLOORS = {"cosine_similarity": 1e-16, "bmm": 0.0, "Keras 3 torch": 1e-14, "Keras 3 JAX": 1e-14}
 _IDENTICAL = 10_000
@@ -35,10 +37,10 @@ _IDENTICAL = 10_000
 
 @dataclass(frozen=True)
 class Case:
-    """Rows of numbers of one size: a power of two times 1 to 2.
+    """Rows of random numbers of one magnitude: a power of two times a number in [1, 2).
 
     Attributes:
-        name: what is particular about it.
+        name: description of the case.
         x: exponent of the numbers of x.
         y: exponent of the numbers of y.
         signed: whether half of the numbers are negative.
@@ -50,7 +52,7 @@ class Case:
     signed: bool = False
 
     def rows(self, count: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Make x and y, of a count of rows."""
+        """Return x and y, of shape (count, length) each."""
         generator = torch.Generator().manual_seed(length)
         tensors = []
         for exponent in (self.x, self.y):
@@ -62,7 +64,7 @@ class Case:
 
 
 def cosine_cases(dtype: torch.dtype) -> list[Case]:
-    """Return the sizes of numbers that cosines are tried at."""
+    """Return the magnitudes at which cosines are measured."""
     lowest, highest = _exponents(dtype)
     return [
         Case("about 1"),
@@ -73,7 +75,7 @@ def cosine_cases(dtype: torch.dtype) -> list[Case]:
     ]
 
 
-def measure_accuracy(kerases: Kerases, quick: bool = False) -> Record:
+def measure_accuracy(keras_peers: KerasPeers, quick: bool = False) -> Record:
     """Measure errors of row cosines and row products.
 
     Returns:
@@ -87,28 +89,28 @@ def measure_accuracy(kerases: Kerases, quick: bool = False) -> Record:
         for case in cosine_cases(dtype):
             for length in LENGTHS[:2] if quick else LENGTHS:
                 x, y = case.rows(_count(length), length, dtype)
-                errors = _errors(_values(COSINES, x, y, kerases), x, y, cosine=True)
+                errors = _errors(_values(COSINES, x, y, keras_peers), x, y, cosine=True)
                 record["cosines"].append({"dtype": name, "case": case.name, "length": length} | errors)
         for case, length in _product_cases(dtype, quick):
             x, y = case.rows(_count(length), length, dtype)
-            errors = _errors(_values(PRODUCTS, x, y, kerases), x, y, cosine=False)
+            errors = _errors(_values(PRODUCTS, x, y, keras_peers), x, y, cosine=False)
             record["products"].append({"dtype": name, "case": case.name, "length": length} | errors)
         x, _ = Case("").rows(_IDENTICAL, 128, dtype)
         record["identical rows"][name] = {
             peer: int((values.abs() > 1).sum())
-            for peer, values in _values(COSINES, x, x.clone(), kerases).items()
+            for peer, values in _values(COSINES, x, x.clone(), keras_peers).items()
         }
         zeros = torch.zeros(1, 128, dtype=dtype)
         record["zero rows"][name] = {
-            peer: str(values.item()) for peer, values in _values(COSINES, zeros, x[:1], kerases).items()
+            peer: str(values.item()) for peer, values in _values(COSINES, zeros, x[:1], keras_peers).items()
         }
-    return record | {"identical rows tried": _IDENTICAL, "absent": kerases.absent}
+    return record | {"identical rows tried": _IDENTICAL, "absent": keras_peers.absent}
 
 
 def _product_cases(dtype: torch.dtype, quick: bool) -> Iterator[tuple[Case, int]]:
     lowest, highest = _exponents(dtype)
     for length in LENGTHS if quick else LENGTHS + LONG:
-        # The sum is about 1, in each dtype.
+        # Scaled so that the sum is about 1.
         exponent = -ceil(log2(length) / 2)
         yield Case("sum about 1", exponent, exponent), length
     yield Case("largest times smallest normal", highest, lowest), 128
@@ -124,18 +126,18 @@ def _exponents(dtype: torch.dtype) -> tuple[int, int]:
     return round(log2(info.smallest_normal)), round(log2(info.max)) - 1
 
 
-def _values(lines: dict[str, str], x: Tensor, y: Tensor, kerases: Kerases) -> dict[str, Tensor]:
-    """Return by name of the peer what it gives for each pair of rows, as float64."""
+def _values(lines: dict[str, str], x: Tensor, y: Tensor, keras_peers: KerasPeers) -> dict[str, Tensor]:
+    """Return the result (rows,) of each peer, as float64."""
     names = {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y}
     values = {name: eval(line, names).double().flatten() for name, line in lines.items()}
     dtype = dtype_name(x.dtype)
-    made, _, _ = kerases.make(Request(as_array(x), as_array(y), 1, lines is COSINES, dtype))
+    made, _, _ = keras_peers.make(Request(as_array(x), as_array(y), 1, lines is COSINES, dtype))
     made.pop("tf_keras graph", None)  # the same operations
     return values | {name: torch.from_numpy(arrays[0]).flatten() for name, arrays in made.items()}
 
 
 def _errors(values: dict[str, Tensor], x: Tensor, y: Tensor, cosine: bool) -> Record:
-    """Hold each peer's results to the exact ones, by its own formula."""
+    """Compare the results of each peer with the exact value of its own formula."""
     a, b = as_floats(x), as_floats(y)
     products = [exact_dot(u, v) for u, v in zip(a, b, strict=True)]
     squares = [(exact_dot(u, u), exact_dot(v, v)) for u, v in zip(a, b, strict=True)] if cosine else []

@@ -1,4 +1,4 @@
-"""What a call costs where its arithmetic costs next to nothing, beside the shortest line of PyTorch."""
+"""Overhead of a call: times on inputs so small that arithmetic is negligible, beside one PyTorch line."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from benchmarks.timing import time_in_turns
 LINE = "(x * y).sum(-1, keepdim=True)"
 
 ROWS = {
-    "plain": LINE,
+    "elementwise": LINE,
     "batch_dot": "batch_dot(x, y, 1)",
     "batch_dot cosine": "batch_dot(x, y, 1, normalize=True)",
     "Dot": "dot(x, y)",
@@ -36,8 +36,8 @@ def measure_calls(settings: Settings) -> dict[str, Any]:
     """Time calls on rows (32, 128) and on matrices (32, 128, 64).
 
     Returns:
-        By table, what `summary` returns; the ratios are those of the plain line and of bmm, turned over:
-        our time over theirs. And ``µs more than plain``: medians of differences in the same round.
+        By table, the result of `summary` without ratios, and for each statement ``time over the first``
+        and ``µs more than the first``, medians over the rounds.
     """
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(32, 128, generator=generator).to(settings.device) for _ in "xy")

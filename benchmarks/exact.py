@@ -1,25 +1,30 @@
-"""Exact sums of products and cosines, in Python's integers, and errors in units of the last place."""
+"""Exact dot products and cosines by integer arithmetic, and errors in ulp."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import isqrt
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from batchdot.convert import Array, as_array
+
+Vector: TypeAlias = Array | Sequence[float]
+
 _BITS = 200
-"""A root is right to so many bits."""
+"""Correct bits of a square root."""
 
 _MOST = Fraction(10**300)
-"""Errors beyond this are cut off, or float could not hold them."""
+"""Upper bound on reported errors, so that a float can represent them."""
 
 _HALF = 26
 _SUMMANDS = 256
-"""So many products of halves, each below 2**54, int64 sums without overflow."""
+"""Number of products below 2**54 that int64 sums without overflow."""
 
 
-def exact_dot(x: Any, y: Any) -> Fraction:
+def exact_dot(x: Vector, y: Vector) -> Fraction:
     """Return sum(x * y) of two vectors of finite floats, exactly.
 
     Mantissas are multiplied in halves, as integers; products of one exponent are summed together.
@@ -35,10 +40,10 @@ def exact_dot(x: Any, y: Any) -> Fraction:
 
 
 def cosine_from(product: Fraction, x_squares: Fraction, y_squares: Fraction, epsilon: float) -> Fraction:
-    """Return product / sqrt(max(x_squares, epsilon) · max(y_squares, epsilon)), to some 200 bits."""
+    """Return product / sqrt(max(x_squares, epsilon) · max(y_squares, epsilon)), to about 200 bits."""
     floor = Fraction(epsilon)
     squares = max(x_squares, floor) * max(y_squares, floor)
-    # 1 / sqrt(p / q) is q / sqrt(p q), whose integer root is taken of enough bits.
+    # 1 / sqrt(p / q) = q / sqrt(p q); p q is shifted left so that its integer square root has _BITS bits.
     radicand = squares.numerator * squares.denominator
     shift = max(0, 2 * _BITS - radicand.bit_length() + 1) // 2 * 2
     root = Fraction(isqrt(radicand << shift), 1 << (shift // 2))
@@ -46,7 +51,7 @@ def cosine_from(product: Fraction, x_squares: Fraction, y_squares: Fraction, eps
 
 
 def ulps(value: float, exact: Fraction, dtype: torch.dtype) -> float:
-    """Return how far a finite value is from the exact one, in units of the exact one's last place."""
+    """Return the error of a finite value in ulp of the exact value."""
     info = torch.finfo(dtype)
     lowest = _exponent(Fraction(info.smallest_normal))
     exponent = max(_exponent(abs(exact)), lowest) if exact else lowest
@@ -54,12 +59,12 @@ def ulps(value: float, exact: Fraction, dtype: torch.dtype) -> float:
     return float(min(abs(Fraction(value) - exact) / spacing, _MOST))
 
 
-def as_floats(tensor: Tensor) -> Any:
-    """Return a numpy array of float64, which holds every float of 64 bits and less."""
-    return tensor.detach().cpu().double().numpy()
+def as_floats(tensor: Tensor) -> Array:
+    """Return a float64 array, exact for every float dtype of at most 64 bits."""
+    return as_array(tensor.double())
 
 
-def _integer_dot(a: Any, b: Any) -> int:
+def _integer_dot(a: Array, b: Array) -> int:
     (a_high, a_low), (b_high, b_low) = ((v >> _HALF, v & ((1 << _HALF) - 1)) for v in (a, b))
     high, middle, low = (
         _integer_sum(products)
@@ -68,9 +73,9 @@ def _integer_dot(a: Any, b: Any) -> int:
     return (high << 2 * _HALF) + (middle << _HALF) + low
 
 
-def _integer_sum(values: Any) -> int:
+def _integer_sum(values: Array) -> int:
     sums = np.add.reduceat(values, np.arange(0, len(values), _SUMMANDS))
-    return sum(sums.tolist())
+    return int(sum(sums.tolist()))
 
 
 def _power(exponent: int) -> Fraction:

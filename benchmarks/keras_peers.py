@@ -1,4 +1,4 @@
-"""The Kerases that stand beside us, each in a process of its own, timed in turns over a pipe."""
+"""The Keras peers: tf_keras and Keras 3 per backend, each in its own process, controlled by a pipe."""
 
 import os
 import pickle
@@ -13,28 +13,29 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from batchdot.convert import Array
 from benchmarks.keras_worker import FRAMEWORKS, Request
 from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).parent.parent
-Arrays: TypeAlias = list[Any]
+Arrays: TypeAlias = list[Array]
 
 
 class KerasError(RuntimeError):
-    """A Keras, in its own process, refused or died; one line says why."""
+    """A Keras process refused a request or ended; the message is one line."""
 
 
 class KerasProcess:
-    """One Keras that runs.
+    """A running Keras process.
 
     Attributes:
         framework: its name in FRAMEWORKS.
-        versions: of the modules it imported.
+        versions: versions of its modules.
     """
 
     def __init__(self, framework: str) -> None:
         self.framework = framework
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.keras_worker", framework],
             cwd=ROOT,
@@ -48,7 +49,7 @@ class KerasProcess:
         self.versions: dict[str, str] = {}
 
     def start(self) -> str | None:
-        """Wait until it has imported what it needs; return why it cannot."""
+        """Wait for the imports of the process; return the reason if they fail."""
         try:
             self.versions = self._receive()
         except KerasError as error:
@@ -56,13 +57,13 @@ class KerasProcess:
         return None
 
     def make(self, request: Request) -> dict[str, Arrays]:
-        """Make a layer, and return by name of the peer what it gives."""
+        """Build a layer and return its results by name of the peer."""
         self._send(request)
         answer: dict[str, Arrays] = self._receive()
         return answer
 
     def time(self, peer: str) -> float:
-        """Return the seconds a call of one block of calls."""
+        """Time one block; return seconds per call."""
         self._send(peer)
         seconds: float = self._receive()
         return seconds
@@ -102,21 +103,21 @@ class KerasProcess:
 
 
 class RemoteBlock:
-    """Calls of a peer in its own process."""
+    """A block of calls of a peer in its own process."""
 
     def __init__(self, process: KerasProcess, peer: str) -> None:
         self.process, self.peer = process, peer
 
     def run(self) -> float:
-        """Return the seconds a call of one block."""
+        """Time one block; return seconds per call."""
         return self.process.time(self.peer)
 
 
-class Kerases:
-    """Every Keras that is installed.
+class KerasPeers:
+    """The processes of all installed Keras frameworks.
 
     Attributes:
-        absent: by name, why one is not there.
+        absent: by name, why a framework does not run.
     """
 
     def __init__(self, wanted: bool = True) -> None:
@@ -139,14 +140,14 @@ class Kerases:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of what they imported."""
+        """Versions of their modules."""
         return {name: version for process in self.processes for name, version in process.versions.items()}
 
     def make(self, request: Request) -> tuple[dict[str, Arrays], dict[str, RemoteBlock], dict[str, str]]:
-        """Make a layer in each of them.
+        """Build a layer in each process.
 
         Returns:
-            By name of the peer, what it gives and what times it; and by name of the Keras, why it cannot.
+            By name of the peer, its results and its block; by name of the framework, why it refused.
         """
         values: dict[str, Arrays] = {}
         blocks: dict[str, RemoteBlock] = {}
@@ -162,15 +163,15 @@ class Kerases:
         return values, blocks, reasons
 
     def close(self) -> None:
-        """End them all."""
+        """End all processes."""
         for process in self.processes:
             process.close()
 
 
 @contextmanager
-def kerases(wanted: bool = True) -> Iterator[Kerases]:
-    """Start every Keras that is installed, and end them behind the block."""
-    started = Kerases(wanted)
+def start_keras_peers(wanted: bool = True) -> Iterator[KerasPeers]:
+    """Start a process for every installed Keras, and end them on exit."""
+    started = KerasPeers(wanted)
     try:
         yield started
     finally:
@@ -178,7 +179,7 @@ def kerases(wanted: bool = True) -> Iterator[Kerases]:
 
 
 def request(work: Workload, x: Tensor, y: Tensor, gradient: Tensor | None) -> Request | str:
-    """Return what to ask Keras for, or the reason why it has no such layer."""
+    """Return the request for a workload, or the reason why Keras has no such layer."""
     if work.options.get("batch_dims", 1) != 1:
         return "Keras shares the first axis only"
     return Request(
@@ -191,7 +192,7 @@ def request(work: Workload, x: Tensor, y: Tensor, gradient: Tensor | None) -> Re
     )
 
 
-def as_array(tensor: Tensor) -> Any:
-    """Return a numpy array; of 16-bit numbers one of float32, which numpy has in every version."""
+def as_array(tensor: Tensor) -> Array:
+    """Return a numpy array, of float32 for the 16-bit floats."""
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.itemsize == 2 else tensor).numpy()

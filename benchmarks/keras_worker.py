@@ -1,6 +1,7 @@
-"""One Keras in a process of its own: it answers what `keras_peers` asks over a pipe.
+"""The process of one Keras framework, which answers requests of `keras_peers` over a pipe.
 
-Keras 3 has one backend a process, and a thread pool that spins is kept away from the others' this way.
+Keras 3 allows one backend per process, and spinning thread pools of different frameworks would disturb each
+other.
 """
 
 import os
@@ -9,36 +10,38 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from benchmarks.timing import LocalBlock
 
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
 
 @dataclass(frozen=True)
 class Request:
-    """A `Dot` to make, with its inputs; 16-bit ones as float32, which holds them.
+    """A `Dot` layer to build, and its inputs; 16-bit floats are passed as float32.
 
     Attributes:
         x: the first input.
         y: the second input.
-        axes: the axes to sum over.
-        normalize: whether it is a cosine.
+        axes: the axes to contract.
+        normalize: whether to compute cosines.
         dtype: name of the dtype to compute in.
-        gradient: the gradient of the output, in order to compute those of the inputs; None for the output.
+        gradient: the gradient of the output, to compute gradients of the inputs; None for forward only.
     """
 
-    x: Any
-    y: Any
-    axes: Any
+    x: Array
+    y: Array
+    axes: int | tuple[int, int]
     normalize: bool
     dtype: str
-    gradient: Any = None
+    gradient: Array | None = None
 
 
 Made = tuple[dict[str, Callable[[], Any]], Callable[[Any], Any], str]
-"""By name of the peer a call, what turns a result into an array, and what a statement ends with."""
+"""Calls by name of the peer, the conversion of a result to an array, and the end of a timed statement."""
 
 
 def _tf_keras(request: Request) -> Made:
@@ -93,7 +96,7 @@ def _keras_jax(request: Request) -> Made:
 
 
 FRAMEWORKS = {
-    # name: modules, environment, what makes a call
+    # name: modules, environment, function that builds the calls
     "tf_keras": (("tensorflow", "tf_keras"), {}, _tf_keras),
     "Keras 3 torch": (("torch", "keras"), {"KERAS_BACKEND": "torch"}, _keras_torch),
     "Keras 3 JAX": (("jax", "keras"), {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"}, _keras_jax),
@@ -103,7 +106,7 @@ FRAMEWORKS = {
 def serve(framework: str) -> None:
     """Answer requests until the pipe closes: pickles on stdin and stdout."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # libraries print to stdout, which is the pipe of answers
     modules, environment, make = FRAMEWORKS[framework]
     os.environ.update(environment)
     versions = {name: import_module(name).__version__ for name in modules if name != "torch"}
@@ -130,7 +133,7 @@ def serve(framework: str) -> None:
 
 
 def _answer(answers: Any, value: Any) -> None:
-    if isinstance(value, Exception):  # which may not pickle, and whose class the reader may not have
+    if isinstance(value, Exception):  # may not pickle, or its class may be unknown to the reader
         lines = str(value).splitlines() or [""]
         value = RuntimeError(f"{type(value).__name__}: {lines[0]}")
     pickle.dump(value, answers)
@@ -138,5 +141,7 @@ def _answer(answers: Any, value: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["benchmarks.keras_worker"] = sys.modules["__main__"]  # requests are pickled by that name
+    sys.modules["benchmarks.keras_worker"] = sys.modules[
+        "__main__"
+    ]  # the name under which requests are pickled
     serve(sys.argv[1])

@@ -1,4 +1,4 @@
-"""What a layer costs beyond its arithmetic, alone and in a model, beside tf_keras and Keras 3."""
+"""Overhead of layers and a model over their arithmetic in PyTorch, and their time over Keras's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from benchmarks.timing import Timing, time_in_turns
 
 @dataclass(frozen=True)
 class LayerWork:
-    """A layer, or a model, and what it computes in plain PyTorch.
+    """A layer or a model, and its PyTorch baseline.
 
     Attributes:
-        name: the name to choose it by.
-        build: from a Keras to the layer.
-        plain: the same in PyTorch, or with `batch_dot`, of the inputs ``a`` and ``b`` and the weights ``w``.
-        inputs: how many of the inputs it takes.
+        name: the name in the results.
+        build: from a Keras module to the layer.
+        baseline: an expression of the inputs ``a``, ``b`` and weights ``w`` with the same value.
+        inputs: number of inputs.
         ids: whether the inputs are integers.
-        layers: how many layers are called.
-        aim: microseconds over the arithmetic, for each layer, that we aim at.
+        layers: number of layers called.
+        aim: target for the overhead of each layer, in microseconds.
     """
 
     name: str
     build: Callable[[Any], Any]
-    plain: str
+    baseline: str
     inputs: int = 1
     ids: bool = False
     layers: int = 1
     aim: float = 3.0
 
     def tensors(self) -> list[torch.Tensor]:
-        """Make the inputs, the same at every call."""
+        """Return the inputs, the same at every call."""
         generator = torch.Generator().manual_seed(0)
         shape = (32, 1) if self.ids else (32, 64)
         return [
@@ -76,16 +76,18 @@ WORKS = [
 
 
 def measure_layers(keras: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """Time layers and a model, print them beside their arithmetic, and return the numbers."""
-    print("\nLayers, on inputs of 32 samples: µs over the arithmetic in plain PyTorch, for each layer called")
-    print(f"{'':<28}{'ours':>9}{'plain':>9}{'over':>8}{'aim':>7}" + "".join(f"{name:>11}" for name in keras))
+    """Time layers and a model, print their overhead, and return the results."""
+    print("\nLayers, on inputs of 32 samples: µs over the PyTorch baseline, for each layer called")
+    print(
+        f"{'':<28}{'ours':>9}{'baseline':>9}{'over':>8}{'aim':>7}" + "".join(f"{name:>11}" for name in keras)
+    )
     results = {}
     for work in WORKS:
         timings = _time(work, keras, rounds)
-        over = timings["ours"].difference(timings["plain"]) * 1e6 / work.layers
+        over = timings["ours"].difference(timings["baseline"]) * 1e6 / work.layers
         ratios = {name: timings["ours"].ratio(timings[name]) for name in keras}
         print(
-            f"{work.name:<28}{timings['ours'].median * 1e6:>9.2f}{timings['plain'].median * 1e6:>9.2f}"
+            f"{work.name:<28}{timings['ours'].median * 1e6:>9.2f}{timings['baseline'].median * 1e6:>9.2f}"
             f"{over:>8.2f}{work.aim:>7g}"
             + "".join(f"{ratio:>11.3f}" for ratio in ratios.values())
             + ("" if over <= work.aim else "   missed")
@@ -101,7 +103,7 @@ def _time(work: LayerWork, keras: dict[str, Any], rounds: int) -> dict[str, Timi
         "batch_dot": batchdot.batch_dot,
         **dict(zip("ab", tensors, strict=False)),
     }
-    statements = {"plain": work.plain}
+    statements = {"baseline": work.baseline}
     for name, module in {"ours": batchdot, **keras}.items():
         layer = work.build(module)
         if name == "ours":
@@ -114,7 +116,7 @@ def _time(work: LayerWork, keras: dict[str, Any], rounds: int) -> dict[str, Timi
         layer(names[f"{name}_inputs"])
         if name == "ours":
             names["w"] = layer.weights
-    expected = eval(work.plain, names)
+    expected = eval(work.baseline, names)
     torch.testing.assert_close(eval(statements["ours"], names), expected, rtol=1e-3, atol=1e-3)
     with torch.no_grad():
         return time_in_turns(statements, names, rounds)

@@ -1,4 +1,4 @@
-"""The machine and the versions, in general words: what a reader needs in order to compare."""
+"""The machine and the versions of a run, as needed to compare results."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from batchdot.kernels import KERNELS
 
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """Return what ran the benchmarks, by what a reader may ask."""
+    """Return properties of the machine by name."""
     machine = {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -29,7 +29,7 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that this process runs."""
+    """Return the versions in this process."""
     return {
         "batchdot": __version__,
         "python": platform.python_version(),

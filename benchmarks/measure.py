@@ -1,4 +1,4 @@
-"""A workload, measured beside its peers: a record of numbers and words, which JSON holds as it is."""
+"""Measurement of one workload beside its peers, returned as a JSON-compatible record."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE, KERNELS, select_kernel
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.plan import Plan
-from benchmarks.floor import PEAK, READ, floor, floor_statements
-from benchmarks.keras_peers import Kerases, RemoteBlock, request
-from benchmarks.plain import LINES
+from benchmarks.baselines import BASELINES
+from benchmarks.keras_peers import KerasPeers, RemoteBlock, request
+from benchmarks.roofline import PEAK, READ, roofline, roofline_statements
 from benchmarks.timing import Timing, time_in_turns
 from benchmarks.workloads import Workload
 
 Record: TypeAlias = dict[str, Any]
 
 OURS = "batch_dot"
-FLOOR = "floor"
+ROOFLINE = "roofline"
 COMPILED = "compiled"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and where to measure.
+    """Options of a measurement.
 
     Attributes:
-        rounds: blocks of each call.
-        budget: seconds after which a workload has had rounds enough.
+        rounds: blocks of each statement.
+        budget: seconds after which no further round of a workload starts.
         device: device of the tensors.
         compile: whether torch.compile is a peer.
     """
@@ -42,24 +42,24 @@ class Settings:
 
     @property
     def synchronize(self) -> Callable[[], None] | None:
-        """What waits for the device."""
+        """The function that waits for the device; None for the CPU."""
         return None if self.device == "cpu" else torch.get_device_module(self.device).synchronize
 
 
-def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterable[str] = ()) -> Record:
-    """Time a workload, its peers and its floor in turns.
+def measure(work: Workload, keras_peers: KerasPeers, settings: Settings, peers: Iterable[str] = ()) -> Record:
+    """Time a workload, its peers and its roofline in turns.
 
-    A peer that gives other numbers is not timed.
+    A peer whose results differ from ours is not timed.
 
     Args:
         work: the workload.
-        kerases: the Kerases that run.
-        settings: how long and where.
-        peers: the only lines of plain PyTorch wanted; every one if there are none.
+        keras_peers: the Keras processes that run.
+        settings: rounds, budget and device.
+        peers: names of the PyTorch baselines to time; all of them if empty.
 
     Returns:
-        What was computed and by which kernel; medians and quartiles in microseconds; our time over
-        each of theirs; why a peer is absent.
+        The workload and its kernel; medians and quartiles in microseconds; our time over that of each
+        peer; reasons why peers are absent.
     """
     x, y = work.inputs(settings.device)
     lowered = batch_dot_operation(work.axes, **work.options).lower(x, y)
@@ -75,17 +75,22 @@ def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterabl
     for name in list(lines):
         try:
             reason = difference(values(eval(lines[name], names)), right, work.dtype)
-        except Exception as error:  # a compiler that is not there, an operator that lacks the dtype
+        except Exception as error:  # no compiler is installed, or an operator lacks the dtype
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         if reason is not None:
             absent[name] = reason
             del lines[name]
-    blocks, reasons = _keras_peers(work, kerases, settings, x, y, names.get("g"), right)
-    floors, floor_names = floor_statements(work, settings.device)
+    blocks, reasons = _keras_peers(work, keras_peers, settings, x, y, names.get("g"), right)
+    rooflines, roofline_names = roofline_statements(work, settings.device)
     timings = time_in_turns(
-        lines | floors, names | floor_names, settings.rounds, settings.synchronize, blocks, settings.budget
+        lines | rooflines,
+        names | roofline_names,
+        settings.rounds,
+        settings.synchronize,
+        blocks,
+        settings.budget,
     )
-    timings[FLOOR] = floor(work, timings)
+    timings[ROOFLINE] = roofline(work, timings)
     for name in (READ, PEAK):
         del timings[name]
     return _describe(work, lowered, chosen) | summary(timings) | {"absent": absent | reasons}
@@ -103,15 +108,15 @@ def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
     }
 
 
-def best_line(record: Record) -> str:
-    """Return the fastest of the lines in plain PyTorch."""
+def best_baseline(record: Record) -> str:
+    """Return the fastest PyTorch baseline."""
     ratios: dict[str, float] = record["our time over theirs"]
     lines: list[str] = [name for name in record["lines"] if name in ratios]
     return max(lines, key=lambda name: ratios[name])
 
 
 def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str | None:
-    """Return how a peer's numbers differ from ours, or None if they do not."""
+    """Return how the results of a peer differ from ours, or None if they agree."""
     if len(results) != len(expected):
         return f"{len(results)} results instead of {len(expected)}"
     tolerance = {"float64": 1e-7, "float32": 1e-3}.get(dtype, 0.05)
@@ -128,16 +133,16 @@ def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str
 def _local_peers(
     work: Workload, lowered: Plan, chosen: str, settings: Settings, wanted: Iterable[str]
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
-    """Return statements by name of ours and of PyTorch's, names they refer to, and who is absent."""
+    """Return our statements and the baselines by name, the names they refer to, and absent peers."""
     wanted = set(wanted)
-    plain = {name: line for name, line in LINES[work.kind].items() if not wanted or name in wanted}
-    lines, names, absent = {OURS: work.call, **plain}, {}, {}
+    baselines = {name: line for name, line in BASELINES[work.kind].items() if not wanted or name in wanted}
+    lines, names, absent = {OURS: work.call, **baselines}, {}, {}
     for kernel in AVAILABLE:
         if kernel.name != chosen and not kernel.not_supported_reasons(lowered):
             lines[kernel.name] = f"run_{kernel.name}(x, y)"
             names[f"run_{kernel.name}"] = kernel.build(lowered).run
     if settings.compile:
-        line = next(iter(LINES[work.kind].values()))
+        line = next(iter(BASELINES[work.kind].values()))
         torch.compiler.reset()
         names["compiled"] = torch.compile(eval(f"lambda x, y: {line}", {"torch": torch}), dynamic=False)
         lines[COMPILED] = "compiled(x, y)"
@@ -148,18 +153,18 @@ def _local_peers(
 
 def _keras_peers(
     work: Workload,
-    kerases: Kerases,
+    keras_peers: KerasPeers,
     settings: Settings,
     x: Tensor,
     y: Tensor,
     gradient: Tensor | None,
     right: list[Tensor],
 ) -> tuple[dict[str, RemoteBlock], dict[str, str]]:
-    """Return what times the Kerases, and why one does not stand beside us."""
-    asked = request(work, x, y, gradient) if settings.device == "cpu" else "it is on the CPU"
+    """Return what times the KerasPeers, and why one does not stand beside us."""
+    asked = request(work, x, y, gradient) if settings.device == "cpu" else "runs on the CPU only"
     if isinstance(asked, str):
-        return {}, dict.fromkeys([*(p.framework for p in kerases.processes), *kerases.absent], asked)
-    values, blocks, reasons = kerases.make(asked)
+        return {}, dict.fromkeys([*(p.framework for p in keras_peers.processes), *keras_peers.absent], asked)
+    values, blocks, reasons = keras_peers.make(asked)
     for name, arrays in values.items():
         reason = difference([torch.from_numpy(array) for array in arrays], right, work.dtype)
         if reason is not None:
@@ -179,16 +184,16 @@ def _describe(work: Workload, lowered: Plan, chosen: Plan) -> Record:
         "kernel": chosen.kernel,
         "kernels that did not run": reasons_against(lowered, chosen.kernel),
         "plan": str(chosen),
-        "lines": LINES[work.kind],
+        "lines": BASELINES[work.kind],
     }
 
 
 def reasons_against(lowered: Plan, chosen: str) -> dict[str, list[str]]:
-    """Return why each kernel that comes before the chosen one did not run."""
+    """Return the reasons why each kernel before the chosen one did not run."""
     before = KERNELS[: [kernel.name for kernel in KERNELS].index(chosen)]
     return {k.name: k.unavailable_reasons() or k.not_supported_reasons(lowered) for k in before}
 
 
 def values(value: Any) -> list[Tensor]:
-    """Return a result, or several, as tensors on the CPU that are constants."""
+    """Return one or several results as detached tensors on the CPU."""
     return [t.detach().cpu() for t in (value if isinstance(value, tuple) else (value,))]

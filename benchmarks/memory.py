@@ -1,7 +1,7 @@
-"""Extra memory: the most that a call holds at once beyond its inputs and its output.
+"""Extra memory: the peak allocation of a call beyond its inputs and its output.
 
-Counted by PyTorch's profiler, which sees what PyTorch's allocator hands out. It runs in a process of its
-own, because it prints.
+Measured by PyTorch's profiler, which records PyTorch's allocator, in a separate process because the profiler
+prints.
 """
 
 import json
@@ -14,20 +14,20 @@ from typing import Any
 import torch
 
 from batchdot import batch_dot
-from benchmarks.plain import LINES
+from benchmarks.baselines import BASELINES
 from benchmarks.workloads import Workload
 
 ROWS = (65536, 262144)
-"""What does not grow from the first to the second is O(1)."""
+"""Two numbers of rows; memory that is the same for both is O(1)."""
 
 _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (("row dot", {}), ("row cosine", {"normalize": True}))
 
 
 def measure_memory(rows: tuple[int, int] = ROWS) -> dict[str, Any]:
-    """Measure row workloads forward, at two numbers of rows of 128.
+    """Measure row workloads forward, for two numbers of rows of length 128.
 
     Returns:
-        By workload, ``rows`` and ``extra bytes``: by name of the line, a number for each of the rows.
+        By workload, ``rows``, and ``extra bytes`` by name: the bytes for each number of rows.
     """
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", *map(str, rows)],
@@ -42,7 +42,7 @@ def measure_memory(rows: tuple[int, int] = ROWS) -> dict[str, Any]:
 
 
 def peak_bytes(statement: str, names: dict[str, Any]) -> int:
-    """Return the most bytes of CPU memory that a statement holds at once, its result included."""
+    """Return the peak of CPU memory that a statement allocates, including its result, in bytes."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as run:
         value = eval(statement, names)
     del value
@@ -61,7 +61,7 @@ def _extra_bytes(work: Workload, line: str) -> int:
     x, y = work.inputs()
     names = {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y}
     with torch.no_grad():
-        out = eval(line, names)  # what is made once, such as a plan, is made here
+        out = eval(line, names)  # warm-up: what is created once, such as a plan
         return peak_bytes(line, names) - int(out.nbytes)
 
 
@@ -70,7 +70,7 @@ def _measure(rows: list[int]) -> dict[str, Any]:
     for kind, options in _KINDS:
         for dtype in ("float32", "bfloat16"):
             works = [Workload(kind, (n, 128), (n, 128), 1, options, dtype) for n in rows]
-            lines = {"batch_dot": works[0].call, **LINES[kind]}
+            lines = {"batch_dot": works[0].call, **BASELINES[kind]}
             extra = {name: [_extra_bytes(work, line) for work in works] for name, line in lines.items()}
             results[f"{kind}, {dtype}"] = {"rows": rows, "extra bytes": extra}
     return results

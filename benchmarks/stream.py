@@ -1,4 +1,4 @@
-"""`batchdot dot` from file to file, beside reading the same files: the rate, and the memory it takes."""
+"""`batchdot dot` on files: its rate relative to reading the same files, and its memory."""
 
 import os
 import subprocess
@@ -16,9 +16,9 @@ _D = 128
 _BLOCK = 16 << 20
 _KINDS = {"row dot": [], "row cosine": ["--normalize"]}
 
-# What the command does, from a Python that has imported it: importing PyTorch takes seconds, and is no
-# reading. The last line is the most memory it had, in KiB. Linux's ru_maxrss would be that of the process
-# that started it, where that is larger; macOS counts bytes.
+# Runs the command in a process that has imported it, because importing PyTorch takes seconds. The last line
+# is the peak resident memory in KiB: VmHWM, because ru_maxrss on Linux includes the parent process at the
+# time of the fork; macOS reports bytes.
 _CHILD = """
 import resource, sys, time
 from pathlib import Path
@@ -36,18 +36,17 @@ sys.exit(status)
 
 
 def measure_files(mebibytes: int = 512, rounds: int = 5) -> dict[str, Any]:
-    """Contract two .npy files of rows of 128 float32, in turns with reading them.
+    """Time the contraction of two .npy files of float32 rows of length 128, in turns with reading them.
 
-    Once from the page cache, where they were just written, and once from the disk, where the system can
-    be asked to forget them.
+    Both are measured from the page cache and, where the system can evict files from it, from the disk.
 
     Args:
         mebibytes: size of each of the two files.
-        rounds: how often each is done.
+        rounds: number of runs of each.
 
     Returns:
-        By kind of work and place: seconds of each run, rates in GB/s, our rate over that of reading
-        (the median of the rounds), and the most memory in MB (10^6 bytes).
+        By kind of work and source: seconds of each run, rates in GB/s, our rate over that of reading
+        (median of the rounds), and the peak memory in MB (10^6 bytes).
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("x.npy", "y.npy")]
@@ -108,11 +107,11 @@ def _write(path: Path, mebibytes: int, seed: int) -> None:
         for start in range(0, rows, len(block)):
             file.write(block[: rows - start].data)
         file.flush()
-        os.fsync(file.fileno())  # or it is written while others are timed
+        os.fsync(file.fileno())  # so that write-back does not disturb the timings
 
 
 def _read(paths: list[Path]) -> None:
-    """Read files in turns, block by block, into the same memory, by one thread."""
+    """Read files in turns, block by block, into one buffer."""
     buffer = memoryview(bytearray(_BLOCK))
     files = [path.open("rb", buffering=0) for path in paths]
     try:
@@ -124,7 +123,7 @@ def _read(paths: list[Path]) -> None:
 
 
 def _forget(paths: list[Path]) -> None:
-    """Ask the system to drop files from its page cache."""
+    """Evict files from the page cache."""
     for path in paths:
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,17 +1,17 @@
-"""The tables in words: for the terminal while it runs, and in Markdown for the documents.
+"""Rendering of results: lines for the terminal, Markdown tables for the documents.
 
-Everything is read from the results, as they are in JSON.
+The input is the results as they are in JSON.
 """
 
 import re
 from typing import Any
 
-from benchmarks.measure import FLOOR, OURS, best_line
+from benchmarks.measure import OURS, ROOFLINE, best_baseline
 
 Results = dict[str, Any]
 
 COLUMNS = (
-    FLOOR,
+    ROOFLINE,
     "cosine_similarity",
     "compiled",
     "aten",
@@ -20,20 +20,20 @@ COLUMNS = (
     "Keras 3 torch",
     "Keras 3 JAX",
 )
-"""Peers with a column of their own in the terminal, after the best plain line. JSON has them all."""
+"""Peers with a column of their own in the terminal, after the fastest baseline. JSON has them all."""
 
 WORK_HEADER = (
-    f"{'':<34}{'batch_dot':>10}{'quartiles':>20}  {'best plain line':<24}"
+    f"{'':<34}{'batch_dot':>10}{'quartiles':>20}  {'fastest baseline':<24}"
     + "".join(f"{column:>{max(8, len(column) + 2)}}" for column in COLUMNS)
     + "  kernel"
 )
 
 
 def work_line(name: str, record: Results) -> str:
-    """Return a workload's line for the terminal."""
+    """Return the line of a workload for the terminal."""
     times, ratios = record["microseconds"][OURS], record["our time over theirs"]
     spread = " to ".join(map(microseconds, times["quartiles"]))
-    best = best_line(record)
+    best = best_baseline(record)
     cells = "".join(
         f"{ratio(ratios[column]) if column in ratios else '':>{max(8, len(column) + 2)}}"
         for column in COLUMNS
@@ -45,7 +45,7 @@ def work_line(name: str, record: Results) -> str:
 
 
 def reason_lines(works: dict[str, Results]) -> list[str]:
-    """Return why kernels did not run and why peers are absent: one line a reason, with whom it concerns."""
+    """Return the reasons why kernels did not run and peers are absent, each with its workloads."""
     reasons: dict[str, list[str]] = {}
     for name, record in works.items():
         for kernel, why in record["kernels that did not run"].items():
@@ -70,8 +70,8 @@ def target_lines(targets: list[Results]) -> list[str]:
 def speed_table(results: Results) -> str:
     """Return the table of float32 workloads, in Markdown."""
     peers = {
-        FLOOR: "the floor",
-        "best": "the fastest plain line",
+        ROOFLINE: "roofline",
+        "best": "the fastest baseline",
         "cosine_similarity": "`F.cosine_similarity`",
         "compiled": "`torch.compile`",
         "tf_keras": "tf_keras",
@@ -83,13 +83,13 @@ def speed_table(results: Results) -> str:
         if record["dtype"] != "float32" or record["backward"]:
             continue
         ratios = record["our time over theirs"]
-        ratios = ratios | {"best": ratios[best_line(record)]}
+        ratios = ratios | {"best": ratios[best_baseline(record)]}
         both = results["workloads"].get(f"{name}, backward")
-        backward = "" if both is None else ratio(both["our time over theirs"][best_line(both)])
+        backward = "" if both is None else ratio(both["our time over theirs"][best_baseline(both)])
         shapes = " ".join(f"`{str(tuple(shape)).replace(' ', '')}`" for shape in (record["x"], record["y"]))
         cells = [ratio(ratios[peer]) if peer in ratios else "" for peer in peers]
         rows.append([name, shapes, microseconds(record["microseconds"][OURS]["median"]), *cells, backward])
-    header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest plain line"]
+    header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest baseline"]
     return f"{_conditions(results)}\n\n{_markdown(header, rows)}"
 
 
@@ -126,7 +126,7 @@ def accuracy_table(results: Results) -> str:
 
 
 def short_accuracy_table(results: Results) -> str:
-    """Return the rows of the accuracy table that say most, in Markdown."""
+    """Return a selection of rows of the accuracy table, in Markdown."""
     wanted = [
         "| cosine, float32 | about 1 | 128 |",
         "| cosine, float32 | about 1 | 16,384 |",
@@ -153,38 +153,38 @@ def target_table(results: Results) -> str:
 
 
 def compiled_lines(record: Results) -> list[str]:
-    """Return a line for each thing that was compiled, to print."""
+    """Return a line for each compiled workload, for the terminal."""
     lines = [f"skipped: {record['skipped']}"] if "skipped" in record else []
     for name, row in record.items():
         if "absent" in row:
             lines.append(f"{name}: {row['absent']}")
         elif name != "skipped":
-            ours, plain = (microseconds(row["microseconds"][of]["median"]) for of in (OURS, "plain"))
-            over = ratio(row["our time over theirs"]["plain"])
-            lines.append(f"{name}, µs: ours {ours}, plain {plain}, ours over plain {over}")
+            ours, baseline = (microseconds(row["microseconds"][of]["median"]) for of in (OURS, "baseline"))
+            over = ratio(row["our time over theirs"]["baseline"])
+            lines.append(f"{name}, µs: ours {ours}, baseline {baseline}, ours over baseline {over}")
     return lines
 
 
 def compiled_table(results: Results) -> str:
-    """Return what was compiled, in Markdown."""
+    """Return the table of compiled workloads, in Markdown."""
     rows = [
         [
             name,
-            *(microseconds(row["microseconds"][of]["median"]) for of in (OURS, "plain")),
-            ratio(row["our time over theirs"]["plain"]),
+            *(microseconds(row["microseconds"][of]["median"]) for of in (OURS, "baseline")),
+            ratio(row["our time over theirs"]["baseline"]),
         ]
         for name, row in results["compiled"].items()
         if name != "skipped" and "absent" not in row
     ]
-    return _markdown(["compiled", "µs", "the plain line, µs", "ours over plain"], rows)
+    return _markdown(["compiled", "µs", "the baseline, µs", "ours over the baseline"], rows)
 
 
 TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
-"""By the name in a document's marks, what stands between them."""
+"""The tables that `fill` inserts, by the name in the marks of a document."""
 
 
 def fill(document: str, results: Results) -> str:
-    """Return a document with its tables between their marks: ``<!-- table: speed -->``, ``<!-- end -->``."""
+    """Replace the tables between the marks ``<!-- table: speed -->`` and ``<!-- end -->`` of a document."""
     for name, table in TABLES.items():
         marks = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         content = f"{table(results)}\n"
@@ -196,7 +196,7 @@ def report(results: Results) -> str:
     """Return the whole report of a run, in Markdown."""
     return "\n".join(
         [
-            "# What make bench measured",
+            "# Results of make bench",
             "",
             "Written by `make bench ARGS=--publish` from [results.json](results.json).",
             "",
@@ -204,13 +204,13 @@ def report(results: Results) -> str:
             "",
             speed_table(results),
             "",
-            "![time against rows](pictures/rows.svg)",
+            "![time against rows](figures/rows.svg)",
             "",
-            "![time against the length of rows and threads](pictures/growth.svg)",
+            "![time against the length of rows and threads](figures/scaling.svg)",
             "",
             "## Compiled",
             "",
-            "Calls, layers and a model under `torch.compile(dynamic=True)`, like the plain lines.",
+            "Calls, layers and a model under `torch.compile(dynamic=True)`, as are the baselines.",
             "",
             compiled_table(results),
             "",
@@ -224,7 +224,7 @@ def report(results: Results) -> str:
             "",
             target_table(results),
             "",
-            "## Who did not run, and why",
+            "## Peers and kernels that did not run, and why",
             "",
             *(f"* {line}" for line in reason_lines(results["workloads"])),
             "",
@@ -244,17 +244,17 @@ def machine_line(results: Results) -> str:
 
 
 def ratio(value: float) -> str:
-    """Return a ratio in as many digits as say something."""
+    """Return a ratio in two significant digits."""
     return f"{value:.3f}" if value < 0.095 else f"{value:.2f}" if value < 9.95 else f"{value:,.0f}"
 
 
 def number(value: float | None) -> str:
-    """Return a measured number, or nothing."""
+    """Return a measured number in three significant digits; empty for None."""
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def microseconds(value: float) -> str:
-    """Return a time in three digits."""
+    """Return a time in three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -1,4 +1,4 @@
-"""What we aim at, and whether the numbers of a run meet it."""
+"""Performance targets, and whether the results of a run meet them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ MET, MISSED, UNKNOWN = "met", "missed", "not measured"
 
 @dataclass(frozen=True)
 class Target:
-    """A number of the results, and the bound on it.
+    """A bound on a number in the results.
 
     Attributes:
-        text: what the number is.
+        text: description of the number.
         aim: the bound.
-        read: from the results to the number. A KeyError says that it was not measured.
-        at_least: whether the number should be no smaller than the aim, rather than no larger.
+        value: function from the results to the number; a KeyError means that it was not measured.
+        at_least: whether the aim is a lower bound instead of an upper bound.
     """
 
     text: str
     aim: float
-    read: Callable[[Results], float]
+    value: Callable[[Results], float]
     at_least: bool = False
 
-    def judge(self, results: Results) -> dict[str, Any]:
-        """Return what was measured beside the aim, and the verdict."""
+    def evaluate(self, results: Results) -> dict[str, Any]:
+        """Return the measured number, the aim and the verdict."""
         try:
-            measured = self.read(results)
+            measured = self.value(results)
         except (KeyError, ValueError):
             return self._row(None, UNKNOWN)
         met = measured >= self.aim if self.at_least else measured <= self.aim
@@ -43,23 +43,23 @@ class Target:
         return {"text": self.text, "bound": bound, "aim": self.aim, "measured": measured, "verdict": verdict}
 
 
-def judge(results: Results) -> list[dict[str, Any]]:
+def evaluate(results: Results) -> list[dict[str, Any]]:
     """Return every target with its verdict."""
-    return [target.judge(results) for target in TARGETS]
+    return [target.evaluate(results) for target in TARGETS]
 
 
 def over(work: str, *peers: str) -> Callable[[Results], float]:
-    """Read our time over that of the fastest of the peers that were timed."""
+    """Return the function for our time over that of the fastest of the timed peers."""
 
-    def read(results: Results) -> float:
+    def value(results: Results) -> float:
         ratios = results["workloads"][work]["our time over theirs"]
         return max(float(ratios[peer]) for peer in peers if peer in ratios)
 
-    return read
+    return value
 
 
 def faster(work: str, peer: str) -> Callable[[Results], float]:
-    """Read how many times our time the peer's is."""
+    """Return the function for the peer's time over ours."""
     return lambda results: 1 / over(work, peer)(results)
 
 
@@ -83,15 +83,15 @@ def _mean_over(works: tuple[str, ...], *peers: str) -> Callable[[Results], float
 
 
 def _memory_growth(work: str) -> Callable[[Results], float]:
-    def read(results: Results) -> float:
+    def value(results: Results) -> float:
         fewer, more = results["memory"][work]["extra bytes"]["batch_dot"]
         return float(more - fewer) / 1024
 
-    return read
+    return value
 
 
 def _compiled(work: str) -> Callable[[Results], float]:
-    return lambda results: float(results["compiled"][work]["our time over theirs"]["plain"])
+    return lambda results: float(results["compiled"][work]["our time over theirs"]["baseline"])
 
 
 def _file(work: str, column: str) -> Callable[[Results], float]:
@@ -113,12 +113,12 @@ def _not_finite(results: Results) -> float:
 _FASTER = "{}: times faster than {}"
 
 TARGETS = [
-    Target("row cosine (65536,128): time over the floor", 1.25, over("row cosine, large", "floor")),
+    Target("row cosine (65536,128): time over the roofline", 1.25, over("row cosine, large", "roofline")),
     *(
         Target(_FASTER.format("row cosine (65536,128)", peer), aim, faster("row cosine, large", peer), True)
         for peer, aim in (("cosine_similarity", 30), ("tf_keras", 15), ("Keras 3 JAX", 2))
     ),
-    Target("row dot (65536,128): time over the floor", 1.15, over("row dot, large", "floor")),
+    Target("row dot (65536,128): time over the roofline", 1.15, over("row dot, large", "roofline")),
     Target(_FASTER.format("row dot (65536,128)", "bmm"), 1.8, faster("row dot, large", "bmm"), True),
     Target("row dot (32,128): time over (x*y).sum", 1, _call("rows", "time over the first", "batch_dot")),
     Target(
@@ -161,7 +161,7 @@ TARGETS = [
         True,
     ),
     *(
-        Target(f"{work}, compiled: time over the plain line, compiled", 1, _compiled(work))
+        Target(f"{work}, compiled: time over the baseline, compiled", 1, _compiled(work))
         for work in (*WORKS, *(name.partition(",")[0] for name in MODELS))
     ),
     *(

@@ -1,4 +1,4 @@
-"""Timing of statements in turns, side by side: what one machine does in one minute."""
+"""Interleaved timing of statements: in every round each statement runs one block of calls."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from timeit import Timer, default_timer
 from typing import Any, Protocol
 
 BLOCK_SECONDS = 2e-3
-"""A block of calls is long beside the clock, and short beside what else a machine may do."""
+"""Minimal duration of a block: long compared with the clock's resolution, short compared with other load."""
 
 LONG_SECONDS = 20e-3
-"""A call as long as this leaves nothing in a cache that a call before it could have warmed."""
+"""Duration from which on a call needs no warm-up of caches."""
 
 FEWEST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call, one number for each round."""
+    """Seconds per call, one number for each round."""
 
     rounds: tuple[float, ...]
 
@@ -42,7 +42,7 @@ class Timing:
         return median(a - b for a, b in zip(self.rounds, other.rounds, strict=True))
 
     def scaled(self, factor: float) -> "Timing":
-        """Return the time of so many times the work."""
+        """Return the time of a multiple of the work."""
         return Timing(tuple(factor * seconds for seconds in self.rounds))
 
     def longer(self, other: "Timing") -> "Timing":
@@ -51,10 +51,10 @@ class Timing:
 
 
 class Block(Protocol):
-    """So many calls of one thing that they take BLOCK_SECONDS, here or in another process."""
+    """A number of calls that takes BLOCK_SECONDS, in this process or another one."""
 
     def run(self) -> float:
-        """Return the seconds a call of one block."""
+        """Time one block; return seconds per call."""
         ...
 
 
@@ -66,15 +66,15 @@ def time_in_turns(
     others: Mapping[str, Block] | None = None,
     budget: float = float("inf"),
 ) -> dict[str, Timing]:
-    """Time statements in turns: in each round a block of calls of every one.
+    """Time statements in turns: in each round one block of calls of each.
 
     Args:
-        statements: by name, what to run.
-        names: what the statements refer to.
-        rounds: how many blocks of each; every round in another order, or what always came after the same
-            other one would pay for the threads and the cache that it left behind.
+        statements: statements by name.
+        names: the globals of the statements.
+        rounds: number of blocks of each. The order is shuffled in every round: a fixed predecessor would
+            always leave the same threads and cache contents behind.
         synchronize: waits for the device, at the end of a block.
-        others: by name, blocks that are ready, such as those of another process.
+        others: further blocks by name, such as those of another process.
         budget: seconds after which no further round starts, once there are FEWEST_ROUNDS.
 
     Returns:
@@ -98,7 +98,7 @@ def time_in_turns(
 
 
 class LocalBlock:
-    """So many calls of a statement, in this process."""
+    """A block of calls of a statement in this process."""
 
     def __init__(
         self, statement: str, names: dict[str, Any], synchronize: Callable[[], None] | None = None
@@ -111,13 +111,13 @@ class LocalBlock:
         self.timer = Timer(body, setup, globals=self.names)
         self.calls = 1
         self.warm = True
-        self.run()  # what is lazy happens here
+        self.run()  # warm-up: lazy initialization
         while (block := self.run() * self.calls) < BLOCK_SECONDS:
             self.calls = max(self.calls + 1, int(self.calls * min(10.0, 1.2 * BLOCK_SECONDS / block)))
         self.warm = block < LONG_SECONDS
 
     def run(self) -> float:
-        """Return the seconds a call of one block, after a call that warms the caches and counts not."""
+        """Time one block, after one call to warm the caches; return seconds per call."""
         if self.warm:
             self.names["calls"] = 1
             self.timer.timeit(1)

@@ -1,7 +1,7 @@
-"""The workloads: what is computed, in which dtype, and whether gradients are computed too.
+"""The workloads: calls of `batch_dot` with shapes, dtype, and whether gradients are computed.
 
-The first ones are those that Keras was measured on; the others are the patterns that public Keras code
-uses Dot for, at sizes found there.
+The first ones are those that Keras was measured on; the others are patterns and sizes found in public Keras
+code that uses Dot.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,10 +19,10 @@ class Workload:
     """One call of `batch_dot`.
 
     Attributes:
-        name: the name to choose it by. What stands before the first comma is its kind.
+        name: the name in the results; the part before the first comma is its kind.
         x: shape of x.
         y: shape of y.
-        axes: the axes to sum over.
+        axes: the axes to contract.
         options: the other arguments of `batch_dot`.
         dtype: name of the dtype of x and y.
         backward: whether the gradients of both inputs are computed too.
@@ -31,14 +31,14 @@ class Workload:
     name: str
     x: tuple[int, ...]
     y: tuple[int, ...]
-    axes: Any
+    axes: int | tuple[int, int]
     options: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     backward: bool = False
 
     @property
     def kind(self) -> str:
-        """What a person would call the work, whatever its sizes."""
+        """The kind of work, independent of sizes."""
         return self.name.partition(",")[0]
 
     @property
@@ -68,7 +68,7 @@ class Workload:
         return prod(self.output_shape) * self.x[axis] * (3 if self.backward else 1)
 
     def inputs(self, device: str = "cpu") -> tuple[Tensor, Tensor]:
-        """Make x and y, the same at every call."""
+        """Return x and y, the same at every call."""
         generator = torch.Generator().manual_seed(0)
         x, y = (
             torch.randn(shape, generator=generator).to(device, getattr(torch, self.dtype))

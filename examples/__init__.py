@@ -1,1 +1,1 @@
-"""Data and scripts that show the main job."""
+"""The data of the demo, the scripts that recorded them, and two-tower models to run."""

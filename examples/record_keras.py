@@ -1,4 +1,4 @@
-"""Record what real Keras says about some of the digits: keras_outputs.npy. See DIGITS.md.
+"""Record outputs of Keras for a subset of the digits in keras_outputs.npy. See DIGITS.md.
 
 Needs the extra `test`: tf_keras on TensorFlow, and keras on PyTorch.
 """

@@ -1,7 +1,7 @@
-"""Two towers that learn ratings: matrix factorization in Keras's words, trained by a loop of PyTorch.
+"""A two-tower rating model (matrix factorization) in Keras's layers, trained with a PyTorch loop.
 
-Who rates what: each of 200 handwritten digits "rates" the 64 places of its image by how much ink it put
-there, from 0 to 16. A tenth of the ratings is held out.
+The ratings: each of 200 handwritten digits "rates" the 64 pixels of its image by their ink, from 0 to 16. A
+tenth of the ratings is held out.
 """
 
 import io
@@ -28,7 +28,7 @@ def load_ratings() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def build_model() -> keras.Model:
-    """Return the model: a tower for the writer, one for the place, their cosine, and what it is worth."""
+    """Return the model: a tower for writers, one for places, and a rating computed from their cosine."""
     layers = keras.layers
     writer, place = keras.Input((1,), name="writer"), keras.Input((1,), name="place")
 
@@ -44,13 +44,13 @@ def build_model() -> keras.Model:
 
 
 def squared_error(model: keras.Model, columns: tuple[Tensor, Tensor, Tensor]) -> float:
-    """Return the mean squared error of the ratings that a model predicts."""
+    """Return the mean squared error of the predicted ratings."""
     writers, places, ratings = columns
     return float(np.square(model.predict([writers, places], batch_size=4096) - ratings.numpy()).mean())
 
 
 def train(model: keras.Model, columns: tuple[Tensor, Tensor, Tensor], epochs: int) -> list[float]:
-    """Train on batches of 512, and return the loss of each epoch, the regularizers included."""
+    """Train on batches of 512; return the loss of each epoch, including the regularizers."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     history = []
     for epoch in range(epochs):
@@ -70,7 +70,7 @@ def train(model: keras.Model, columns: tuple[Tensor, Tensor, Tensor], epochs: in
 
 
 def main(epochs: int = 6) -> dict[str, float | list[float] | bool]:
-    """Build, train, compare with guessing, save and load; print it all and return the numbers."""
+    """Build, train, compare with the mean rating, save and load; print and return the results."""
     torch.manual_seed(0)
     columns = load_ratings()
     held_out = len(columns[0]) // 10

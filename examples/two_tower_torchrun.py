@@ -1,13 +1,13 @@
-"""Two towers whose tables are sharded over processes: each holds some of the columns of both.
+"""The two-tower model with embedding tables sharded by columns over processes (tensor parallelism).
 
     torchrun --nproc-per-node 2 examples/two_tower_torchrun.py
 
-trains on one machine; on a cluster it is the same command with ``--nnodes`` and a place to meet. The data
-are those of two_tower.py: who puts how much ink where.
+trains on one machine; on a cluster, add ``--nnodes`` and a rendezvous endpoint. The data are those of
+two_tower.py.
 
-No process ever has a whole row. A cosine of two rows is sharded along the axis that it sums over, and takes
-one all-reduce of three numbers a row; backward takes none, for the gradient of each part of a table is
-computed by the process that holds it, and so is what the optimizer remembers of it.
+No process holds a whole row. A cosine of two rows is sharded along its contracted axis and takes one
+all-reduce of three numbers a row. Backward takes none: each process computes the gradient of its own shard
+and holds the optimizer state of it.
 """
 
 import os
@@ -26,7 +26,7 @@ COLUMNS = 24
 
 
 def build_model(writers: int = WRITERS, places: int = PLACES, columns: int = COLUMNS) -> keras.Model:
-    """Return the model: a row for the writer, a row for the place, their cosine, and what it is worth."""
+    """Return the model: an embedding of writers, one of places, and a rating computed from their cosine."""
     layers = keras.layers
     ids, rows = [], []
     for name, count in (("writer", writers), ("place", places)):
@@ -39,13 +39,13 @@ def build_model(writers: int = WRITERS, places: int = PLACES, columns: int = COL
 
 
 def shard(model: keras.Model, mesh: DeviceMesh) -> None:
-    """Cut the tables of a model by columns; the rest is a few numbers, of which every process has all."""
+    """Shard the embedding tables of a model by columns; other weights are small and stay replicated."""
 
-    def cut(name: str, layer: torch.nn.Module, mesh: DeviceMesh) -> None:
+    def shard_table(name: str, layer: torch.nn.Module, mesh: DeviceMesh) -> None:
         if isinstance(layer, keras.layers.Embedding):
             layer.embeddings = torch.nn.Parameter(distribute_tensor(layer.embeddings, mesh, [Shard(1)]))
 
-    distribute_module(model, mesh, cut)
+    distribute_module(model, mesh, shard_table)
 
 
 def predict(model: keras.Model, mesh: DeviceMesh, ids: list[Tensor]) -> Tensor:
@@ -55,7 +55,7 @@ def predict(model: keras.Model, mesh: DeviceMesh, ids: list[Tensor]) -> Tensor:
 
 
 def train(model: keras.Model, mesh: DeviceMesh, columns: list[Tensor], epochs: int) -> list[float]:
-    """Train on batches of 512, and return the loss of each epoch."""
+    """Train on batches of 512; return the loss of each epoch."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     history = []
     for _ in range(epochs):
@@ -73,7 +73,7 @@ def train(model: keras.Model, mesh: DeviceMesh, columns: list[Tensor], epochs: i
 
 
 def count_collectives(model: keras.Model, mesh: DeviceMesh, columns: list[Tensor]) -> str:
-    """Return what one step of training communicates, forward and backward."""
+    """Return the number of collectives in one training step, forward and backward."""
     writers, places, ratings = (column[:512] for column in columns)
     with CommDebugMode() as forward:  # type: ignore[no-untyped-call]
         predict(model, mesh, [writers, places])
@@ -84,13 +84,13 @@ def count_collectives(model: keras.Model, mesh: DeviceMesh, columns: list[Tensor
 
 
 def say(text: str) -> None:
-    """Print, in the first process only."""
+    """Print on rank 0 only."""
     if dist.get_rank() == 0:
         print(text, flush=True)
 
 
 def main(epochs: int = 6) -> list[float]:
-    """Build, shard, train, and compare with guessing; return the losses."""
+    """Build, shard and train; compare with the mean rating; return the losses."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     mesh = init_device_mesh(device, (int(os.environ["WORLD_SIZE"]),))
     torch.manual_seed(0)

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
 
 UNWANTED = (
     "tensorflow",
@@ -45,6 +48,33 @@ def test_the_first_import_is_ours_alone():
     small = {"torch.utils.flop_counter", "torch.utils.module_tracker"}  # where formulas are registered
     others = [m for m in first if m.partition(".")[0] not in {"batchdot", *standard}]
     assert set(others) <= small
+
+
+COMMANDS = (
+    "--help",
+    "--version",
+    *(f"{command} --help" for command in ("dot", "top-k", "explain", "demo", "info")),
+)
+LIGHT = {
+    "import batchdot": "import batchdot",
+    "import batchdot.porting": "import batchdot.porting",
+    **{
+        command: f"from batchdot.cli.main import main; assert main({command.split()}) == 0"
+        for command in COMMANDS
+    },
+}
+"""Statements that load neither torch nor numpy."""
+
+
+@pytest.mark.parametrize("statement", LIGHT.values(), ids=LIGHT)
+def test_light_statements_load_neither_torch_nor_numpy(statement):
+    if "porting" in statement and find_spec("batchdot.porting") is None:
+        pytest.skip("there is no batchdot.porting yet")
+    code = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = process.stdout.splitlines()[-1].split()
+    assert "batchdot" in loaded
+    assert {"torch", "numpy", "tqdm"} & set(loaded) == set()
 
 
 def test_public_names():

@@ -241,7 +241,7 @@ def test_a_function_that_shares_a_name_is_not_taken_for_the_registered_one():
         activations.get(config)
 
 
-NOT_A_CONFIG = "The config of a thing of kind 'initializer' is a dictionary of `class_name` and `config`."
+NOT_A_CONFIG = "The config for the initializer should be a dictionary of `class_name` and `config`."
 ERRORS = [
     ("glorot_unifrom", ValueError, "Unknown initializer 'glorot_unifrom', did you mean 'glorot_uniform'? "),
     ("qqq", ValueError, "Unknown initializer 'qqq'. Known are: Constant, GlorotNormal, GlorotUniform, "),

@@ -1,13 +1,13 @@
-"""Keras's dot products in PyTorch: `batch_dot`, `dot`, `Dot`, and `explain` for what they do.
+"""Keras's dot products in PyTorch: `batch_dot`, `dot` and `Dot`, and `explain` to describe them.
 
-``import batchdot as keras`` is the one-line port: layers, `Input`, `Model`, `backend` answer under
-their Keras names. Nothing is imported before its name is used, so that ``import batchdot`` costs
-nothing and does not import torch.
+``import batchdot as keras`` is the one-line port: layers, `Input`, `Model` and `backend` have their Keras
+names. Names are imported on first use (PEP 562): ``import batchdot`` alone does not import torch.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from batchdot._version import __version__ as __version__
 from batchdot.ops.handlers import Handler as _Handler
 from batchdot.ops.handlers import register as _register
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from batchdot.layers import Dot, Input, Layer
     from batchdot.models import Model
     from batchdot.ops.functional import batch_dot, dot, plan
+    from batchdot.ops.operation import Operation
     from batchdot.retrieval import top_k
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AxisError",
@@ -74,13 +73,13 @@ _DEPRECATED = ("functional", "sharding")
 """Modules of version 0.1 that warn and forward to their successors."""
 
 
-def _is_sharded(operation: Any, x: Any, y: Any) -> bool:
+def _is_sharded(operation: object, x: object, y: object) -> bool:
     from batchdot.convert import is_sharded
 
     return is_sharded(x) or is_sharded(y)
 
 
-def _run_sharded(operation: Any, x: Any, y: Any) -> Any:
+def _run_sharded(operation: "Operation", x: object, y: object) -> object:
     from batchdot.distributed.run import run_sharded
     from batchdot.ops.dispatch import run
 
@@ -91,16 +90,18 @@ def _run_sharded(operation: Any, x: Any, y: Any) -> Any:
 _register(_Handler("sharded", _is_sharded, _run_sharded))
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name the first time it is used (PEP 562)."""
-    if name in _MODULES:
-        value = getattr(import_module(f"batchdot.{_MODULES[name]}"), name)
-    elif name in __all__ or name in _DEPRECATED:
-        value = import_module(f"batchdot.{name}")
-    else:
-        raise AttributeError(f"module 'batchdot' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        """Import a public name the first time it is used (PEP 562)."""
+        if name in _MODULES:
+            value = getattr(import_module(f"batchdot.{_MODULES[name]}"), name)
+        elif name in __all__ or name in _DEPRECATED:
+            value = import_module(f"batchdot.{name}")
+        else:
+            raise AttributeError(f"module 'batchdot' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,59 +1,58 @@
-"""Activations: Keras's functions under Keras's names, over torch.nn.functional.
+"""Keras's activation functions under Keras's names, implemented with torch.nn.functional.
 
-Each takes a floating tensor of any shape and returns one of the same shape and dtype. `get` finds them by
-name, `serialize` writes their names.
+Each takes a floating tensor of any shape and returns a tensor of the same shape and dtype. `get` finds them
+by name, `serialize` returns their names.
 
-One name means two things: ``hard_sigmoid`` is ``0.2 x + 0.5`` in Keras 2, and here; it is ``x / 6 + 0.5``
-in Keras 3, and `hard_sigmoid_keras3` here. To read what Keras 3 wrote, pass `KERAS_3` for custom objects:
+``hard_sigmoid`` is ``0.2 x + 0.5`` in Keras 2 and here; in Keras 3 it is ``x / 6 + 0.5``, which is
+`hard_sigmoid_keras3` here. To load a config of Keras 3, pass `KERAS_3` as custom objects:
 
 >>> get("hard_sigmoid", custom_objects=KERAS_3).__name__
 'hard_sigmoid_keras3'
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from batchdot.registry import Registry
+from batchdot.registry import Config, CustomObjects, Identifier, Registry
 
 Activation: TypeAlias = Callable[..., Tensor]
 
-_registry = Registry[Activation]("activation", "keras.activations")
-serialize = _registry.serialize
+ACTIVATIONS = Registry[Activation]("activation", "keras.activations")
+serialize = ACTIVATIONS.serialize
 
 
-def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
-    """Return the function that an identifier means, as `Registry.get`; None means `linear`.
+def get(identifier: Identifier, custom_objects: CustomObjects | None = None) -> Activation:
+    """Return the function for an identifier, as `Registry.get` does; `linear` for None.
 
     >>> get("relu") is relu, get(None) is linear, get(torch.tanh) is torch.tanh
     (True, True, True)
     """
-    return _registry.get(identifier, custom_objects) or linear
+    return ACTIVATIONS.get(identifier, custom_objects) or linear
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
-    """Return the function that a name or a config means, as `Registry.deserialize`; None means `linear`.
+def deserialize(config: str | Config | None, custom_objects: CustomObjects | None = None) -> Activation:
+    """Return the function for a name or config, as `Registry.deserialize` does; `linear` for None.
 
     >>> deserialize({"class_name": "function", "config": "tanh"}) is tanh
     True
     """
-    return _registry.deserialize(config, custom_objects) or linear
+    return ACTIVATIONS.deserialize(config, custom_objects) or linear
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def linear(x: Tensor) -> Tensor:
-    """Return x itself."""
+    """Return x."""
     return x
 
 
-# Defaults are integers where they can be: one that is a float torch.compile takes for a symbol, and guards on
-# it for 0.2 µs at each call.
+# Defaults are integers where possible: torch.compile makes a float a symbol, whose guard costs 0.2 µs a call.
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def relu(
     x: Tensor,
     negative_slope: float = 0,
@@ -64,7 +63,7 @@ def relu(
 ) -> Tensor:
     """Return x above the threshold, at most max_value, and negative_slope * (x - threshold) below it.
 
-    ``alpha`` is Keras 2's name of ``negative_slope``.
+    ``alpha`` is the name of ``negative_slope`` in Keras 2.
 
     >>> x = torch.tensor([-10.0, -5.0, 0.0, 5.0, 10.0])
     >>> relu(x, 0.5, max_value=8.0)
@@ -75,15 +74,15 @@ def relu(
     slope = negative_slope if alpha is None else alpha
     if threshold == 0 and max_value is None:
         return F.leaky_relu(x, slope) if slope else torch.relu(x)
-    kept = F.threshold(x, threshold, 0.0)
+    above = F.threshold(x, threshold, 0.0)
     if max_value is not None:
-        kept = kept.clamp(0.0, max_value)
-    return kept - slope * F.relu(threshold - x) if slope else kept
+        above = above.clamp(0.0, max_value)
+    return above - slope * F.relu(threshold - x) if slope else above
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def leaky_relu(x: Tensor, negative_slope: float = 0.2, *, alpha: float | None = None) -> Tensor:
-    """Return x where it is positive, negative_slope * x elsewhere; ``alpha`` is TensorFlow's name for it.
+    """Return x for x > 0 and negative_slope * x otherwise; TensorFlow calls the slope ``alpha``.
 
     >>> leaky_relu(torch.tensor([-1.0, 1.0]))
     tensor([-0.2000,  1.0000])
@@ -91,21 +90,21 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.2, *, alpha: float | None = 
     return F.leaky_relu(x, negative_slope if alpha is None else alpha)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def relu6(x: Tensor) -> Tensor:
     """Return x clipped to [0, 6]."""
     return F.relu6(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def sigmoid(x: Tensor) -> Tensor:
     """Return 1 / (1 + exp(-x))."""
     return torch.sigmoid(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """Return 0.2 x + 0.5 clipped to [0, 1]: Keras 2's.
+    """Return 0.2 x + 0.5 clipped to [0, 1], as in Keras 2.
 
     >>> x = torch.tensor([-3.0, -1.0, 1.0, 3.0])
     >>> hard_sigmoid(x), hard_sigmoid_keras3(x)
@@ -114,25 +113,25 @@ def hard_sigmoid(x: Tensor) -> Tensor:
     return (0.2 * x + 0.5).clamp(0.0, 1.0)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def hard_sigmoid_keras3(x: Tensor) -> Tensor:
-    """Return x / 6 + 0.5 clipped to [0, 1]: what Keras 3 calls hard_sigmoid."""
+    """Return x / 6 + 0.5 clipped to [0, 1], which is hard_sigmoid in Keras 3."""
     return F.hardsigmoid(x)
 
 
-KERAS_3: Mapping[str, Any] = {"hard_sigmoid": hard_sigmoid_keras3}
-"""Custom objects: the names by which Keras 3 means other functions than Keras 2."""
+KERAS_3: CustomObjects = {"hard_sigmoid": hard_sigmoid_keras3}
+"""Custom objects for names that mean another function in Keras 3 than in Keras 2."""
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def tanh(x: Tensor) -> Tensor:
     """Return the hyperbolic tangent."""
     return torch.tanh(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
-    """Return exp(x) / sum(exp(x)), summed over an axis or over several.
+    """Return exp(x) / sum(exp(x)), with the sum over one or several axes.
 
     >>> softmax(torch.zeros(2, 4))[0]
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
@@ -142,40 +141,40 @@ def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     return (x - x.logsumexp(tuple(axis), keepdim=True)).exp()
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Return the logarithm of softmax along an axis."""
     return F.log_softmax(x, axis)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def softplus(x: Tensor) -> Tensor:
     """Return log(1 + exp(x))."""
-    # torch's own threshold of 20, above which it returns x, costs float64 half of its digits.
+    # Above its threshold torch returns x; the default of 20 would cost float64 half of its digits.
     return F.softplus(x, threshold=40)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def softsign(x: Tensor) -> Tensor:
     """Return x / (1 + |x|)."""
     return F.softsign(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def elu(x: Tensor, alpha: float = 1) -> Tensor:
-    """Return x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+    """Return x for x > 0 and alpha * (exp(x) - 1) otherwise."""
     return F.elu(x, alpha)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def selu(x: Tensor) -> Tensor:
-    """Return 1.0507 * elu(x, 1.6733), with the constants of the paper."""
+    """Return 1.0507 * elu(x, 1.6733), the self-normalizing unit of Klambauer et al. (2017)."""
     return F.selu(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def gelu(x: Tensor, approximate: bool = False) -> Tensor:
-    """Return x times the normal distribution function of x, or its approximation by tanh.
+    """Return x * Phi(x), with the normal distribution function Phi or its approximation by tanh.
 
     >>> gelu(torch.tensor(1.0)), gelu(torch.tensor(1.0), approximate=True)
     (tensor(0.8413), tensor(0.8412))
@@ -183,7 +182,7 @@ def gelu(x: Tensor, approximate: bool = False) -> Tensor:
     return F.gelu(x, approximate="tanh" if approximate else "none")
 
 
-@_registry.register("silu")
+@ACTIVATIONS.register("silu")
 def swish(x: Tensor) -> Tensor:
     """Return x * sigmoid(x); Keras 3 calls it silu."""
     return F.silu(x)
@@ -192,13 +191,13 @@ def swish(x: Tensor) -> Tensor:
 silu = swish
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def mish(x: Tensor) -> Tensor:
     """Return x * tanh(softplus(x))."""
     return F.mish(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def exponential(x: Tensor) -> Tensor:
     """Return exp(x)."""
     return torch.exp(x)

@@ -1,4 +1,4 @@
-"""What holds where nothing is said: the dtype of floats, and the small number of Keras."""
+"""Global defaults: `floatx`, the default float dtype, and `epsilon`, Keras's fuzz factor."""
 
 import math
 
@@ -14,7 +14,7 @@ _settings: dict[str, float | str] = {"floatx": "float32", "epsilon": 1e-7}
 
 
 def floatx() -> str:
-    """Return the name of the dtype that layers, variables and constants have where none is given.
+    """Return the name of the default dtype of layers, variables and constants.
 
     >>> floatx()
     'float32'
@@ -34,7 +34,7 @@ def float_dtype() -> torch.dtype:
 
 
 def set_floatx(value: str) -> None:
-    """Set `floatx`, for what is made from now on.
+    """Set `floatx` for objects that are created from now on.
 
     Raises:
         ValueError: not one of float16, bfloat16, float32 and float64.
@@ -50,9 +50,9 @@ def set_floatx(value: str) -> None:
 
 
 def epsilon() -> float:
-    """Return the small number that constraints add before they divide.
+    """Return the fuzz factor that constraints add to a norm before they divide by it.
 
-    It is not the floor of a normalized dot product, which is an argument of that.
+    The lower bound on the norm in a normalized dot product is an argument of `batch_dot` instead.
 
     >>> epsilon()
     1e-07

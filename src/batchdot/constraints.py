@@ -1,6 +1,7 @@
-"""Constraints: weights in, the nearest weights that are allowed out. Nothing is changed in place.
+"""Keras's weight constraints: functions from weights to allowed weights of the same shape and dtype.
 
-Norms are taken along an axis or several: 0 for a kernel of shape (I, J), whose columns feed one unit each.
+They do not modify their argument. Norms are along one or several axes; for a kernel (inputs, units), axis 0
+is the norm of the weights of each unit.
 
 >>> get("non_neg"), get({"class_name": "MaxNorm", "config": {"max_value": 3}}), get(None)
 (NonNeg(), MaxNorm(max_value=3, axis=0), None)
@@ -16,25 +17,25 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from batchdot.config import epsilon
-from batchdot.registry import Configured, Registry
+from batchdot.registry import Configurable, Registry
 
 Constrain: TypeAlias = Callable[..., Tensor]
 
-_registry = Registry[Constrain]("constraint", "keras.constraints")
-get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
+CONSTRAINTS = Registry[Constrain]("constraint", "keras.constraints")
+get, serialize, deserialize = CONSTRAINTS.get, CONSTRAINTS.serialize, CONSTRAINTS.deserialize
 
 
-class Constraint(Configured):
+class Constraint(Configurable):
     """Base of the constraints. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
 
     def __call__(self, w: Tensor) -> Tensor:
-        """Return what is allowed in the place of w, a tensor of the same shape and dtype."""
+        """Return the constrained weights."""
         return w
 
 
-@_registry.register("maxnorm")
+@CONSTRAINTS.register("maxnorm")
 class MaxNorm(Constraint):
-    """Scale down to a norm of at most ``max_value``.
+    """Scale weights down to a norm of at most ``max_value``.
 
     >>> w = torch.tensor([[3.0, 0.3], [4.0, 0.4]])
     >>> MaxNorm(2)(w)
@@ -49,27 +50,27 @@ class MaxNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: Tensor) -> Tensor:
-        """Return the allowed weights."""
+        """Return the constrained weights."""
         norm = _norm(w, self.axis)
         return w * (norm.clamp(0, self.max_value) / (epsilon() + norm))
 
 
-@_registry.register("nonneg")
+@CONSTRAINTS.register("nonneg")
 class NonNeg(Constraint):
-    """Replace what is negative by 0.
+    """Replace negative weights by 0.
 
     >>> NonNeg()(torch.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
 
     def __call__(self, w: Tensor) -> Tensor:
-        """Return the allowed weights."""
+        """Return the constrained weights."""
         return F.relu(w)
 
 
-@_registry.register("unitnorm")
+@CONSTRAINTS.register("unitnorm")
 class UnitNorm(Constraint):
-    """Scale to a norm of 1.
+    """Scale weights to a norm of 1.
 
     >>> UnitNorm()(torch.tensor([3.0, 4.0]))
     tensor([0.6000, 0.8000])
@@ -81,13 +82,13 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: Tensor) -> Tensor:
-        """Return the allowed weights."""
+        """Return the constrained weights."""
         return w / (epsilon() + _norm(w, self.axis))
 
 
-@_registry.register()
+@CONSTRAINTS.register()
 class MinMaxNorm(Constraint):
-    """Scale to a norm between two bounds; a ``rate`` below 1 goes only that part of the way.
+    """Scale weights to a norm in [min_value, max_value]; a ``rate`` below 1 interpolates the norm.
 
     >>> MinMaxNorm(max_value=1.0, rate=0.5)(torch.tensor([3.0, 4.0]))
     tensor([1.8000, 2.4000])
@@ -108,7 +109,7 @@ class MinMaxNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: Tensor) -> Tensor:
-        """Return the allowed weights."""
+        """Return the constrained weights."""
         norm = _norm(w, self.axis)
         desired = self.rate * norm.clamp(self.min_value, self.max_value) + (1 - self.rate) * norm
         return w * (desired / (epsilon() + norm))

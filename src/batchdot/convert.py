@@ -1,4 +1,4 @@
-"""Conversion: whatever a user passes for a tensor, turned into one, or refused in a sentence; and back."""
+"""Conversion of user inputs to tensors and dtypes, of tensors to numpy arrays, and checks of operands."""
 
 import sys
 import warnings
@@ -29,18 +29,20 @@ TensorLike: TypeAlias = Tensor | SupportsArray | Number | Sequence["TensorLike"]
 AxesLike: TypeAlias = int | Sequence[int | Sequence[int]] | None
 """The contracted axes as a user passes them: one for both inputs, or for each input one or several."""
 
+DTypeLike: TypeAlias = torch.dtype | np.dtype[Any] | type | str
+"""What `parse_dtype` accepts: a dtype of torch or numpy, or the name of either."""
+
 
 def as_tensor(
-    value: Any, device: torch.device | None = None, float_dtype: torch.dtype | None = None
+    value: TensorLike, device: torch.device | None = None, float_dtype: torch.dtype | None = None
 ) -> Tensor:
     """Return ``value`` as a dense tensor of numbers.
 
     Args:
-        value: a tensor, which is returned as it is; a numpy array or anything that numpy can read
-            as one, whose dtype is kept; a number or nested list of numbers, of the default dtype
-            where they are floats and int64 where they are integers.
-        device: where to put what was not a tensor.
-        float_dtype: the floating dtype of what was not a tensor, if it is not to be kept.
+        value: a tensor, which is returned as it is; an array, whose dtype is kept; or a number or nested
+            list of numbers, which becomes int64 for integers and the default dtype for floats.
+        device: the device of the result if the value is not a tensor.
+        float_dtype: the dtype of the result if the value is floating and not a tensor; None keeps it.
 
     Raises:
         TypeError: the value does not hold numbers, or holds bools.
@@ -53,7 +55,7 @@ def as_tensor(
         return value
     if isinstance(value, list | tuple) and _holds_tensor(value):
         raise TypeError("Expected a tensor, and received a list of tensors. Use torch.stack to make one.")
-    tensor = _from_numbers(value) if _is_plain(value) else _from_array(value)
+    tensor = _from_numbers(value) if _is_python_number(value) else _from_array(value)
     if float_dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(float_dtype)
     return tensor if device is None else tensor.to(device)
@@ -68,8 +70,8 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """Return the numbers of a tensor as a numpy array, which shares their memory where it can.
+def as_array(tensor: Tensor) -> Array:
+    """Return a tensor as a numpy array of the same shape, which shares its memory if it is on the CPU.
 
     bfloat16, which numpy lacks, becomes float32.
 
@@ -81,10 +83,10 @@ def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
 
 
 def check_operands(x: Tensor, y: Tensor, function: str, names: tuple[str, str] = ("x", "y")) -> None:
-    """Refuse tensors that no contraction is defined for; ``names`` are what the function calls them.
+    """Check that two tensors can be contracted; ``names`` are their names in error messages.
 
     Raises:
-        TypeError: a sparse or nested tensor, or the dtypes of `check_dtypes`.
+        TypeError: a sparse or nested tensor, or dtypes that `check_dtypes` refuses.
         ValueError: the tensors are on different devices.
     """
     for name, tensor in zip(names, (x, y), strict=True):
@@ -103,11 +105,11 @@ def check_operands(x: Tensor, y: Tensor, function: str, names: tuple[str, str] =
 
 
 def check_dtypes(x: torch.dtype, y: torch.dtype, function: str, names: tuple[str, str] = ("x", "y")) -> None:
-    """Refuse dtypes that have no products and sums, or no common dtype.
+    """Check that two dtypes support products and sums and have a common dtype.
 
     Raises:
-        TypeError: a dtype is bool, a float of 8 bits or less, quantized or of raw bits; or torch does
-            not promote the two to a common one.
+        TypeError: a dtype is bool, a float of at most 8 bits, quantized or raw bits; or torch promotes
+            the two to no common dtype.
     """
     for name, dtype in zip(names, (x, y), strict=True):
         if dtype == torch.bool:
@@ -119,7 +121,7 @@ def check_dtypes(x: torch.dtype, y: torch.dtype, function: str, names: tuple[str
             raise TypeError(
                 f"{function} cannot multiply {name} of {dtype}. Cast it first, to torch.float32 say."
             )
-    if x != y and (_meets_in_no_dtype(x, y) or _meets_in_no_dtype(y, x)):
+    if x != y and (_has_no_common_dtype(x, y) or _has_no_common_dtype(y, x)):
         raise TypeError(
             f"{function} finds no common dtype for {names[0]} of {x} and {names[1]} of {y}. Cast one of them."
         )
@@ -144,13 +146,13 @@ ARITHMETIC = frozenset(
         torch.uint64,
     ]
 )
-"""The dtypes that are multiplied and summed."""
+"""The dtypes that can be contracted."""
 
 _UNPROMOTED = frozenset([torch.uint16, torch.uint32, torch.uint64])
-"""The integers that torch promotes to nothing but floats."""
+"""The integer dtypes that torch promotes to no other integer dtype."""
 
 
-def _meets_in_no_dtype(x: torch.dtype, y: torch.dtype) -> bool:
+def _has_no_common_dtype(x: torch.dtype, y: torch.dtype) -> bool:
     return x in _UNPROMOTED and not y.is_floating_point
 
 
@@ -158,13 +160,13 @@ def _holds_tensor(values: Any) -> bool:
     return any(isinstance(v, Tensor) or (isinstance(v, list | tuple) and _holds_tensor(v)) for v in values)
 
 
-def read_dtype(dtype: Any) -> torch.dtype:
-    """Return the torch dtype for a torch dtype, a numpy one, or the name of either.
+def parse_dtype(dtype: DTypeLike) -> torch.dtype:
+    """Return the torch dtype for a torch dtype, a numpy dtype, or the name of either.
 
     Raises:
-        TypeError: there is none of that name.
+        TypeError: torch has no dtype of this name.
 
-    >>> read_dtype("float32"), read_dtype(np.int64), read_dtype(torch.bool)
+    >>> parse_dtype("float32"), parse_dtype(np.int64), parse_dtype(torch.bool)
     (torch.float32, torch.int64, torch.bool)
     """
     if isinstance(dtype, torch.dtype):
@@ -176,8 +178,8 @@ def read_dtype(dtype: Any) -> torch.dtype:
     return found
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether the first number in nested lists, if there is one, is Python's own."""
+def _is_python_number(value: Any) -> bool:
+    """Return whether the first number in nested lists is of a Python type (or there is none)."""
     while isinstance(value, list | tuple) and value:
         value = value[0]
     return isinstance(value, bool | int | float | complex | list | tuple) and not isinstance(
@@ -191,33 +193,31 @@ def _from_numbers(value: Any) -> Tensor:
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         text = str(error).partition("\n")[0]
         kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"Cannot read the nested list as a tensor of numbers: {text}.") from None
+        raise kind(f"Cannot convert the nested list to a tensor: {text}.") from None
 
 
 def _from_array(value: Any) -> Tensor:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns of what is refused below
+            warnings.simplefilter("ignore")  # of values that are refused below
             array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         text = str(error).partition("\n")[0]
         kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"Cannot read {type(value).__name__} as a tensor of numbers: {text}") from None
-    if array.dtype.name == "bfloat16":  # as ml_dtypes registers it for JAX and TensorFlow
+        raise kind(f"Cannot convert {type(value).__name__} to a tensor: {text}") from None
+    if array.dtype.name == "bfloat16":  # of ml_dtypes, used by JAX and TensorFlow
         return torch.from_numpy(array.copy().view(np.int16)).view(torch.bfloat16)
     if array.dtype.kind not in "iufcb" or array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
-        raise TypeError(
-            f"Cannot read {type(value).__name__} as a tensor of numbers: its dtype is {array.dtype}."
-        )
-    # torch shares memory with arrays that are writable, in native order, of strides that count elements.
+        raise TypeError(f"Cannot convert {type(value).__name__} to a tensor: its dtype is {array.dtype}.")
+    # torch can share memory only if it is writable, in native byte order, and strides are whole elements.
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     strides = all(stride >= 0 and stride % native.itemsize == 0 for stride in native.strides)
     shareable = native.flags.writeable and strides
     return torch.from_numpy(native if shareable else native.copy())
 
 
-def is_sharded(value: Any) -> bool:
-    """Return whether a value is a DTensor. A program that never loaded them has none.
+def is_sharded(value: object) -> bool:
+    """Return whether a value is a DTensor, without importing torch.distributed.tensor.
 
     >>> is_sharded(torch.ones(2))
     False

@@ -1,10 +1,10 @@
-"""The exceptions of this package's own."""
+"""Exceptions that batchdot raises itself, each a subclass of the built-in ones that Keras raises."""
 
 
 class AxisError(ValueError, IndexError):
     """An axis outside ``[-rank, rank)``.
 
-    Both a ValueError (the argument is bad) and an IndexError (Keras raises that one), as in numpy.
+    Both a ValueError (an invalid argument) and an IndexError (the one that Keras raises), as in numpy.
 
     >>> from batchdot import batch_dot
     >>> batch_dot([[1., 2.]], [[3., 4.]], axes=5)
@@ -16,9 +16,9 @@ Received: x.shape=(1, 2), y.shape=(1, 2), axes=5.
 
 
 class NotConnectedError(AttributeError, RuntimeError):
-    """A layer was asked for its place in a graph, and has none.
+    """An attribute such as ``layer.input`` of a layer that is not connected to a graph.
 
-    Both an AttributeError and a RuntimeError, the two that the Keras documentation names.
+    Both an AttributeError and a RuntimeError, which the Keras documentation names.
 
     >>> from batchdot import Dot
     >>> Dot(1, name="dot").input
@@ -29,4 +29,4 @@ class NotConnectedError(AttributeError, RuntimeError):
 
 
 class FileFormatError(ValueError):
-    """A file that does not hold what its name or its header says, or that has no place for a result."""
+    """A file with malformed or unsupported contents, or a path that cannot hold a result."""

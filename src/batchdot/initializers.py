@@ -1,7 +1,7 @@
-"""Initializers: a shape in, a tensor of first values for weights of that shape out.
+"""Keras's weight initializers: functions from a shape and a dtype to a tensor of initial values.
 
-An initializer with a seed gives the same numbers at every call and on every device. Without one it draws
-from torch's own generator, which ``torch.manual_seed`` governs.
+With a seed, an initializer returns the same values at every call and on every device. Without one it uses
+torch's global generator (``torch.manual_seed``).
 
 >>> initializer = get({"class_name": "GlorotUniform", "config": {"seed": 3}})
 >>> initializer((2, 2)).equal(GlorotUniform(seed=3)(shape=(2, 2), dtype="float32"))
@@ -9,23 +9,20 @@ True
 >>> get("zeros"), get("RandomNormal"), get(None)
 (Zeros(), RandomNormal(mean=0.0, stddev=0.05, seed=None), None)
 
-Source: ``tf.keras.initializers``; the numbers are torch's, the distributions Keras's.
+Source: ``tf.keras.initializers``. The distributions are Keras's; the random numbers are torch's.
 """
 
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from batchdot.config import float_dtype
-from batchdot.convert import as_tensor, read_dtype
-from batchdot.registry import Configured, Registry
-
-if TYPE_CHECKING:
-    from typing import Self
+from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
+from batchdot.registry import Config, Configurable, Registry
 
 Initialize: TypeAlias = Callable[..., Tensor]
 Device: TypeAlias = torch.device | str | None
@@ -35,44 +32,42 @@ Shape: TypeAlias = tuple[int, ...]
 TRUNCATED_STDDEV = 0.87962566103423978
 """The standard deviation of the standard normal distribution cut off at -2 and 2."""
 
-_registry = Registry[Initialize]("initializer", "keras.initializers")
-get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
+INITIALIZERS = Registry[Initialize]("initializer", "keras.initializers")
+get, serialize, deserialize = INITIALIZERS.get, INITIALIZERS.serialize, INITIALIZERS.deserialize
 
 
-class Initializer(Configured):
+class Initializer(Configurable):
     """Base of the initializers. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
 
-    def __call__(
-        self, shape: Sequence[int], dtype: torch.dtype | str | None = None, device: Device = None
-    ) -> Tensor:
-        """Return a tensor of values.
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None, device: Device = None) -> Tensor:
+        """Return a tensor of initial values.
 
         Args:
-            shape: a sequence of integers.
-            dtype: a torch dtype, a numpy one, or the name of either; None stands for `backend.floatx()`.
-            device: where the tensor is to be; None stands for torch's default device.
+            shape: the shape, a sequence of integers.
+            dtype: a dtype of torch or numpy, or its name; None for `floatx`.
+            device: the device of the tensor; None for torch's default device.
 
         Raises:
-            TypeError: a dtype that torch does not have.
-            ValueError: a shape or a dtype that this initializer has no values for.
+            TypeError: torch has no such dtype.
+            ValueError: the initializer does not support the shape or the dtype.
         """
-        dtype = float_dtype() if dtype is None else read_dtype(dtype)
+        dtype = float_dtype() if dtype is None else parse_dtype(dtype)
         return self._values(tuple(map(operator.index, shape)), dtype, device)
 
     def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Self":
-        """Make the initializer from what `get_config` returned, here or in Keras."""
-        # tf.keras 1.x wrote a dtype; Keras 3 writes axes, whose None means what is done here.
+    def from_config(cls, config: Config) -> Self:
+        """Create the initializer from what `get_config` returned, here or in Keras."""
+        # tf.keras 1.x wrote a dtype. Keras 3 writes axes; None is the behaviour implemented here.
         unset = {"dtype"} | {name for name in ("input_axes", "output_axes") if config.get(name) is None}
         return cls(**{name: value for name, value in config.items() if name not in unset})
 
 
-@_registry.register("zero")
+@INITIALIZERS.register("zero")
 class Zeros(Initializer):
-    """Zeros, of any dtype.
+    """Zeros of any dtype.
 
     >>> Zeros()((2,)), Ones()((2,), dtype=torch.int64)
     (tensor([0., 0.]), tensor([1, 1]))
@@ -82,27 +77,27 @@ class Zeros(Initializer):
         return torch.zeros(shape, dtype=dtype, device=device)
 
 
-@_registry.register("one")
+@INITIALIZERS.register("one")
 class Ones(Initializer):
-    """Ones, of any dtype."""
+    """Ones of any dtype."""
 
     def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
         return torch.ones(shape, dtype=dtype, device=device)
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class Constant(Initializer):
-    """A number everywhere, or an array: reshaped if it has as many elements, broadcast otherwise.
+    """A constant: a number, or an array that is reshaped (same number of elements) or broadcast.
 
     Raises:
-        ValueError: called with a shape that the array does not fit.
+        ValueError: when called, the array can be neither reshaped nor broadcast to the shape.
 
     >>> Constant(3)((2,)), Constant([[1.0, 2.0]])((2, 1))
     (tensor([3., 3.]), tensor([[1.],
             [2.]]))
     """
 
-    def __init__(self, value: Any = 0) -> None:
+    def __init__(self, value: TensorLike = 0) -> None:
         self.value = value
 
     def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
@@ -119,15 +114,15 @@ class Constant(Initializer):
                 f"Constant cannot fill the shape {shape} with a value of shape {tuple(value.shape)}."
             ) from None
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the value, an array as nested lists."""
+    def get_config(self) -> Config:
+        """Return the value; an array as nested lists."""
         return {"value": self.value.tolist() if hasattr(self.value, "tolist") else self.value}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Self":
-        """Make the initializer from what `get_config` returned, here or in Keras."""
+    def from_config(cls, config: Config) -> Self:
+        """Create the initializer from what `get_config` returned, here or in Keras."""
         value = config.get("value")
-        # Keras wraps an array: {"class_name": "__numpy__", "config": {"value": ..., "dtype": ...}}
+        # Keras wraps arrays: {"class_name": "__numpy__", "config": {"value": ..., "dtype": ...}}
         return super().from_config(config | value["config"] if isinstance(value, dict) else config)
 
     def __repr__(self) -> str:
@@ -135,7 +130,7 @@ class Constant(Initializer):
 
 
 class _Random(Initializer):
-    """Base of what draws numbers, of floating dtypes only. A subclass defines ``_fill``."""
+    """Base of random initializers, for floating dtypes only. A subclass defines ``_fill``."""
 
     _fill: Callable[[Tensor, Generator], Any]
 
@@ -147,15 +142,15 @@ class _Random(Initializer):
             raise ValueError(f"{type(self).__name__} expects a floating point type, got {dtype}.")
         device = torch.get_default_device() if device is None else device
         place, generator = device, None
-        if self.seed is not None:  # the same numbers wherever they end up
+        if self.seed is not None:  # drawn on the CPU, so that they do not depend on the device
             place, generator = "cpu", torch.Generator("cpu").manual_seed(self.seed)
-        # 16 bits are too few to draw with: float16 has no QR, and its tails are coarse.
+        # Drawn in at least float32: torch has no QR decomposition in float16, and its tails would be coarse.
         values = torch.empty(shape, dtype=torch.promote_types(dtype, torch.float32), device=place)
         self._fill(values, generator)
         return values.to(device, dtype)
 
 
-@_registry.register("normal")
+@INITIALIZERS.register("normal")
 class RandomNormal(_Random):
     """A normal distribution.
 
@@ -174,15 +169,15 @@ class RandomNormal(_Random):
         nn.init.normal_(values, self.mean, self.stddev, generator)
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class TruncatedNormal(RandomNormal):
-    """A normal distribution whose values beyond two standard deviations are drawn again."""
+    """A normal distribution truncated at two standard deviations from the mean."""
 
     def _fill(self, values: Tensor, generator: Generator) -> None:
         _fill_truncated(values, self.mean, self.stddev, generator)
 
 
-@_registry.register("uniform")
+@INITIALIZERS.register("uniform")
 class RandomUniform(_Random):
     """A uniform distribution over [minval, maxval).
 
@@ -202,9 +197,9 @@ class RandomUniform(_Random):
         nn.init.uniform_(values, self.minval, self.maxval, generator)
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class VarianceScaling(_Random):
-    """A distribution of mean 0 and variance ``scale / n``, where n counts the inputs or outputs of a unit.
+    """A distribution with mean 0 and variance ``scale / n``, where n depends on the shape.
 
     Args:
         scale: a positive number.
@@ -213,11 +208,12 @@ class VarianceScaling(_Random):
             ``"uniform"``.
         seed: an integer, or None.
 
-    A kernel is of shape (I, J), or (..., I, J) with a receptive field in front: fan in is I and fan out
-    is J, times the size of the field. Both are the length of a vector, and 1 for a scalar.
+    For a kernel (inputs, outputs), fan in is the number of inputs and fan out the number of outputs. For a
+    kernel (..., inputs, outputs), both are multiplied by the size of the receptive field. For a vector both
+    are its length, for a scalar 1.
 
     Raises:
-        ValueError: an argument that is none of these.
+        ValueError: an invalid argument.
 
     >>> VarianceScaling(distribution="uniform")((3, 4)).abs().max() <= 1
     tensor(True)
@@ -258,7 +254,7 @@ class VarianceScaling(_Random):
 
 
 class _Scaling(VarianceScaling):
-    """Base of the variance scalings that have names: all but the seed is in the class."""
+    """Base of the named variance scalings, which have a seed as their only argument."""
 
     _arguments = ("seed",)
     _scaling: ClassVar[tuple[float, str, str]]
@@ -267,9 +263,9 @@ class _Scaling(VarianceScaling):
         super().__init__(*self._scaling, seed=seed)
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class GlorotUniform(_Scaling):
-    """Uniform, of variance 2 / (fan in + fan out): Glorot's, also called Xavier's.
+    """Uniform with variance 2 / (fan in + fan out), also known as Xavier initialization.
 
     >>> GlorotUniform()((3, 3)).abs().max() <= 1
     tensor(True)
@@ -278,49 +274,49 @@ class GlorotUniform(_Scaling):
     _scaling = (1.0, "fan_avg", "uniform")
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class GlorotNormal(_Scaling):
-    """Truncated normal, of variance 2 / (fan in + fan out)."""
+    """Truncated normal with variance 2 / (fan in + fan out)."""
 
     _scaling = (1.0, "fan_avg", "truncated_normal")
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class LecunUniform(_Scaling):
-    """Uniform, of variance 1 / fan in."""
+    """Uniform with variance 1 / fan in."""
 
     _scaling = (1.0, "fan_in", "uniform")
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class LecunNormal(_Scaling):
-    """Truncated normal, of variance 1 / fan in."""
+    """Truncated normal with variance 1 / fan in."""
 
     _scaling = (1.0, "fan_in", "truncated_normal")
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class HeUniform(_Scaling):
-    """Uniform, of variance 2 / fan in: for relu."""
+    """Uniform with variance 2 / fan in, for layers with relu."""
 
     _scaling = (2.0, "fan_in", "uniform")
 
 
-@_registry.register()
+@INITIALIZERS.register()
 class HeNormal(_Scaling):
-    """Truncated normal, of variance 2 / fan in: for relu."""
+    """Truncated normal with variance 2 / fan in, for layers with relu."""
 
     _scaling = (2.0, "fan_in", "truncated_normal")
 
 
-@_registry.register("OrthogonalInitializer")
+@INITIALIZERS.register("OrthogonalInitializer")
 class Orthogonal(_Random):
     """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer.
 
-    A shape of more than two axes is that of a matrix of shape (..., J), flattened.
+    For a shape of more than two axes, all but the last are flattened.
 
     Raises:
-        ValueError: called with a shape of fewer than two axes.
+        ValueError: when called, the shape has fewer than two axes.
 
     >>> q = Orthogonal()((3, 2))
     >>> torch.allclose(q.T @ q, torch.eye(2), atol=1e-5)
@@ -345,12 +341,12 @@ class Orthogonal(_Random):
         nn.init.orthogonal_(values.flatten(0, -2), self.gain, generator)
 
 
-@_registry.register("IdentityInitializer")
+@INITIALIZERS.register("IdentityInitializer")
 class Identity(Initializer):
     """``gain`` times the identity matrix.
 
     Raises:
-        ValueError: called with a shape that does not have two axes.
+        ValueError: when called, the shape does not have two axes.
 
     >>> Identity(2.0)((2, 3))
     tensor([[2., 0., 0.],
@@ -380,7 +376,7 @@ he_uniform, he_normal = HeUniform, HeNormal
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """Return how many inputs and how many outputs a unit with a kernel of this shape has.
+    """Return fan in and fan out of a kernel, as described in `VarianceScaling`.
 
     >>> fans(()), fans((5,)), fans((2, 3)), fans((7, 2, 3))
     ((1, 1), (5, 5), (2, 3), (14, 21))

@@ -1,29 +1,35 @@
-"""Registry: things of one kind, found by name, by alias or by config, and written as configs.
+"""Registries of objects that are found by name, alias or Keras config, and serialized to configs.
 
-Initializers, regularizers, constraints, activations and layers are each a registry of their own. A config
-is read in every form that Keras has written: ``{"class_name": ..., "config": ...}``, the same with
-``module`` and ``registered_name``, a plain name. Nothing is imported because a config says so.
+Initializers, regularizers, constraints, activations and layers have a registry each. A config is accepted in
+every form that Keras has written: ``{"class_name": ..., "config": ...}``, the same with ``module`` and
+``registered_name``, or a name alone. No module is imported because a config names it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from typing import Self
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
 
-_custom_objects: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects")
+Config: TypeAlias = dict[str, Any]
+"""A config of Keras: names of arguments and their values, as in JSON."""
+
+CustomObjects: TypeAlias = Mapping[str, Callable[..., object]]
+"""Classes and functions of a user, by name."""
+
+Identifier: TypeAlias = str | Config | Callable[..., object] | None
+"""What `Registry.get` accepts: a name, a config, a class, a callable or None."""
+
+_custom_objects: ContextVar[CustomObjects] = ContextVar("custom_objects")
 
 
 @contextmanager
-def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
-    """Let every registry find these by their names too, before its own, while the context lasts.
+def custom_object_scope(custom_objects: CustomObjects) -> Iterator[None]:
+    """Make objects known by name to every registry while the context lasts, before its own entries.
 
     >>> with custom_object_scope({"double": lambda x: 2 * x}):
     ...     double = Registry("activation", "keras.activations").get("double")
@@ -39,18 +45,18 @@ def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
         _custom_objects.reset(token)
 
 
-class Configured:
-    """A thing whose config is the arguments that it was made with, kept under their own names."""
+class Configurable:
+    """Base of classes whose config is their arguments, stored as attributes of the same names."""
 
     _arguments: ClassVar[tuple[str, ...]] = ()
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs to make the thing again."""
+    def get_config(self) -> Config:
+        """Return the arguments by name, for `from_config`."""
         return {name: getattr(self, name) for name in self._arguments}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Self":
-        """Make the thing from what `get_config` returned, here or in Keras."""
+    def from_config(cls, config: Config) -> Self:
+        """Create an object from what `get_config` returned, here or in Keras."""
         return cls(**config)
 
     def __repr__(self) -> str:
@@ -59,15 +65,15 @@ class Configured:
 
 
 class Registry(Generic[T]):
-    """The things of one kind: classes, whose instances are made by name, and functions.
+    """Classes and functions of one category, by name.
 
     Args:
-        kind: what one of them is called in a message.
+        category: the word for one of them in error messages.
         module: the Keras module that configs name.
 
     >>> colors = Registry[Any]("color", "keras.colors")
     >>> @colors.register("azure")
-    ... class DarkBlue(Configured):
+    ... class DarkBlue(Configurable):
     ...     def __call__(self): ...
     >>> [colors.get(name) for name in ("DarkBlue", "dark_blue", "azure", DarkBlue)]
     [DarkBlue(), DarkBlue(), DarkBlue(), DarkBlue()]
@@ -79,58 +85,64 @@ class Registry(Generic[T]):
     ValueError: Unknown color 'dark_blu', did you mean 'dark_blue'? Known are: DarkBlue.
     """
 
-    def __init__(self, kind: str, module: str) -> None:
-        self.kind = kind
+    def __init__(self, category: str, module: str) -> None:
+        self.category = category
         self.module = module
-        self._things: dict[str, Any] = {}
+        self._entries: dict[str, Any] = {}
         self._names: list[str] = []
 
     def register(self, *aliases: str) -> Callable[[C], C]:
-        """Return a decorator that adds a class or function: by name, by snake case name, by aliases."""
+        """Return a decorator that adds a class or function under its name, in snake case and aliases."""
 
-        def add(thing: C) -> C:
-            name = thing.__name__
+        def add(entry: C) -> C:
+            name = entry.__name__
             self._names.append(name)
             for alias in (name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(), *aliases):
-                self._things[alias] = thing
-            return thing
+                self._entries[alias] = entry
+            return entry
 
         return add
 
-    def add(self, name: str, thing: T) -> None:
-        """Add something that is returned as it is."""
+    def add(self, name: str, entry: T) -> None:
+        """Add an object that is returned as it is."""
         self._names.append(name)
-        self._things[name] = thing
+        self._entries[name] = entry
 
-    def get_class(self, name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
-        """Return the class or function of a name: of ``custom_objects``, of the scope, of this registry.
+    def items(self) -> ItemsView[str, Any]:
+        """Return all entries with their names; an entry has one for each alias."""
+        return self._entries.items()
 
-        A name that Keras registered for a package, ``"package>Name"``, is also found as ``"Name"``; one
-        that tf.keras 1.x wrote, ``"NameV2"``, also as ``"Name"``.
+    def get_class(self, name: str, custom_objects: CustomObjects | None = None) -> Any:
+        """Look up a class or function in ``custom_objects``, the enclosing scopes and this registry.
+
+        ``"package>Name"``, as Keras registers names of packages, is also found as ``"Name"``, and so is
+        ``"NameV2"`` of tf.keras 1.x.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the name is unknown.
         """
-        places = (custom_objects or {}, _custom_objects.get({}), self._things)
+        places = (custom_objects or {}, _custom_objects.get({}), self._entries)
         for candidate in (name, name.rpartition(">")[2], name.removesuffix("V2")):
             for place in places:
                 if candidate in place:
                     return place[candidate]
         close = get_close_matches(name, [known for place in places for known in place], n=1)
         hint = f", did you mean {close[0]!r}?" if close else "."
-        raise ValueError(f"Unknown {self.kind} {name!r}{hint} Known are: {', '.join(sorted(self._names))}.")
+        raise ValueError(
+            f"Unknown {self.category} {name!r}{hint} Known are: {', '.join(sorted(self._names))}."
+        )
 
-    def get(self, identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> T | None:
-        """Return the thing that an identifier means.
+    def get(self, identifier: Identifier, custom_objects: CustomObjects | None = None) -> T | None:
+        """Return the object for an identifier.
 
         Args:
             identifier: None, for which None is returned; a name or a config, as in `deserialize`; a
-                class, of which an instance is made; anything callable, which is returned as it is.
-            custom_objects: more names, which go before the registered ones.
+                class, which is instantiated; or a callable, which is returned as it is.
+            custom_objects: further names, which take precedence over registered ones.
 
         Raises:
-            ValueError: an unknown name, a malformed config, or something else altogether.
-            TypeError: a config whose arguments do not fit.
+            ValueError: an unknown name, a malformed config or an unsupported identifier.
+            TypeError: the arguments in a config do not match the signature.
         """
         if identifier is None or isinstance(identifier, str | dict):
             return self.deserialize(identifier, custom_objects)
@@ -138,85 +150,90 @@ class Registry(Generic[T]):
             identifier = identifier()
         if not callable(identifier):
             raise ValueError(
-                f"Could not interpret {self.kind} identifier: {identifier!r}. "
+                f"Could not interpret {self.category} identifier: {identifier!r}. "
                 "Expected a name, a config, a class or a callable."
             )
-        return identifier  # type: ignore[no-any-return]
+        return cast(T, identifier)
 
-    def deserialize(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> T | None:
-        """Return the thing that a config describes, in any form that Keras has written.
+    def deserialize(
+        self, config: str | Config | None, custom_objects: CustomObjects | None = None
+    ) -> T | None:
+        """Create the object for a config, in any form that Keras has written.
 
         Args:
             config: None, for which None is returned; a name; or a dictionary of ``class_name`` and
-                ``config``. ``module`` is not read.
-            custom_objects: more names, which go before the registered ones, inside the config too.
+                ``config``. ``module`` is ignored.
+            custom_objects: further names, which take precedence over registered ones, also inside the
+                config.
 
         Raises:
             ValueError: an unknown name or a malformed config.
-            TypeError: arguments that do not fit.
+            TypeError: the arguments do not match the signature.
         """
         if config is None:
             return None
-        name, arguments = (config, {}) if isinstance(config, str) else self._read(config)
-        thing = self.get_class(name, custom_objects)
-        if not isinstance(thing, type):
+        name, arguments = (config, {}) if isinstance(config, str) else self._parse_config(config)
+        entry = self.get_class(name, custom_objects)
+        if not isinstance(entry, type):
             if arguments:
-                raise ValueError(f"The {self.kind} {name!r} takes no config. Received: {arguments!r}")
-            return thing  # type: ignore[no-any-return]
+                raise ValueError(f"The {self.category} {name!r} takes no config. Received: {arguments!r}")
+            return cast(T, entry)
         with custom_object_scope(custom_objects or {}):
             try:
-                make = getattr(thing, "from_config", None)
-                return make(dict(arguments)) if make else thing(**arguments)  # type: ignore[no-any-return]
+                make = getattr(entry, "from_config", None)
+                return cast(T, make(dict(arguments)) if make else entry(**arguments))
             except TypeError as error:
                 if str(error).startswith("Cannot make the "):
-                    raise  # of a thing inside, which says enough
-                raise TypeError(f"Cannot make the {self.kind} {name!r} of {arguments!r}: {error}") from error
+                    raise  # raised for an object inside this one
+                raise TypeError(
+                    f"Cannot make the {self.category} {name!r} of {arguments!r}: {error}"
+                ) from error
 
-    def serialize(self, thing: Any) -> Any:
-        """Return the config of a thing, in the form that tf_keras 2.21 writes and reads.
+    def serialize(self, object: object) -> str | Config | None:
+        """Return the config of an object, in the form of tf_keras 2.21.
 
         Returns:
-            None for None; the name of a registered function; otherwise a dictionary. A function that is
-            not registered is written by its ``__name__``, and a class by its, to be read back with
-            ``custom_objects``; a function that shares a registered name, by its module and name.
+            None for None; the name of a registered function; otherwise a dictionary. A function or class
+            that is not registered is represented by its ``__name__``, for `deserialize` with
+            ``custom_objects``; a function whose name belongs to another entry, by its module and name.
 
         Raises:
-            TypeError: the thing has neither a ``__name__`` nor a ``get_config``.
+            TypeError: the object has neither a ``__name__`` nor a ``get_config``.
         """
-        if thing is None:
+        if object is None:
             return None
-        name = getattr(thing, "__name__", None)
+        name: str | None = getattr(object, "__name__", None)
         if name is not None:
-            known = self._things.get(name)
-            if known is thing:
+            known = self._entries.get(name)
+            if known is object:
                 return name
-            config = name if known is None else f"{thing.__module__}.{name}"
+            config = name if known is None else f"{object.__module__}.{name}"
             return _config("builtins", "function", config, "function")
-        if not hasattr(thing, "get_config"):
-            raise TypeError(f"The {self.kind} {thing!r} cannot be written as a config: it has no get_config.")
-        cls, config = type(thing), thing.get_config()
-        if self._things.get(cls.__name__) is cls:
+        if not hasattr(object, "get_config"):
+            raise TypeError(f"The {self.category} {object!r} cannot be serialized: it has no get_config.")
+        cls, config = type(object), object.get_config()
+        if self._entries.get(cls.__name__) is cls:
             return _config(self.module, cls.__name__, config, None)
         module = None if cls.__module__ == "__main__" else cls.__module__
         return _config(module, cls.__name__, config, cls.__name__)
 
-    def _read(self, config: Any) -> tuple[str, dict[str, Any]]:
-        """Return the name and the arguments that a dictionary holds."""
+    def _parse_config(self, config: object) -> tuple[str, Config]:
+        """Return the name and the arguments in a dictionary."""
         if isinstance(config, dict):
             name, arguments = config.get("class_name"), config.get("config") or {}
-            if name == "function":  # a function is its name, and has no arguments
+            if name == "function":  # the config of a function is its name
                 name, arguments = arguments, {}
             elif isinstance(config.get("registered_name"), str):
                 name = config["registered_name"]
             if isinstance(name, str) and isinstance(arguments, dict):
                 return name, arguments
         raise ValueError(
-            f"The config of a thing of kind {self.kind!r} is a dictionary of `class_name` and `config`. "
+            f"The config for the {self.category} should be a dictionary of `class_name` and `config`. "
             f"Received: {config!r}"
         )
 
 
-def _config(module: str | None, class_name: str, config: Any, registered_name: str | None) -> dict[str, Any]:
+def _config(module: str | None, class_name: str, config: object, registered_name: str | None) -> Config:
     return {
         "module": module,
         "class_name": class_name,

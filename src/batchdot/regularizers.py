@@ -1,4 +1,4 @@
-"""Regularizers: a tensor of weights in, a scalar to add to the loss out.
+"""Keras's weight regularizers: functions from weights to a scalar penalty that is added to the loss.
 
 >>> get("l2"), get({"class_name": "L1L2", "config": {"l1": 0.5}}), get(None)
 (L2(l2=0.01), L1L2(l1=0.5, l2=0.0), None)
@@ -9,43 +9,43 @@ Source: ``tf.keras.regularizers``.
 import math
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from batchdot.registry import Configured, Registry
+from batchdot.registry import Config, Configurable, Registry
 
 Regularize: TypeAlias = Callable[..., Tensor]
 
-_registry = Registry[Regularize]("regularizer", "keras.regularizers")
-get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
+REGULARIZERS = Registry[Regularize]("regularizer", "keras.regularizers")
+get, serialize, deserialize = REGULARIZERS.get, REGULARIZERS.serialize, REGULARIZERS.deserialize
 
 
-class Regularizer(Configured):
+class Regularizer(Configurable):
     """Base of the regularizers. A subclass defines ``__call__(x)`` and ``get_config()``."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the penalty on x, a scalar of its dtype."""
         return x.new_zeros(())
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the arguments of the regularizer.
 
         Raises:
-            NotImplementedError: a subclass does not define it, as in Keras.
+            NotImplementedError: the subclass does not define it, as in Keras.
         """
         if not self._arguments:
             raise NotImplementedError(f"{self} does not implement get_config()")
         return super().get_config()
 
 
-@_registry.register()
+@REGULARIZERS.register()
 class L1(Regularizer):
-    """Return ``l1 * sum(|x|)``. Keras 1 and 2 also called the argument ``l``.
+    """The L1 penalty ``l1 * sum(|x|)``. The argument is also accepted as ``l``, its name in Keras 1 and 2.
 
     Raises:
-        ValueError: the factor is not a finite number. So do the others.
+        ValueError: the factor is not a finite number.
 
     >>> import torch
     >>> L1(0.5)(torch.tensor([1.0, -3.0])), L2(0.5)(torch.tensor([1.0, -3.0]))
@@ -62,9 +62,9 @@ class L1(Regularizer):
         return self.l1 * x.abs().sum()
 
 
-@_registry.register()
+@REGULARIZERS.register()
 class L2(Regularizer):
-    """Return ``l2 * sum(x ** 2)``. Keras 1 and 2 also called the argument ``l``."""
+    """The L2 penalty ``l2 * sum(x ** 2)``. The argument is also accepted as ``l``, as in Keras 1 and 2."""
 
     _arguments = ("l2",)
 
@@ -76,11 +76,11 @@ class L2(Regularizer):
         return self.l2 * x.square().sum()
 
 
-@_registry.register()
+@REGULARIZERS.register()
 class L1L2(Regularizer):
-    """Return ``l1 * sum(|x|) + l2 * sum(x ** 2)``.
+    """The elastic-net penalty ``l1 * sum(|x|) + l2 * sum(x ** 2)``.
 
-    The name ``"l1_l2"`` and the function `l1_l2` have 0.01 for their defaults, the class 0.
+    The factors default to 0 in the class, and to 0.01 in the function `l1_l2` and by the name ``"l1_l2"``.
 
     >>> L1L2(l2=0.5), l1_l2(l2=0.5), get("l1_l2")
     (L1L2(l1=0.0, l2=0.5), L1L2(l1=0.01, l2=0.5), L1L2(l1=0.01, l2=0.01))
@@ -102,12 +102,12 @@ class L1L2(Regularizer):
         return loss
 
 
-@_registry.register()
+@REGULARIZERS.register()
 class OrthogonalRegularizer(Regularizer):
-    """Return ``factor`` times the mean absolute cosine between different rows, or columns, of a matrix.
+    """``factor`` times the mean absolute cosine of all pairs of different rows (or columns) of a matrix.
 
     Raises:
-        ValueError: the mode is neither ``"rows"`` nor ``"columns"``; called on what is not a matrix.
+        ValueError: the mode is neither ``"rows"`` nor ``"columns"``; or, when called, x is not a matrix.
 
     >>> import torch
     >>> OrthogonalRegularizer(0.5)(torch.tensor([[3.0, 0.0], [3.0, 4.0]]))
@@ -146,7 +146,7 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
 l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
 
 
-def _factor(value: Any, default: float) -> float:
+def _factor(value: object, default: float) -> float:
     if value is None:
         return default
     if not isinstance(value, Real):
@@ -168,4 +168,4 @@ def _old_name(cls: type, value: float | None, kwargs: dict[str, float]) -> float
     return value
 
 
-_registry.add("l1_l2", l1_l2())
+REGULARIZERS.add("l1_l2", l1_l2())

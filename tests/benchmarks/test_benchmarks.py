@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from benchmarks.baselines import BASELINES
 from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
-from benchmarks.floor import floor, floor_statements
-from benchmarks.keras_peers import Kerases, kerases, request
-from benchmarks.measure import Settings, best_line, difference, summary
-from benchmarks.plain import LINES
+from benchmarks.keras_peers import KerasPeers, request, start_keras_peers
+from benchmarks.measure import Settings, best_baseline, difference, summary
+from benchmarks.roofline import roofline, roofline_statements
 from benchmarks.timing import Timing, time_in_turns
 from benchmarks.workloads import WORKLOADS, Workload
 from tests.support import oracle
@@ -25,7 +25,7 @@ from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE
 from batchdot.planning.plan import Executable
 from benchmarks import __main__ as command
-from benchmarks import accuracy, compiled, measure, memory, picture, stream, tables, targets, timing, top_k
+from benchmarks import accuracy, compiled, measure, memory, plots, stream, tables, targets, timing, top_k
 
 QUICK = Settings(rounds=2, budget=0, compile=False)
 SMALL = Workload("row dot", (3, 4), (3, 4), 1)
@@ -38,7 +38,7 @@ def _short_blocks(monkeypatch):
 
 @pytest.fixture
 def alone():
-    return Kerases(wanted=False)
+    return KerasPeers(wanted=False)
 
 
 def smaller(work):
@@ -72,12 +72,12 @@ def test_quartiles_are_a_spread():
     assert Timing(tuple(range(1, 8))).quartiles == (2, 6)
 
 
-def test_best_line_is_plain_torch():
+def test_best_baseline_is_pytorch():
     record = {
-        "lines": LINES["row dot"],
-        "our time over theirs": {"plain": 0.5, "bmm": 0.9, "tf_keras": 3, "floor": 5},
+        "lines": BASELINES["row dot"],
+        "our time over theirs": {"elementwise": 0.5, "bmm": 0.9, "tf_keras": 3, "roofline": 5},
     }
-    assert best_line(record) == "bmm"
+    assert best_baseline(record) == "bmm"
 
 
 class CountedBlock:
@@ -110,14 +110,14 @@ COSTS = [
 
 
 @pytest.mark.parametrize(("name", "x", "y", "axes", "options", "backward", "products", "size"), COSTS)
-def test_cost_and_floor(name, x, y, axes, options, backward, products, size):
+def test_cost_and_roofline(name, x, y, axes, options, backward, products, size):
     work = Workload(name, x, y, axes, options, backward=backward)
     assert (work.multiply_adds, work.bytes_read) == (products, size)
     assert replace(work, dtype="bfloat16").bytes_read == size // 2
-    _, names = floor_statements(work, "cpu")
-    assert names["floor_a"].nbytes + names["floor_b"].nbytes == size
-    read = {"floor read": Timing((2.0, 2.0)), "floor peak": Timing((0.0, 512.0**3 * 10 / products))}
-    assert floor(work, read).rounds == pytest.approx((2, 10))
+    _, names = roofline_statements(work, "cpu")
+    assert names["roofline_a"].nbytes + names["roofline_b"].nbytes == size
+    read = {"roofline read": Timing((2.0, 2.0)), "roofline peak": Timing((0.0, 512.0**3 * 10 / products))}
+    assert roofline(work, read).rounds == pytest.approx((2, 10))
 
 
 # Targets
@@ -125,12 +125,12 @@ def test_cost_and_floor(name, x, y, axes, options, backward, products, size):
 MADE_UP = {
     "workloads": {
         "row cosine, large": {
-            "our time over theirs": {"floor": 1.3, "cosine_similarity": 1 / 40, "tf_keras": 0.1}
+            "our time over theirs": {"roofline": 1.3, "cosine_similarity": 1 / 40, "tf_keras": 0.1}
         },
-        "Q Kᵀ": {"our time over theirs": {"bmm": 1.0, "matmul": 1.05, "einsum": 0.9, "floor": 3}},
+        "Q Kᵀ": {"our time over theirs": {"bmm": 1.0, "matmul": 1.05, "einsum": 0.9, "roofline": 3}},
     },
     "calls": {"rows": {"time over the first": {"batch_dot": 1.0}, "µs more than the first": {"Dot": 1.5}}},
-    "memory": {"row dot, float32": {"extra bytes": {"batch_dot": [0, 65536], "plain": [0, 1 << 30]}}},
+    "memory": {"row dot, float32": {"extra bytes": {"batch_dot": [0, 65536], "elementwise": [0, 1 << 30]}}},
     "files": {
         "works": {"row dot, from the disk": {"our rate over reading": 0.9, "resident MB": 301}},
     },
@@ -144,11 +144,11 @@ MADE_UP = {
 @pytest.mark.parametrize(
     ("start", "measured", "verdict"),
     [
-        ("row cosine (65536,128): time over the floor", 1.3, "missed"),
+        ("row cosine (65536,128): time over the roofline", 1.3, "missed"),
         ("row cosine (65536,128): times faster than cosine_similarity", 40, "met"),
         ("row cosine (65536,128): times faster than tf_keras", 10, "missed"),
         ("row cosine (65536,128): times faster than Keras 3 JAX", None, "not measured"),
-        ("row dot (65536,128): time over the floor", None, "not measured"),
+        ("row dot (65536,128): time over the roofline", None, "not measured"),
         ("row dot (32,128): time over (x*y).sum", 1.0, "met"),
         ("Dot, row dot (32,128)", 1.5, "missed"),
         ("Q Kᵀ: time over the best of", 1.05, "missed"),
@@ -162,7 +162,7 @@ MADE_UP = {
     ],
 )
 def test_verdicts(start, measured, verdict):
-    rows = [row for row in targets.judge(MADE_UP) if row["text"].startswith(start)]
+    rows = [row for row in targets.evaluate(MADE_UP) if row["text"].startswith(start)]
     assert [row["verdict"] for row in rows] == [verdict]
     assert rows[0]["measured"] == (None if measured is None else pytest.approx(measured))
     (line,) = tables.target_lines(rows)
@@ -170,7 +170,7 @@ def test_verdicts(start, measured, verdict):
 
 
 def test_targets_have_names_of_their_own_and_ask_for_what_there_is():
-    rows = targets.judge(MADE_UP)
+    rows = targets.evaluate(MADE_UP)
     assert len({row["text"] for row in rows}) == len(rows)
     names = {work.name for work in WORKLOADS}
     asked = set()
@@ -180,7 +180,7 @@ def test_targets_have_names_of_their_own_and_ask_for_what_there_is():
             asked.add(name)
             raise KeyError(name)
 
-    targets.judge({"workloads": Asked()})
+    targets.evaluate({"workloads": Asked()})
     assert asked
     assert asked <= names
 
@@ -204,8 +204,8 @@ def test_differences(results, reason):
 
 
 def test_a_wrong_peer_is_not_timed_and_is_the_exit_status(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(LINES["row dot"], "einsum", "2 * (x * y).sum(1, keepdim=True)")
-    monkeypatch.setitem(LINES["row dot"], "bmm", "torch.no_such_function(x, y)")
+    monkeypatch.setitem(BASELINES["row dot"], "einsum", "2 * (x * y).sum(1, keepdim=True)")
+    monkeypatch.setitem(BASELINES["row dot"], "bmm", "torch.no_such_function(x, y)")
     monkeypatch.setattr(command, "WORKLOADS", (SMALL,))
     path = tmp_path / "results.json"
     assert command.main([*SHORT, "--only", "row dot", "--output", str(path)]) == 1
@@ -253,12 +253,12 @@ def test_kernels_that_come_before_are_measured_or_say_why_not(alone, monkeypatch
     assert tables.work_line("row dot", record).endswith("  willing")
 
 
-def test_kerases_stand_beside_us():
+def test_keras_peers_are_timed():
     works = [
         Workload("row cosine", (3, 8), (3, 8), 1, {"normalize": True}),
         Workload("matrix product", (3, 4, 5), (3, 5, 2), (2, 1), dtype="bfloat16", backward=True),
     ]
-    with kerases() as started:
+    with start_keras_peers() as started:
         there = [process.framework for process in started.processes]
         assert sorted([*there, *started.absent]) == ["Keras 3 JAX", "Keras 3 torch", "tf_keras"]
         for work in works:
@@ -346,7 +346,7 @@ def test_extra_memory_of_rows():
     assert set(results) == {
         f"{kind}, {d}" for kind in ("row dot", "row cosine") for d in ("float32", "bfloat16")
     }
-    assert results["row dot, float32"]["extra bytes"]["plain"] == [51200, 102400]
+    assert results["row dot, float32"]["extra bytes"]["elementwise"] == [51200, 102400]
     assert min(min(extra) for row in results.values() for extra in row["extra bytes"].values()) >= 0
 
 
@@ -364,30 +364,24 @@ def test_files(monkeypatch):
 SHORT = ["--quick", "--no-keras", "--no-compile"]
 
 
-def test_top_k_says_why_it_is_skipped(monkeypatch):
-    monkeypatch.delattr(batchdot, "top_k", raising=False)
-    assert top_k.measure_top_k(QUICK) == {"skipped": "batchdot has no top_k"}
-
-
-def test_top_k_is_measured_where_it_is(monkeypatch):
-    monkeypatch.setattr(batchdot, "top_k", lambda q, i, k: (q @ i.T).topk(k), raising=False)
+def test_top_k_is_measured_beside_its_baseline(monkeypatch):
     monkeypatch.setattr(top_k, "WORKS", {"queries": (3, 50, 8, 4)})
     record = top_k.measure_top_k(QUICK)["works"]["queries"]
-    assert {"top_k", "plain"} <= set(record["microseconds"])
-    assert set(record["absent"]) | set(record["microseconds"]) == {"top_k", "plain", "faiss"}
+    assert {"top_k", "baseline"} <= set(record["microseconds"])
+    assert set(record["absent"]) | set(record["microseconds"]) == {"top_k", "baseline", "faiss"}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_compiled_calls_and_layers_beside_plain_ones(monkeypatch):
+def test_compiled_calls_and_layers_beside_baselines(monkeypatch):
     monkeypatch.setattr(compiled, "WORKS", ("row cosine", "row cosine, backward"))
     monkeypatch.setattr(compiled, "MODELS", {"Dot, over batch_dot": "a - b", "Dense": None})
     record = compiled.measure_compiled(replace(QUICK, compile=True))
-    assert record.pop("Dot")["absent"].startswith("the plain line gives other shapes")
+    assert record.pop("Dot")["absent"].startswith("the baseline gives other shapes")
     assert list(record) == ["row cosine", "row cosine, backward", "Dense"]
-    assert all(set(row["microseconds"]) == {"batch_dot", "plain"} for row in record.values())
+    assert all(set(row["microseconds"]) == {"batch_dot", "baseline"} for row in record.values())
     table = tables.compiled_table({"compiled": record}).splitlines()
     assert len(tables.compiled_lines(record)) == len(table) - 2
-    measured = [t for t in targets.judge({"compiled": record}) if t["measured"] is not None]
+    measured = [t for t in targets.evaluate({"compiled": record}) if t["measured"] is not None]
     assert [t["text"].split(", compiled")[0] for t in measured] == ["row cosine", "Dense"]
 
 
@@ -431,7 +425,7 @@ def test_a_run_writes_every_workload(monkeypatch, tmp_path, capsys):
         record = results["workloads"][work.name]
         others = {kernel.name for kernel in AVAILABLE} - {record["kernel"]}
         found = set(record["microseconds"])
-        assert found - others == {"batch_dot", "floor", *LINES[work.kind]}, record["absent"]
+        assert found - others == {"batch_dot", "roofline", *BASELINES[work.kind]}, record["absent"]
         assert record["kernel"] in record["plan"]
         assert f"\n{work.name} " in out
         assert work.name in tables.speed_table(results) or work.dtype != "float32" or work.backward
@@ -439,7 +433,7 @@ def test_a_run_writes_every_workload(monkeypatch, tmp_path, capsys):
     assert {t["verdict"] for t in results["targets"]} <= {"met", "missed", "not measured"}
 
 
-def growth_record():
+def scaling_record():
     """Made-up times, in which cost grows by the row."""
 
     def points(ats, peers):
@@ -449,20 +443,22 @@ def growth_record():
 
     kinds = ("row dot", "row cosine")
     return {
-        "rows": {kind: points((1, 10, 100), ("batch_dot", "plain", "floor", "tf_keras")) for kind in kinds},
-        "length": {kind: points((1, 4), ("batch_dot", "floor")) for kind in kinds},
-        "threads": {kind: points((1, 2), ("batch_dot", "floor")) for kind in kinds},
+        "rows": {
+            kind: points((1, 10, 100), ("batch_dot", "elementwise", "roofline", "tf_keras")) for kind in kinds
+        },
+        "length": {kind: points((1, 4), ("batch_dot", "roofline")) for kind in kinds},
+        "threads": {kind: points((1, 2), ("batch_dot", "roofline")) for kind in kinds},
     }
 
 
-def test_pictures(tmp_path):
-    if picture.why_not() is not None:
-        pytest.skip(picture.why_not())
-    paths = picture.draw({"machine": {"threads": 2}, "growth": growth_record()}, tmp_path)
-    assert [path.name for path in paths] == ["rows.svg", "growth.svg"]
+def test_plots(tmp_path):
+    if plots.why_not() is not None:
+        pytest.skip(plots.why_not())
+    paths = plots.draw({"machine": {"threads": 2}, "scaling": scaling_record()}, tmp_path)
+    assert [path.name for path in paths] == ["rows.svg", "scaling.svg"]
     first = paths[0].read_bytes()
     assert ElementTree.fromstring(first).tag.endswith("svg")
-    picture.draw({"machine": {"threads": 2}, "growth": growth_record()}, tmp_path)
+    plots.draw({"machine": {"threads": 2}, "scaling": scaling_record()}, tmp_path)
     assert paths[0].read_bytes() == first
 
 
@@ -488,8 +484,8 @@ def test_the_report_shows_the_published_numbers():
     results = published()
     assert command.REPORT.read_text(encoding="utf-8") == tables.report(results)
     assert set(results["workloads"]) == {work.name for work in WORKLOADS}
-    for name in ("rows.svg", "growth.svg"):
-        assert (picture.FOLDER / name).exists()
+    for name in ("rows.svg", "scaling.svg"):
+        assert (plots.FOLDER / name).exists()
 
 
 def test_fill_writes_between_the_marks():

@@ -41,6 +41,25 @@ def test_a_broken_promise_fails(name, value, capsys, monkeypatch):
     assert capsys.readouterr().out.endswith("\nFAILED: not as promised, see above.\n")
 
 
+@pytest.mark.parametrize("engine", range(len(demo.ENGINES)))
+@pytest.mark.parametrize("result", range(2), ids=["dot", "cosine"])
+def test_a_single_disagreement_with_keras_fails(engine, result, capsys, monkeypatch):
+    load = demo._load
+
+    def load_changed(name):
+        array = load(name)
+        if name == "keras_outputs.npy":
+            array[engine, result, 3, 2] += 0.5
+        return array
+
+    monkeypatch.setattr(demo, "_load", load_changed)
+    monkeypatch.setattr(demo, "_report_time", lambda x, y, what: None)
+    assert main(["demo"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "largest difference 0.5" in line]
+    assert len(lines) == 1
+    assert lines[0].split()[:3] == [*demo.ENGINES[engine].split(), ("dot", "cosine")[result]]
+
+
 def test_the_digits_are_those_of_scikit_learn():
     digits = load_digits()
     np.testing.assert_array_equal(np.load(EXAMPLES / "digits.npy"), digits.images)

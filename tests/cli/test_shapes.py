@@ -27,7 +27,7 @@ def test_axes_are_read(text, axes):
     "text", ["", "1,", ",1", "1,,2", "(1,2", "1.0", "+", "1+", "--1", "1 2", "９", "9" * 19, "()"]
 )
 def test_axes_that_are_none_are_refused(text):
-    with pytest.raises(ValueError, match="cannot read the axes"):
+    with pytest.raises(ValueError, match="cannot parse the axes"):
         parse_axes(text)
 
 
@@ -50,5 +50,5 @@ def test_shapes_are_read(text, shape):
     "text", ["", ",", "(,)", "3,,4", "(3", "3)", "none", "3 4", "-1", "1e3", "(3,,)", "３"]
 )
 def test_shapes_that_are_none_are_refused(text):
-    with pytest.raises(ValueError, match="cannot read the shape"):
+    with pytest.raises(ValueError, match="cannot parse the shape"):
         parse_shape(text)

@@ -274,3 +274,49 @@ def test_the_drawing_is_as_wide_as_it_may_be():
     assert widths[0] > widths[-2]
     assert all(w <= limit for w, limit in zip(widths[:4], (200, 80, 66, 65), strict=True))
     assert re.fullmatch(r"\(the picture takes \d+ columns, and here are 20\)", explanation.to_text(20))
+
+
+WIDE_OUTPUTS = {
+    "three axes": ((2, 3, 4, 2), (2, 2, 30, 40), (3, 1)),
+    "large sizes": ((9, 9999999, 9999999, 2), (9, 2, 8888888, 7777777), (3, 1)),
+    "many axes": ((2, 1, 1, 1, 1, 1, 3), (2, 3, 1, 1, 1, 1, 1), (6, 1)),
+}
+
+
+@pytest.mark.parametrize(
+    "call", [call[:3] for call in WIDER.values() if call[3] == 1] + [*WIDE_OUTPUTS.values()], ids=str
+)
+def test_the_drawing_fits_the_columns_that_it_takes(call):
+    """A drawing is returned for its own width and not for one column less, with and without margins."""
+    explanation = explain(*call)
+    with_margins = explanation.to_text(10_000)
+    takes = max(map(len, with_margins.split("\n")))
+    assert explanation.to_text(takes) == with_margins
+    assert explanation.to_text(takes - 1) != with_margins
+    least = int(re.search(r"takes (\d+) columns", explanation.to_text(1))[1])
+    assert max(map(len, explanation.to_text(least).split("\n"))) == least < takes
+    assert explanation.to_text(least - 1) == f"(the picture takes {least} columns, and here are {least - 1})"
+
+
+@pytest.mark.parametrize("call", WIDER.values(), ids=WIDER)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_pills_have_round_ends_and_hold_their_text(call, normalize):
+    x, y, axes, batch_dims = call
+    root = ElementTree.fromstring(explain(x, y, axes, batch_dims=batch_dims, normalize=normalize).to_svg())
+    elements = list(root)
+    pills = [n for n, e in enumerate(elements) if e.tag == SVG + "rect" and e.get("height") == "28"]
+    assert len(pills) > 2
+    for n in pills:
+        rect, text = elements[n], elements[n + 1]
+        left, top, width, height, radius = (float(rect.get(k)) for k in ("x", "y", "width", "height", "rx"))
+        assert radius == height / 2
+        assert float(text.get("x")) == pytest.approx(left + width / 2, abs=0.1)
+        assert top < float(text.get("y")) < top + height
+        assert width >= 0.6 * float(text.get("font-size")) * len(text.text) + radius
+
+
+def test_cells_have_slightly_rounded_corners_and_hold_their_size():
+    root = ElementTree.fromstring(explain((1234567, 3), (1234567, 3), 1).to_svg())
+    cells = [rect for rect in root.iter(SVG + "rect") if rect.get("height") == "66"]
+    assert {rect.get("rx") for rect in cells} == {"8"}
+    assert float(cells[0].get("width")) >= 0.6 * 19 * len("1234567") + 16

@@ -1,4 +1,4 @@
-"""explain: fields, the walk of Keras's documentation, a line of PyTorch that is run, and the print."""
+"""explain: fields, the steps of Keras's documentation, a line of PyTorch that is run, and the print."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def test_fields():
 
 def test_the_walk_of_the_documentation():
     e = explain((100, 20), (100, 30, 20), (1, 2))
-    assert e.walk == (
+    assert e.steps == (
         Step("x", 0, 100, True, "shared by the samples"),
         Step("x", 1, 20, False, "summed with y.shape[2]"),
         Step("y", 0, 100, False, "shared and already there"),
@@ -35,7 +35,7 @@ def test_the_walk_of_the_documentation():
         Step("y", 2, 20, False, "summed with x.shape[1]"),
     )
     assert e.output_shape == (100, 30)
-    assert tuple(step.size for step in e.walk if step.appended) == e.output_shape
+    assert tuple(step.size for step in e.steps if step.appended) == e.output_shape
 
 
 @pytest.mark.parametrize("normalize", [False, True])

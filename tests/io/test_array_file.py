@@ -18,8 +18,8 @@ from tests.support.bad_files import BAD_NPY, BAD_SAFETENSORS, fields, npy, tenso
 
 from batchdot.cli.main import main
 from batchdot.errors import FileFormatError
-from batchdot.io.array_file import ArrayFile, Place
-from batchdot.io.atomic import NewFile
+from batchdot.io.array_file import ArrayFile, TensorPath
+from batchdot.io.atomic import AtomicFile
 from batchdot.io.safetensors import DTYPES
 
 CONVERT = ", not numbers that can be multiplied; convert it first: numpy.save(path, array.astype('float32'))"
@@ -175,12 +175,12 @@ def test_every_version_of_npy_is_read(version, shape, tmp_path):
 )
 def test_what_is_written_reads_back_with_the_libraries(suffix, dtype, tmp_path):
     tensor = torch.arange(-6, 6).reshape(3, 4).to(getattr(torch, dtype))
-    place = Place.read(f"{tmp_path}/out{suffix}")
+    place = TensorPath.parse(f"{tmp_path}/out{suffix}")
     if dtype == ("bfloat16" if suffix == ".npy" else "complex128"):
         with pytest.raises(FileFormatError, match=f"cannot hold {dtype}; write a"):
             place.header((3, 4), tensor.dtype)
         return
-    with NewFile(place.path, 100) as new:
+    with AtomicFile(place.path, 100) as new:
         new.write(place.header((3, 4), tensor.dtype))
         new.write_tensor(tensor.mT.contiguous().mT)
     if suffix == ".npy":

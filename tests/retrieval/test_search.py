@@ -236,7 +236,7 @@ ERRORS = {
     "uint64": ((Q.long(), X.to(torch.uint64), 1), TypeError, "uint64"),
     "sparse": ((Q.to_sparse(), X, 1), TypeError, "queries is sparse_coo"),
     "device": ((Q, X.to("meta"), 1), ValueError, "queries is on cpu, items on meta"),
-    "text": (("abc", X, 1), TypeError, "as a tensor of numbers"),
+    "text": (("abc", X, 1), TypeError, "to a tensor"),
 }
 
 

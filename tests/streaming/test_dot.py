@@ -17,9 +17,10 @@ from batchdot.errors import FileFormatError
 from batchdot.io import atomic as output
 from batchdot.io.regular_file import RegularFile
 from batchdot.planning.contraction import Contraction
-from batchdot.streaming import dot as streaming
+from batchdot.streaming import blocks as block_planning
+from batchdot.streaming import dot as dot_module
 from batchdot.streaming import progress
-from batchdot.streaming.dot import BLOCK_BYTES, dot_files
+from batchdot.streaming.dot import dot_files
 
 ROWS = [
     ((300_000, 3), (300_000, 3), 1, 1),
@@ -77,7 +78,7 @@ SMALL = [
 def test_blocks_of_any_size_give_the_result(
     x_shape, y_shape, axes, batch_dims, order, size, kind, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", size)
+    monkeypatch.setattr(block_planning, "BLOCK_BYTES", size)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     random = np.random.default_rng(0)
     x, y = (random.integers(-9, 9, shape).astype(kind) for shape in (x_shape, y_shape))
@@ -103,29 +104,33 @@ sizes = st.integers(0, 6)
     one_axis=st.booleans(),
     workers=st.integers(1, 4),
 )
-def test_a_cut_covers_every_sample_once_in_bounded_memory(
+def test_blocks_cover_every_sample_once_in_bounded_memory(
     shared, free, itemsizes, budget, rows, one_axis, workers
 ):
     i, j, k = free
     c = Contraction.batch_dot((*shared, i, k), (*shared, j, k), -1, len(shared))
-    before, streaming.BLOCK_BYTES = streaming.BLOCK_BYTES, budget
+    before, block_planning.BLOCK_BYTES = block_planning.BLOCK_BYTES, budget
     try:
-        cut = streaming.cut(c, itemsizes, rows, one_axis, workers)
+        blocks = block_planning.plan_blocks(c, itemsizes, rows, one_axis, workers)
     finally:
-        streaming.BLOCK_BYTES = before
-    blocks = list(cut)
-    assert [n for start, stop in blocks for n in range(start, stop)] == list(range(prod(shared[: cut.lead])))
-    assert all(stop - start <= cut.largest for start, stop in blocks)
-    assert cut.lead == 1 or not one_axis
-    if cut.lead > 1:
-        assert cut.count < 2 or all(stop - start >= 2 for start, stop in blocks)
+        block_planning.BLOCK_BYTES = before
+    intervals = list(blocks)
+    assert [n for start, stop in intervals for n in range(start, stop)] == list(
+        range(prod(shared[: blocks.leading_axes]))
+    )
+    assert all(stop - start <= blocks.largest for start, stop in intervals)
+    assert blocks.leading_axes == 1 or not one_axis
+    if blocks.leading_axes > 1:
+        assert blocks.count < 2 or all(stop - start >= 2 for start, stop in intervals)
     elif rows is not None:
-        assert cut.step % rows == 0
+        assert blocks.block_size % rows == 0
     shapes = (c.x_shape, c.y_shape, c.output_shape)
-    sample = sum(prod(shape[cut.lead :]) * size for shape, size in zip(shapes, itemsizes, strict=True))
-    least = max(1 if cut.lead == 1 else 2, rows or 1)
-    assert cut.workers * cut.largest * sample <= 2 * max(budget, cut.workers * least * sample)
-    assert cut.workers == (workers if max(1, sample) * workers <= budget else 1)
+    sample = sum(
+        prod(shape[blocks.leading_axes :]) * size for shape, size in zip(shapes, itemsizes, strict=True)
+    )
+    least = max(1 if blocks.leading_axes == 1 else 2, rows or 1)
+    assert blocks.workers * blocks.largest * sample <= 2 * max(budget, blocks.workers * least * sample)
+    assert blocks.workers == (workers if max(1, sample) * workers <= budget else 1)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +147,9 @@ def test_blocks_are_worked_on_at_the_same_time(options, workers, native_kernel, 
         return batch_dot(*arguments, **keywords)
 
     x, y, out = stored(tmp_path, (30, 3), (30, 3))
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 3 * 2 * 28)
+    monkeypatch.setattr(block_planning, "BLOCK_BYTES", 3 * 2 * 28)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(streaming, "batch_dot", wait)
+    monkeypatch.setattr(dot_module, "batch_dot", wait)
     dot_files(x, y, out, 1, **options)
     assert len(threads) == workers
 
@@ -191,7 +196,13 @@ REFUSED = {
     "epsilon": ((5, 3), (5, 3), {"normalize": True, "epsilon": 0}, ValueError, "epsilon is a floor"),
     "dtype": ((5, 3), (5, 3), {"dtype": "float"}, ValueError, "dtype should be one of float64, .*'float'"),
     "dtype bool": ((5, 3), (5, 3), {"dtype": torch.bool}, ValueError, "dtype should be one of"),
-    "narrowing": ((5, 3), (5, 3), {"dtype": "int64"}, TypeError, "x is float32, and as int64 it would lose"),
+    "narrowing": (
+        (5, 3),
+        (5, 3),
+        {"dtype": "int64"},
+        TypeError,
+        "x is float32: a cast to int64 would lose the fraction",
+    ),
 }
 
 
@@ -199,7 +210,7 @@ REFUSED = {
 def test_what_batch_dot_refuses_is_refused_before_anything_is_written(
     x_shape, y_shape, what, kind, text, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(output.NewFile, "__init__", None)
+    monkeypatch.setattr(output.AtomicFile, "__init__", None)
     x, y, out = stored(tmp_path, x_shape, y_shape)
     with pytest.raises(kind, match=text):
         dot_files(x, y, out, **what)
@@ -228,7 +239,7 @@ def test_a_result_that_no_disk_holds_is_refused(tmp_path):
 
 
 def test_a_file_that_shrinks_or_is_written_to_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(block_planning, "BLOCK_BYTES", 100)
     read_into = RegularFile.read_into
 
     def refused(change):
@@ -266,7 +277,7 @@ def test_whatever_happens_nothing_half_made_stays(error, older, tmp_path, monkey
     if older is not None:
         out.write_bytes(older)
     names, threads = sorted(tmp_path.iterdir()), threading.active_count()
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 3 * 28)
+    monkeypatch.setattr(block_planning, "BLOCK_BYTES", 3 * 28)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     calls = []
 
@@ -276,7 +287,7 @@ def test_whatever_happens_nothing_half_made_stays(error, older, tmp_path, monkey
             raise error("now")
         return batch_dot(*arguments, **keywords)
 
-    monkeypatch.setattr(streaming, "batch_dot", fail)
+    monkeypatch.setattr(dot_module, "batch_dot", fail)
     with pytest.raises(error):
         dot_files(x, y, out, 1)
     assert sorted(tmp_path.iterdir()) == names
@@ -291,7 +302,7 @@ def test_a_lack_of_memory_is_said_in_a_sentence(tmp_path, monkeypatch):
     def fail(*arguments, **keywords):
         torch.empty(2**60)
 
-    monkeypatch.setattr(streaming, "batch_dot", fail)
+    monkeypatch.setattr(dot_module, "batch_dot", fail)
     with pytest.raises(MemoryError, match=r"^there is not enough memory for 5 samples, the least"):
         dot_files(x, y, out, 1)
 
@@ -311,7 +322,7 @@ def test_the_output_keeps_permissions_and_follows_a_link(tmp_path):
 
 def test_the_bar_appears_on_long_work_only(tmp_path, monkeypatch, capsys):
     x, y, out = stored(tmp_path, (50, 3), (50, 3))
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(block_planning, "BLOCK_BYTES", 100)
     dot_files(x, y, out, 1, progress=True)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(progress, "DELAY", 0.0)
@@ -349,4 +360,4 @@ def test_memory_does_not_grow_with_the_file(samples, fortran, what, tmp_path):
     command = [sys.executable, "-c", MEMORY, str(small), str(large), *outputs, what]
     grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert grown < 120
-    assert BLOCK_BYTES <= 32 << 20
+    assert block_planning.BLOCK_BYTES <= 32 << 20

@@ -106,7 +106,7 @@ BAD_NPY = {
     "no numbers": (npy(data=0), "x is truncated: its header promises 93 bytes and it has 69"),
     "too long": (
         npy(data=25),
-        "x has 1 byte behind its numbers: its header promises 93 bytes and it has 94",
+        "x has 1 byte after its data: its header promises 93 bytes and it has 94",
     ),
 }
 
@@ -124,7 +124,7 @@ BAD_SAFETENSORS = {
     "deep": (tensors(b'{"a":' + b"[" * 100_000), MALFORMED + "it is not JSON"),
     "huge number": (tensors(b'{"a":' + b"9" * 5000 + b"}"), MALFORMED + "it is not JSON"),
     "not a number": (tensors(b'{"a":NaN}'), MALFORMED + "it is not JSON"),
-    "twice": (tensors(b'{"a":1,"a":2}'), MALFORMED + "'a' is there twice"),
+    "twice": (tensors(b'{"a":1,"a":2}'), MALFORMED + "the key 'a' occurs twice"),
     "nothing": (tensors({}, 0), "x holds no tensor"),
     "no entry": (
         tensors({"a": 1}),
@@ -165,7 +165,7 @@ BAD_SAFETENSORS = {
     ),
     "hole": (
         tensors({"a": tensor(data_offsets=[8, 32])}, 32),
-        MALFORMED + "its tensors leave a hole at byte 0",
+        MALFORMED + "its tensors leave a gap at byte 0",
     ),
     "overlap": (
         tensors({"a": tensor(), "b": tensor(data_offsets=[12, 36])}, 36),
@@ -174,11 +174,11 @@ BAD_SAFETENSORS = {
     "truncated": (tensors({"a": tensor()}, 23), "x is truncated: its header promises 97 bytes and it has 96"),
     "too long": (
         tensors({"a": tensor()}, 25),
-        "x has 1 byte behind its numbers: its header promises 97 bytes and it has 98",
+        "x has 1 byte after its data: its header promises 97 bytes and it has 98",
     ),
     "bool": (
         tensors({"a": tensor("BOOL", data_offsets=[0, 6])}, 6),
-        f"tensor 'a' of x is of dtype 'BOOL', which is not multiplied; convert it first, to one of {READ}",
+        f"tensor 'a' of x has dtype 'BOOL', which is not supported; convert it first, to one of {READ}",
     ),
     "metadata": (
         tensors({"__metadata__": {"a": 1}, "a": tensor()}),

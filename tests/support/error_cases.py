@@ -361,7 +361,7 @@ def dense(name, function="batch_dot", layout="nested", convert="torch.nested.to_
 
 
 X, TRUE, ONE = torch.ones(2, 3), torch.tensor(True), torch.tensor([1])
-NOT_A_TENSOR = "Cannot read {} as a tensor of numbers: its dtype is {}."
+NOT_A_TENSOR = "Cannot convert {} to a tensor: its dtype is {}."
 
 HOST = [
     ("axes numpy bool", lambda f: f.batch_dot(X, X, np.True_), TypeError, BOOL_AXES + repr(np.True_)),
@@ -531,13 +531,13 @@ HOST = [
         "ragged list",
         lambda f: f.batch_dot([[1.0, 2.0], [3.0]], X, 1),
         ValueError,
-        "Cannot read the nested list as a tensor of numbers: expected sequence of length 2 at dim 1 (got 1).",
+        "Cannot convert the nested list to a tensor: expected sequence of length 2 at dim 1 (got 1).",
     ),
     (
         "integers beyond int64",
         lambda f: f.batch_dot([[2**70, 1, 1]], X, 1),
         ValueError,
-        "Cannot read the nested list as a tensor of numbers: Overflow when unpacking long long.",
+        "Cannot convert the nested list to a tensor: Overflow when unpacking long long.",
     ),
     (
         "list of tensors",

@@ -25,10 +25,10 @@ WRONG = {
     ),
     "axes text": (
         "dot a.npy b.npy -o o.npy --axes one",
-        "cannot read the axes 'one': write one axis (1 or -1), one for each input (1,2), or several joined "
+        "cannot parse the axes 'one': write one axis (1 or -1), one for each input (1,2), or several joined "
         "by + (1+2,2+3)",
     ),
-    "three axes": ("dot a.npy b.npy -o o.npy --axes 1,2,3", "cannot read the axes '1,2,3': write one axis"),
+    "three axes": ("dot a.npy b.npy -o o.npy --axes 1,2,3", "cannot parse the axes '1,2,3': write one axis"),
     "uneven axes": (
         "dot a.npy b.npy -o o.npy --axes 1+2,1",
         "Invalid format for argument `axes`: both elements should be integers, or both sequences "
@@ -69,7 +69,7 @@ WRONG = {
     "dtype": ("dot a.npy b.npy -o o.npy --dtype float", "dtype should be one of float64, float32, float16"),
     "narrowing": (
         "dot a.npy b.npy -o o.npy --dtype int8",
-        "x is float32, and as int8 it would lose what it holds.",
+        "x is float32: a cast to int8 would lose the fraction.",
     ),
     "bfloat16 in npy": (
         "dot a.npy b.npy -o o.npy --dtype bfloat16",
@@ -118,12 +118,12 @@ WRONG = {
     ),
     "shape text": (
         "explain 3x4 4x5",
-        "cannot read the shape '3x4': write sizes as (32, 64, 10), with None or ? for an unknown one",
+        "cannot parse the shape '3x4': write sizes as (32, 64, 10), with None or ? for an unknown one",
     ),
-    "negative size": ("explain (32,-1) (32,4)", "cannot read the shape '(32,-1)': write sizes as"),
+    "negative size": ("explain (32,-1) (32,4)", "cannot parse the shape '(32,-1)': write sizes as"),
     "code as shape": (
         "explain __import__('os') (32,4)",
-        "cannot read the shape \"__import__('os')\": write sizes",
+        "cannot parse the shape \"__import__('os')\": write sizes",
     ),
     "no shape": (
         "explain (32,4)",
@@ -146,5 +146,5 @@ WRONG = {
         "cannot write no/o.svg: there is no folder {folder}/no",
     ),
     "picture of a wrong call": ("explain 2,3 2,3 --axes 2 --svg o.svg", "Axis 2 is out of range for x"),
-    "explained axes": ("explain (32,4) (32,4) --axes x", "cannot read the axes 'x': write one axis"),
+    "explained axes": ("explain (32,4) (32,4) --axes x", "cannot parse the axes 'x': write one axis"),
 }

@@ -1,8 +1,8 @@
-"""The functions of keras.backend that dot products are met with, under their names there.
+"""Functions of keras.backend on torch tensors, under Keras's names.
 
-Tensors are torch's. What takes tensors takes symbolic ones too, numpy arrays and nested lists; ``name``
-is accepted everywhere, and means something only for a placeholder. A variable is a plain tensor, which
-``requires_grad_()`` lets an optimizer train.
+Functions of tensors also accept symbolic tensors, numpy arrays and nested lists. ``name`` is accepted
+everywhere and has an effect for placeholders only. A variable is a tensor; after ``requires_grad_()`` an
+optimizer can train it.
 
 Source: ``tf.keras.backend``.
 """

@@ -1,23 +1,44 @@
-"""Tensors in other shapes, orders, dtypes and lengths; symbolic ones too."""
+"""keras.backend functions that reshape, permute, cast or normalize a tensor, also a symbolic one."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, Protocol, overload
+from typing import cast as typing_cast
 
-from batchdot.convert import as_tensor, read_dtype
+from torch import Tensor
+
+from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
 from batchdot.kernels.aten import normalize
 from batchdot.ops.arguments import EPSILON
 from batchdot.planning.lowering import norm_dtype, result_dtype
 from batchdot.symbolic.functions import symbolic
+from batchdot.symbolic.tensor import KerasTensor
+
+P = ParamSpec("P")
 
 
-@symbolic
-def l2_normalize(x: Any, axis: Any = None) -> Any:
-    """Return ``x / sqrt(max(sum(x ** 2), 1e-12))``, summed over an axis, several, or all.
+class _TensorFunction(Protocol[P]):
+    """A function of a tensor, with a symbolic result for a symbolic argument."""
 
-    The formula is evaluated in a wider dtype and rounded once: neither overflow nor underflow of the
-    squares changes it. Integers are computed in the default float dtype.
+    @overload
+    def __call__(self, x: KerasTensor, /, *args: P.args, **kwargs: P.kwargs) -> KerasTensor: ...
+    @overload
+    def __call__(self, x: TensorLike, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+
+
+def _accepts_symbolic(function: Callable[Concatenate[TensorLike, P], Tensor]) -> _TensorFunction[P]:
+    """Apply `symbolic`, with the types that follow from it."""
+    return typing_cast(_TensorFunction[P], symbolic(function))
+
+
+@_accepts_symbolic
+def l2_normalize(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
+    """Return ``x / sqrt(max(sum(x ** 2), 1e-12))``, with the sum over one axis, several, or all.
+
+    The formula is evaluated in a wider dtype, so that squares neither overflow nor underflow. Integers
+    are converted to the default float dtype.
 
     Raises:
-        IndexError: there is no such axis.
+        IndexError: the axis is out of range.
 
     >>> import torch
     >>> l2_normalize(torch.tensor([[3.0, 4.0]]), axis=1)
@@ -36,12 +57,12 @@ def l2_normalize(x: Any, axis: Any = None) -> Any:
     return flat.reshape(moved.shape).movedim(last, tuple(axes))
 
 
-@symbolic
-def expand_dims(x: Any, axis: int = -1) -> Any:
+@_accepts_symbolic
+def expand_dims(x: TensorLike, axis: int = -1) -> Tensor:
     """Return a tensor with a new axis of size 1.
 
     Raises:
-        IndexError: there is no such place.
+        IndexError: the axis is out of range.
 
     >>> import torch
     >>> expand_dims(torch.ones(2, 3), axis=1).shape
@@ -50,13 +71,13 @@ def expand_dims(x: Any, axis: int = -1) -> Any:
     return as_tensor(x).unsqueeze(axis)
 
 
-@symbolic
-def squeeze(x: Any, axis: int) -> Any:
+@_accepts_symbolic
+def squeeze(x: TensorLike, axis: int) -> Tensor:
     """Return a tensor without an axis of size 1.
 
     Raises:
-        ValueError: its size is another.
-        IndexError: there is no such axis.
+        ValueError: the size of the axis is not 1.
+        IndexError: the axis is out of range.
 
     >>> import torch
     >>> squeeze(torch.ones(2, 1, 3), 1).shape
@@ -64,12 +85,12 @@ def squeeze(x: Any, axis: int) -> Any:
     """
     x = as_tensor(x)
     if x.shape[axis] != 1:
-        raise ValueError(f"squeeze removes an axis of size 1, and axis {axis} of {tuple(x.shape)} is not.")
+        raise ValueError(f"squeeze needs an axis of size 1. Received: axis={axis}, x.shape={tuple(x.shape)}.")
     return x.squeeze(axis)
 
 
-@symbolic
-def permute_dimensions(x: Any, pattern: Any) -> Any:
+@_accepts_symbolic
+def permute_dimensions(x: TensorLike, pattern: Sequence[int]) -> Tensor:
     """Return a tensor with its axes in the order of a pattern.
 
     >>> import torch
@@ -79,13 +100,13 @@ def permute_dimensions(x: Any, pattern: Any) -> Any:
     return as_tensor(x).permute(tuple(pattern))
 
 
-@symbolic
-def reshape(x: Any, shape: Any) -> Any:
-    """Return a tensor in another shape; one size may be -1, or None as `shape` has it, and is found out.
+@_accepts_symbolic
+def reshape(x: TensorLike, shape: Sequence[int | None]) -> Tensor:
+    """Return a tensor with another shape, in which one size may be -1 or None, to be inferred.
 
     Raises:
-        ValueError: several sizes are to be found out.
-        RuntimeError: the sizes do not fit.
+        ValueError: more than one size is -1 or None.
+        RuntimeError: the number of elements differs.
 
     >>> import torch
     >>> reshape(torch.ones(2, 6), (-1, 3)).shape
@@ -94,14 +115,14 @@ def reshape(x: Any, shape: Any) -> Any:
     sizes = [-1 if size is None else int(size) for size in shape]
     if sizes.count(-1) > 1:
         raise ValueError(
-            f"reshape finds out one size at most. Received: shape={tuple(shape)}. "
-            "layers.Reshape leaves the batch axis as it is."
+            f"reshape can infer one size only. Received: shape={tuple(shape)}. "
+            "layers.Reshape keeps the batch axis."
         )
     return as_tensor(x).reshape(sizes)
 
 
-@symbolic
-def transpose(x: Any) -> Any:
+@_accepts_symbolic
+def transpose(x: TensorLike) -> Tensor:
     """Return a tensor with its axes in reverse order.
 
     >>> import torch
@@ -112,14 +133,14 @@ def transpose(x: Any) -> Any:
     return x.permute(tuple(range(x.ndim))[::-1])
 
 
-@symbolic
-def cast(x: Any, dtype: Any) -> Any:
+@_accepts_symbolic
+def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
     """Return a tensor in another dtype.
 
     Raises:
-        TypeError: there is none of that name.
+        TypeError: torch has no such dtype.
 
     >>> cast([1, 0], "bool")
     tensor([ True, False])
     """
-    return as_tensor(x).to(read_dtype(dtype))
+    return as_tensor(x).to(parse_dtype(dtype))

@@ -1,7 +1,8 @@
-"""Tensors made, looked at and set."""
+"""keras.backend functions that create tensors, inspect them, and get and set their values."""
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,30 +10,42 @@ from torch import Tensor
 
 from batchdot import constraints, initializers
 from batchdot.config import float_dtype
-from batchdot.convert import as_array, as_tensor, dtype_name, read_dtype
+from batchdot.convert import Array, DTypeLike, TensorLike, as_array, as_tensor, dtype_name, parse_dtype
 from batchdot.layers.core.input import InputLayer
+from batchdot.registry import Identifier
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
 from batchdot.types import Shape
 
+T = TypeVar("T")
+
+
+@runtime_checkable
+class SupportsToCoo(Protocol):
+    """A scipy sparse matrix."""
+
+    def tocoo(self) -> Any:
+        """Return the matrix in coordinate format."""
+        ...
+
 
 def placeholder(
-    shape: Any = None,
+    shape: Sequence[int | None] | None = None,
     ndim: int | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     sparse: bool = False,
     name: str | None = None,
     ragged: bool = False,
 ) -> KerasTensor:
-    """Return a symbolic tensor of a shape, or of ``ndim`` unknown sizes, to begin a graph with.
+    """Return a symbolic tensor of a shape, or of ``ndim`` unknown sizes, as the input of a graph.
 
     Raises:
-        ValueError: neither is given; a sparse or ragged one is asked for.
+        ValueError: neither is given, or ``sparse`` or ``ragged`` is true.
 
     >>> placeholder(shape=(2, 3)).shape, placeholder(ndim=2).shape
     ((2, 3), (None, None))
     """
     if shape is None and ndim is None:
-        raise ValueError("placeholder needs a shape or a number of axes, ndim.")
+        raise ValueError("placeholder needs a shape, or the number of axes as ndim.")
     sizes = (None,) * ndim if shape is None and ndim is not None else shape
     layer = InputLayer(batch_input_shape=sizes, dtype=dtype, sparse=sparse, ragged=ragged)
     (output,) = layer.inbound_nodes[0].outputs
@@ -40,36 +53,46 @@ def placeholder(
     return output
 
 
-def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Tensor:
-    """Return a tensor that holds a copy of a value, of dtype `floatx` where none is given.
+def variable(
+    value: TensorLike | SupportsToCoo,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+    constraint: Identifier = None,
+) -> Tensor:
+    """Return a tensor with a copy of a value, by default of dtype `floatx`.
 
-    A scipy sparse matrix becomes a sparse tensor. A constraint is kept as an attribute of the tensor.
+    A scipy sparse matrix becomes a sparse tensor. A constraint is stored as an attribute of the tensor.
 
     >>> variable(np.arange(3))
     tensor([0., 1., 2.])
     """
-    kind = _read(dtype)
-    if hasattr(value, "tocoo"):
-        value = value.tocoo()
-        indices = torch.from_numpy(np.stack([value.row, value.col]).astype(np.int64))
-        made = torch.sparse_coo_tensor(indices, value.data, value.shape, dtype=kind, check_invariants=True)
+    to = _dtype_or_floatx(dtype)
+    if isinstance(value, SupportsToCoo):
+        matrix = value.tocoo()
+        indices = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
+        made = torch.sparse_coo_tensor(indices, matrix.data, matrix.shape, dtype=to, check_invariants=True)
     else:
-        made = as_tensor(value).detach().to(kind, copy=True)
+        made = as_tensor(value).detach().to(to, copy=True)
     if constraint is not None:
         made.constraint = constraints.get(constraint)  # type: ignore[attr-defined]
     return made
 
 
-def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Tensor:
-    """Return a tensor of a value, of dtype `floatx` where none is given; a single number fills a shape.
+def constant(
+    value: TensorLike,
+    dtype: DTypeLike | None = None,
+    shape: Sequence[int] | None = None,
+    name: str | None = None,
+) -> Tensor:
+    """Return a tensor of a value, by default of dtype `floatx`; a single number is repeated to fill a shape.
 
     Raises:
-        ValueError: the value has another number of elements than the shape.
+        ValueError: the value has neither one element nor as many as the shape.
 
     >>> constant(2, shape=(3,)), constant([[1, 2]], dtype="int64", shape=(2, 1)).tolist()
     (tensor([2., 2., 2.]), [[1], [2]])
     """
-    made = as_tensor(value).detach().to(_read(dtype), copy=True)
+    made = as_tensor(value).detach().to(_dtype_or_floatx(dtype), copy=True)
     if shape is None:
         return made
     if made.numel() not in (1, prod(shape)):
@@ -79,54 +102,64 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None 
     return (made if made.numel() == prod(shape) else made.flatten().repeat(prod(shape))).reshape(tuple(shape))
 
 
-def zeros(shape: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+def zeros(shape: Sequence[int], dtype: DTypeLike | None = None, name: str | None = None) -> Tensor:
     """Return a tensor of zeros.
 
     >>> zeros((2,)), ones((2,), "int32").dtype
     (tensor([0., 0.]), torch.int32)
     """
-    return torch.zeros(tuple(shape), dtype=_read(dtype))
+    return torch.zeros(tuple(shape), dtype=_dtype_or_floatx(dtype))
 
 
-def ones(shape: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+def ones(shape: Sequence[int], dtype: DTypeLike | None = None, name: str | None = None) -> Tensor:
     """Return a tensor of ones.
 
     >>> ones((2,))
     tensor([1., 1.])
     """
-    return torch.ones(tuple(shape), dtype=_read(dtype))
+    return torch.ones(tuple(shape), dtype=_dtype_or_floatx(dtype))
 
 
 def random_uniform_variable(
-    shape: Any, low: float, high: float, dtype: Any = None, name: str | None = None, seed: int | None = None
+    shape: Sequence[int],
+    low: float,
+    high: float,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
-    """Return a tensor drawn uniformly from [low, high).
+    """Return a tensor of samples from the uniform distribution over [low, high).
 
     Raises:
-        ValueError: a dtype that is not floating.
+        ValueError: the dtype is not floating.
 
     >>> random_uniform_variable((2, 3), low=0, high=1).shape
     torch.Size([2, 3])
     """
-    return initializers.RandomUniform(low, high, seed)(shape, _read(dtype))
+    return initializers.RandomUniform(low, high, seed)(shape, _dtype_or_floatx(dtype))
 
 
 def random_normal_variable(
-    shape: Any, mean: float, scale: float, dtype: Any = None, name: str | None = None, seed: int | None = None
+    shape: Sequence[int],
+    mean: float,
+    scale: float,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
-    """Return a tensor drawn from the normal distribution of a mean and a standard deviation, ``scale``.
+    """Return a tensor of samples from the normal distribution with a mean and a standard deviation ``scale``.
 
     Raises:
-        ValueError: a dtype that is not floating.
+        ValueError: the dtype is not floating.
 
     >>> random_normal_variable((2, 3), mean=5, scale=0.0)[0]
     tensor([5., 5., 5.])
     """
-    return initializers.RandomNormal(mean, scale, seed)(shape, _read(dtype))
+    return initializers.RandomNormal(mean, scale, seed)(shape, _dtype_or_floatx(dtype))
 
 
-def int_shape(x: Any) -> Shape:
-    """Return a shape as a tuple, of None where a size is unknown.
+def int_shape(x: TensorLike | KerasTensor) -> Shape:
+    """Return the shape as a tuple, with None for an unknown size.
 
     >>> int_shape(placeholder(shape=(None, 3)))
     (None, 3)
@@ -134,8 +167,8 @@ def int_shape(x: Any) -> Shape:
     return tuple(x.shape if hasattr(x, "shape") else as_tensor(x).shape)
 
 
-def shape(x: Any) -> Shape:
-    """Return a shape as a tuple, as `int_shape`. TensorFlow's is a tensor.
+def shape(x: TensorLike | KerasTensor) -> Shape:
+    """Return the shape as a tuple, as `int_shape` does. In TensorFlow the result is a tensor.
 
     >>> shape([[1.0, 2.0]])
     (1, 2)
@@ -143,7 +176,7 @@ def shape(x: Any) -> Shape:
     return int_shape(x)
 
 
-def ndim(x: Any) -> int:
+def ndim(x: TensorLike | KerasTensor) -> int:
     """Return the number of axes.
 
     >>> ndim(placeholder(shape=(None, 3)))
@@ -152,20 +185,25 @@ def ndim(x: Any) -> int:
     return len(int_shape(x))
 
 
-def dtype(x: Any) -> str:
+def dtype(x: TensorLike | KerasTensor) -> str:
     """Return the name of the dtype.
 
     >>> dtype(ones((2,))), dtype(placeholder((2,), dtype="int64"))
     ('float32', 'int64')
     """
-    return dtype_name(x.dtype if hasattr(x, "dtype") else as_tensor(x).dtype)
+    found = x.dtype if hasattr(x, "dtype") else as_tensor(x).dtype
+    return dtype_name(found) if isinstance(found, torch.dtype) else str(found)
 
 
+@overload
+def eval(x: Tensor) -> Array: ...
+@overload
+def eval(x: T) -> T: ...
 def eval(x: Any) -> Any:
-    """Return the value of a tensor as a numpy array, a sparse one as a dense array.
+    """Return the value of a dense or sparse tensor as a numpy array.
 
     Raises:
-        TypeError: a symbolic tensor, which has none.
+        TypeError: a symbolic tensor, which has no value.
 
     >>> eval(ones((2,)))
     array([1., 1.], dtype=float32)
@@ -173,29 +211,33 @@ def eval(x: Any) -> Any:
     return get_value(x.to_dense() if is_sparse(x) else x)
 
 
+@overload
+def get_value(x: Tensor) -> Array: ...
+@overload
+def get_value(x: T) -> T: ...
 def get_value(x: Any) -> Any:
-    """Return the value of a tensor as a numpy array; what is not a tensor as it is.
+    """Return the value of a tensor as a numpy array, and any other object as it is.
 
     bfloat16, which numpy lacks, is returned as float32.
 
     Raises:
-        TypeError: a symbolic tensor, which has none.
+        TypeError: a symbolic tensor, which has no value.
 
     >>> get_value(zeros((2,))), get_value(3)
     (array([0., 0.], dtype=float32), 3)
     """
     if is_keras_tensor(x):
-        raise TypeError(f"A symbolic tensor holds no numbers. Received: {x!r}")
+        raise TypeError(f"A symbolic tensor has no value. Received: {x!r}")
     if not isinstance(x, Tensor):
         return x
     return as_array(x).copy()
 
 
-def set_value(x: Tensor, value: Any) -> None:
-    """Set the numbers of a tensor, in place.
+def set_value(x: Tensor, value: TensorLike) -> None:
+    """Set the value of a tensor in place.
 
     Raises:
-        ValueError: a value of another shape.
+        ValueError: the shape of the value differs.
 
     >>> x = zeros((2,))
     >>> set_value(x, [1, 2])
@@ -211,7 +253,7 @@ def set_value(x: Tensor, value: Any) -> None:
         x.copy_(new)
 
 
-def is_sparse(tensor: Any) -> bool:
+def is_sparse(tensor: object) -> bool:
     """Return whether a tensor is sparse.
 
     >>> is_sparse(ones((2, 2))), is_sparse(ones((2, 2)).to_sparse())
@@ -220,5 +262,5 @@ def is_sparse(tensor: Any) -> bool:
     return isinstance(tensor, Tensor) and tensor.layout != torch.strided
 
 
-def _read(dtype: Any) -> torch.dtype:
-    return float_dtype() if dtype is None else read_dtype(dtype)
+def _dtype_or_floatx(dtype: DTypeLike | None) -> torch.dtype:
+    return float_dtype() if dtype is None else parse_dtype(dtype)

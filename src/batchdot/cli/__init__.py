@@ -1,1 +1,1 @@
-"""The `batchdot` command: one command is one library call."""
+"""The `batchdot` command line: arguments in, one library call, text out."""

@@ -1,7 +1,7 @@
-"""Demo: the main job on real input, compared with Keras and with plain PyTorch.
+"""`batchdot demo`: nearest-neighbour classification of real handwritten digits by cosine similarity.
 
-Handwritten digits that were held out are compared with all others by cosine; each is taken for the
-digit that its nearest neighbour is. examples/DIGITS.md says where the digits come from.
+Held-out digits are classified by their nearest neighbour among the others. The results are compared with
+recorded outputs of Keras, and the time with plain PyTorch. Source of the data: examples/DIGITS.md.
 """
 
 import statistics
@@ -12,37 +12,36 @@ from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from batchdot.convert import Array
 from batchdot.explanation.explain import Explanation, explain
 from batchdot.ops.functional import batch_dot
 from batchdot.streaming.dot import dot_files
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-
 ACCURACY = 0.97
-"""What the nearest neighbour has to reach."""
+"""Lower bound on the accuracy."""
 
 COSINE_TOLERANCE = 1e-6
-"""Largest difference of a cosine from Keras's: tf_keras is up to 3.5 eps of float32 from the true one."""
+"""Upper bound on the difference from Keras: tf_keras itself is up to 3.5 float32 eps from the exact one."""
 
 KERAS_QUERIES = slice(None, None, 12)
 KERAS_OTHERS = slice(None, None, 14)
-"""The digits, of those held out and of the others, whose outputs of Keras are recorded."""
+"""The subsets of the held-out and the other digits for which outputs of Keras are recorded."""
 
 ROUNDS = 11
-"""How often each rival is timed, after a first time that does not count."""
+"""Number of timed rounds, after one warm-up round."""
 
 ENGINES = ("tf_keras 2.21.0", "keras 3.15.1")
 
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """Images as rows of 64 pixels: every fifth is held out, to be recognized by the others.
+    """Images as rows of 64 pixels; every fifth image is held out for classification.
 
     Attributes:
         held_out: uint8 (360, 64).
@@ -58,7 +57,7 @@ class Digits:
 
 
 def run() -> bool:
-    """Run the demo and print what it shows; return whether accuracy and agreement are as promised."""
+    """Run the demo, print the results, and return whether accuracy and agreement are as promised."""
     digits = load_digits()
     x, y = (images[None].astype(np.float32) for images in (digits.held_out, digits.others))
     start = time.perf_counter()
@@ -82,7 +81,7 @@ def run() -> bool:
 
 
 def load_digits() -> Digits:
-    """Return the digits that come with the package.
+    """Load the digits that are installed with the package.
 
     >>> digits = load_digits()
     >>> digits.held_out.shape, digits.others.shape
@@ -100,7 +99,7 @@ def _load(name: str) -> Array:
 
 
 def _dot_through_files(x: Array, y: Array, normalize: bool) -> Array:
-    """Do as `batchdot dot` does: the same library call, from .npy files to a .npy file."""
+    """Make the library call of `batchdot dot`, from two .npy files to a third."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "held_out.npy", x)
@@ -120,7 +119,7 @@ def _report_accuracy(digits: Digits, cosines: Array) -> bool:
 
 
 def _report_agreement(dots: Array, cosines: Array) -> bool:
-    """Compare with what real Keras gave for some of the digits. Dots of whole numbers are exact."""
+    """Compare with recorded outputs of Keras. Dot products of integers in float32 are exact here."""
     recorded = _load("keras_outputs.npy")
     agrees = True
     for engine, (keras_dots, keras_cosines) in zip(ENGINES, recorded, strict=True):
@@ -136,7 +135,7 @@ def _report_agreement(dots: Array, cosines: Array) -> bool:
 
 
 def _report_time(x: Tensor, y: Tensor, what: Explanation) -> None:
-    plain = eval(f"lambda x, y: {what.plain_torch}", {"torch": torch})  # our own line
+    plain = eval(f"lambda x, y: {what.plain_torch}", {"torch": torch})  # a line of our own
     rivals: dict[str, Callable[[], Any]] = {
         "batchdot.batch_dot": lambda: batch_dot(x, y, axes=2, normalize=True),
         "the plain PyTorch line above": lambda: plain(x, y),
@@ -151,7 +150,7 @@ def _report_time(x: Tensor, y: Tensor, what: Explanation) -> None:
 
 
 def _medians(functions: list[Callable[[], Any]]) -> list[float]:
-    """Time functions in turn, so that what else the machine does falls on all of them."""
+    """Time functions in turns, so that other load on the machine affects all of them alike."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(ROUNDS + 1):
         for function, own in zip(functions, times, strict=True):

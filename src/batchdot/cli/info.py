@@ -1,16 +1,16 @@
-"""`batchdot info`: versions, devices and kernels, for a user or a bug report."""
+"""`batchdot info`: versions, devices and kernels, as needed in a bug report."""
 
 import platform
 
 import numpy
 import torch
 
-from batchdot import __version__
+from batchdot._version import __version__
 from batchdot.kernels import KERNELS, Kernel
 
 
 def describe() -> str:
-    """Return versions, devices, each kernel with why it is unavailable, and what each does not support.
+    """Return versions, devices, and for each kernel whether it is available or the reasons why not.
 
     >>> print(describe().splitlines()[0])
     versions

@@ -1,14 +1,14 @@
-"""The arguments of the command line: what each command takes, and how its help says so."""
+"""The argument parser of the `batchdot` command, with the help text of every command."""
 
 from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
 from typing import Any, NoReturn
 
-from batchdot import __version__
+from batchdot._version import __version__
 
 AXES_HELP = (
-    "axes to sum over: 1 or -1 for both inputs, 1,2 for axis 1 of X and axis 2 of Y, 1+2,2+3 for several "
-    "(1 of X with 2 of Y, 2 with 3). Without it, the last axis of X with the second-to-last of Y, or with "
-    "the last where Y has two axes"
+    "axes to contract: 1 or -1 for both inputs, 1,2 for axis 1 of X with axis 2 of Y, 1+2,2+3 for several "
+    "pairs (1 of X with 2 of Y, 2 with 3). Default: the last axis of X with the second-to-last of Y, or "
+    "with the last if Y has two axes"
 )
 
 FILE_HELP = "FILE.npy, FILE.safetensors or FILE.safetensors:TENSOR"
@@ -19,8 +19,8 @@ examples:
   batchdot dot a.npy model.safetensors:embedding --axes 1,2 --normalize -o cosines.safetensors:cosine
   batchdot dot x.npy y.npy --axes -1,-2 --dtype float32 -o out.npy
 
-Files are read block by block over their first axis, so they may be larger than the memory. OUT appears
-when it is complete: an interrupted run leaves an older OUT as it was.
+Files are read block by block over their first axis, so they may be larger than memory. OUT is written
+atomically: an interrupted run leaves an older OUT unchanged.
 """
 
 TOP_K_EXAMPLE = """\
@@ -28,8 +28,8 @@ examples:
   batchdot top-k users.npy items.npy -k 10 --indices nearest.npy
   batchdot top-k users.npy model.safetensors:items -k 10 --normalize --scores cosines.npy
 
-The search is exact, in bounded memory: files may be larger than it. Equal scores are in the order of their
-indices. For approximate search in many millions of items, the next step is FAISS.
+The search is exact and takes bounded memory: files may be larger than memory. Equal scores are in the order
+of their indices. For approximate search in many millions of items, use FAISS.
 """
 
 EXPLAIN_EXAMPLE = """\
@@ -43,7 +43,7 @@ DEMO_EXAMPLE = """\
 example:
   batchdot demo
 
-It takes some seconds, and exits with 1 if the accuracy or the agreement with Keras is not as promised.
+It takes a few seconds. The exit status is 1 if accuracy or agreement with Keras is not as promised.
 """
 
 INFO_EXAMPLE = """\
@@ -60,7 +60,7 @@ example:
 
 
 class _Parser(ArgumentParser):
-    """Keeps the lines of its examples; says what is wrong in one, rather than under the whole usage."""
+    """Keeps line breaks of the examples, and reports an invalid argument on one line without the usage."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
@@ -70,7 +70,7 @@ class _Parser(ArgumentParser):
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser, which gives the name of a command as ``command`` and raises ValueError."""
+    """Build the parser. It stores the command as ``command`` and raises ValueError for invalid arguments."""
     parser = _Parser(
         prog="batchdot", description="Keras's dot products in PyTorch, on files and in words.", epilog=EPILOG
     )
@@ -82,7 +82,7 @@ def build_parser() -> ArgumentParser:
         return commands.add_parser(name, help=about, description=description, epilog=epilog)
 
     _add_dot_arguments(
-        add("dot", "contract the arrays of two files, sample by sample, into a third", DOT_EXAMPLE)
+        add("dot", "compute the batch_dot of two arrays in files and write it to a file", DOT_EXAMPLE)
     )
     _add_top_k_arguments(
         add("top-k", "find the items with the largest dot products or cosines for each query", TOP_K_EXAMPLE)
@@ -90,22 +90,26 @@ def build_parser() -> ArgumentParser:
     _add_explain_arguments(
         add(
             "explain",
-            "draw and say what batch_dot does to two shapes, and write it in plain PyTorch",
+            "explain batch_dot of two shapes as a diagram, in words and in plain PyTorch",
             EXPLAIN_EXAMPLE,
         )
     )
     add(
         "demo",
-        "recognize real handwritten digits by cosine, and compare with Keras and PyTorch",
+        "classify real handwritten digits by cosine, and compare with Keras and PyTorch",
         DEMO_EXAMPLE,
     )
-    add("info", "list versions, devices and kernels, and why one is unavailable", INFO_EXAMPLE)
+    add(
+        "info",
+        "list versions, devices and kernels, with the reasons why a kernel is unavailable",
+        INFO_EXAMPLE,
+    )
     return parser
 
 
 def _add_dot_arguments(command: ArgumentParser) -> None:
-    command.add_argument("x", metavar="X", help=f"array of shape (B, ...): {FILE_HELP}")
-    command.add_argument("y", metavar="Y", help="array of shape (B, ...), likewise")
+    command.add_argument("x", metavar="X", help=f"first array, of shape (B, ...): {FILE_HELP}")
+    command.add_argument("y", metavar="Y", help="second array, of shape (B, ...), likewise")
     command.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write, likewise")
     _add_contraction_arguments(command)
     _add_work_arguments(command)
@@ -114,22 +118,22 @@ def _add_dot_arguments(command: ArgumentParser) -> None:
 def _add_top_k_arguments(command: ArgumentParser) -> None:
     command.add_argument("queries", metavar="QUERIES", help=f"array of shape (Q, d): {FILE_HELP}")
     command.add_argument("items", metavar="ITEMS", help="array of shape (N, d), likewise")
-    command.add_argument("-k", metavar="K", type=int, required=True, help="how many items for each query")
+    command.add_argument("-k", metavar="K", type=int, required=True, help="number of items for each query")
     command.add_argument("--scores", metavar="OUT", help="file to write the scores to, (Q, k)")
     command.add_argument("--indices", metavar="OUT", help="file to write the items' indices to, (Q, k) int64")
     command.add_argument(
-        "--normalize", action="store_true", help="compare cosines: L2-normalize the rows first"
+        "--normalize", action="store_true", help="use cosines as scores: L2-normalize the rows first"
     )
     _add_work_arguments(command)
 
 
 def _add_explain_arguments(command: ArgumentParser) -> None:
     command.add_argument(
-        "x_shape", metavar="X_SHAPE", help='as "(32, 64, 10)"; None or ? for an unknown size'
+        "x_shape", metavar="X_SHAPE", help='such as "(32, 64, 10)"; None or ? for an unknown size'
     )
     command.add_argument("y_shape", metavar="Y_SHAPE", help="likewise")
     _add_contraction_arguments(command)
-    command.add_argument("--svg", metavar="FILE", help="also write the picture to an .svg file, for a slide")
+    command.add_argument("--svg", metavar="FILE", help="also write the diagram to an .svg file")
 
 
 def _add_work_arguments(command: ArgumentParser) -> None:
@@ -138,17 +142,17 @@ def _add_work_arguments(command: ArgumentParser) -> None:
         metavar="E",
         type=float,
         default=1e-12,
-        help="floor on the squared norm of a slice (default: 1e-12; Keras 3 has 1e-14)",
+        help="lower bound on the squared norm of a slice (default: 1e-12; Keras 3 has 1e-14)",
     )
     command.add_argument(
         "--dtype",
         metavar="DTYPE",
-        help="convert both inputs first: float32, bfloat16, int64, ... (default: keep)",
+        help="cast both inputs first: float32, bfloat16, int64, ... (default: no cast)",
     )
     command.add_argument(
         "--progress",
         action=BooleanOptionalAction,
-        help="show a progress bar when it takes longer than a second (default: on a terminal)",
+        help="show a progress bar after one second (default: if stderr is a terminal)",
     )
 
 
@@ -159,15 +163,17 @@ def _add_contraction_arguments(command: ArgumentParser) -> None:
         metavar="K",
         type=int,
         default=1,
-        help="leading axes that are shared between the samples (default: 1)",
+        help="number of leading shared (batch) axes (default: 1)",
     )
     command.add_argument(
-        "--normalize", action="store_true", help="compute cosines: L2-normalize along the summed axes first"
+        "--normalize",
+        action="store_true",
+        help="compute cosines: L2-normalize along the contracted axes first",
     )
 
 
 def join_negative_axes(argv: list[str]) -> list[str]:
-    """Write ``--axes -1,-2`` as ``--axes=-1,-2``: argparse takes the value for an option."""
+    """Rewrite ``--axes -1,-2`` as ``--axes=-1,-2``: argparse would parse the value as an option."""
     joined: list[str] = []
     for argument in argv:
         if joined and joined[-1] == "--axes" and argument[:1] == "-" and argument[1:2].isdigit():

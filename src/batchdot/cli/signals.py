@@ -1,4 +1,4 @@
-"""Interruption: a signal that ends a process, as an exception that lets it tidy up first."""
+"""Termination signals as exceptions, so that context managers can clean up before the process ends."""
 
 import signal
 import threading
@@ -8,8 +8,13 @@ from types import FrameType
 from typing import NoReturn
 
 
-class Stopped(BaseException):
-    """A signal asked the process to stop."""
+class Terminated(BaseException):
+    """The process received a termination signal.
+
+    Attributes:
+        signal: the number of the signal.
+        reason: a message for the user.
+    """
 
     def __init__(self, number: int) -> None:
         self.signal = number
@@ -19,11 +24,12 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Turn the signals that end a process into an exception, so that what is half-made is removed.
+def raise_on_signals() -> Iterator[None]:
+    """Raise `Terminated` on SIGINT, SIGTERM and SIGHUP while the context lasts.
 
-    The first one counts: those after it wait until the removal is done. What the parent process told
-    to ignore, as nohup does, stays ignored.
+    After the first signal the others are ignored until the context is left, so that the clean-up is not
+    interrupted. A signal that the parent process set to be ignored, as nohup does, stays ignored. Outside
+    the main thread, where Python allows no signal handlers, this does nothing.
     """
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers = [getattr(signal, name) for name in names]
@@ -31,14 +37,14 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         numbers = []
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
         for other in numbers:
             signal.signal(other, signal.SIG_IGN)
-        raise Stopped(number)
+        raise Terminated(number)
 
-    before = [(number, signal.signal(number, stop)) for number in numbers]
+    previous = [(number, signal.signal(number, terminate)) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in before:
+        for number, handler in previous:
             signal.signal(number, handler)

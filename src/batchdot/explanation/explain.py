@@ -1,24 +1,25 @@
-"""Explain: what a batch_dot call does, in the words of Keras's documentation and in PyTorch."""
+"""`explain`: describe a `batch_dot` call axis by axis, as einsum, in plain PyTorch and as a diagram."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any
 
 import torch
+from torch import Tensor
 
-from batchdot.convert import dtype_name
-from batchdot.explanation.diagram import Picture, draw
+from batchdot.convert import AxesLike, dtype_name
+from batchdot.explanation.diagram import Diagram, make_diagram
 from batchdot.explanation.svg import to_svg
 from batchdot.explanation.text import to_text
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.contraction import Contraction, product
-from batchdot.types import Pairs, Shape
+from batchdot.types import Pairs, Shape, Size
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One axis of one input on the walk: its size, whether it is in the output, and why."""
+    """What happens to one axis of one input: its size, whether it is in the output, and why."""
 
     operand: str
     axis: int
@@ -33,23 +34,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What `explain` returns; printed, it is a text for a person, and a notebook shows its picture.
+    """The result of `explain`: ``print`` shows it as text, a notebook as a diagram.
 
     Attributes:
-        x_shape: shape of x, sizes unknown are None.
+        x_shape: shape of x; unknown sizes are None.
         y_shape: shape of y.
-        axes: resolved pairs (axis of x, axis of y) that are summed over.
-        batch_dims: how many leading axes are shared.
+        axes: contracted pairs (axis of x, axis of y), all non-negative.
+        batch_dims: number of leading shared axes.
         normalize: whether slices are normalized first.
-        walk: a step for each axis of x, then of y, as Keras's documentation walks.
+        steps: one `Step` for each axis of x, then of y, in the order of Keras's documentation.
         output_shape: shape of the result.
         einsum: the equation, without the trailing 1 of a (B, 1) result.
-        plain_torch: an expression of plain PyTorch in ``x`` and ``y`` with the same value.
-        gradients: the einsum equations of the two gradients, from (gradient of the result, the other
-            input); without normalization.
-        multiply_adds: multiply-adds, those of the norms included; None where a size is unknown.
-        bytes: bytes read and written once each, in ``dtype``; None where a size is unknown.
-        dtype: the dtype that ``bytes`` counts in.
+        plain_torch: an expression of ``x`` and ``y`` in plain PyTorch that computes the same.
+        gradients: einsum equations of the gradients of x and y, each from the gradient of the result
+            and the other input; of the normalized inputs if ``normalize``.
+        multiply_adds: number of multiply-adds, including the norms; None if a size is unknown.
+        bytes: size of both inputs and the result in ``dtype``; None if a size is unknown.
+        dtype: the dtype of ``bytes``.
     """
 
     x_shape: Shape
@@ -57,7 +58,7 @@ class Explanation:
     axes: Pairs
     batch_dims: int
     normalize: bool
-    walk: tuple[Step, ...]
+    steps: tuple[Step, ...]
     output_shape: Shape
     einsum: str
     plain_torch: str
@@ -72,7 +73,7 @@ class Explanation:
         lines = [
             f"{what} x {self.x_shape} and y {self.y_shape}, summed over axes (x with y): {axes}",
             "",
-            *(f"  {step}" for step in self.walk),
+            *(f"  {step}" for step in self.steps),
         ]
         if self.einsum.endswith("->b"):
             lines.append("  the result would have rank 1: a last axis of size 1 is appended")
@@ -94,28 +95,34 @@ class Explanation:
         return "\n".join([*lines, "", *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
 
     @property
-    def picture(self) -> Picture:
-        """What is drawn: cells, and the lines between them."""
+    def walk(self) -> tuple[Step, ...]:
+        """Deprecated name of ``steps``."""
+        warnings.warn("Explanation.walk is Explanation.steps now.", DeprecationWarning, stacklevel=2)
+        return self.steps
+
+    @property
+    def diagram(self) -> Diagram:
+        """The cells of the diagram and the edges between them, without geometry."""
         shared = tuple((axis, axis) for axis in range(self.batch_dims))
         contraction = Contraction(self.x_shape, self.y_shape, shared, self.axes, expand=True)
-        return draw(contraction, self.normalize)
+        return make_diagram(contraction, self.normalize)
 
     def to_text(self, width: int = 80, ascii_only: bool = False) -> str:
-        """Draw the picture in box drawing, or in ASCII, no wider than ``width`` columns."""
-        return to_text(self.picture, width, ascii_only)
+        """Render the diagram with box-drawing or ASCII characters, at most ``width`` columns wide."""
+        return to_text(self.diagram, width, ascii_only)
 
     def to_svg(self) -> str:
-        """Draw the picture as an SVG document, for a slide."""
-        return to_svg(self.picture)
+        """Render the diagram as an SVG document."""
+        return to_svg(self.diagram)
 
     def _repr_svg_(self) -> str:
         return self.to_svg()
 
 
 def explain(
-    x_shape: Any,
-    y_shape: Any,
-    axes: Any = None,
+    x_shape: Sequence[Size] | Tensor,
+    y_shape: Sequence[Size] | Tensor,
+    axes: AxesLike = None,
     *,
     batch_dims: int = 1,
     normalize: bool = False,
@@ -124,18 +131,18 @@ def explain(
     """Explain what ``batch_dot`` does to two shapes.
 
     Args:
-        x_shape: shape of x: a sequence of sizes, None where unknown; or a tensor, for its shape.
+        x_shape: shape of x, a sequence of sizes with None for an unknown one; or a tensor.
         y_shape: shape of y, likewise.
         axes: as in `batch_dot`.
         batch_dims: as in `batch_dot`.
         normalize: as in `batch_dot`.
-        dtype: the dtype to count bytes in.
+        dtype: the dtype for the number of bytes.
 
     Returns:
-        An `Explanation`, which prints and has fields.
+        An `Explanation`, to be printed or read field by field.
 
     Raises:
-        AxisError, ValueError, TypeError: as `batch_dot`; TypeError for what is not a shape.
+        AxisError, ValueError, TypeError: as `batch_dot`; TypeError for an argument that is not a shape.
 
     >>> print(explain((100, 20), (100, 30, 20), (1, 2)))
     dot product of x (100, 20) and y (100, 30, 20), summed over axes (x with y): 1 with 2
@@ -154,7 +161,7 @@ def explain(
       bytes (float32)  260,000
     """
     contraction = batch_dot_operation(axes, batch_dims=batch_dims, normalize=normalize).contract(
-        _read_shape(x_shape, "x_shape"), _read_shape(y_shape, "y_shape")
+        _parse_shape(x_shape, "x_shape"), _parse_shape(y_shape, "y_shape")
     )
     return Explanation(
         x_shape=contraction.x_shape,
@@ -162,7 +169,7 @@ def explain(
         axes=contraction.contracted,
         batch_dims=len(contraction.shared),
         normalize=bool(normalize),
-        walk=(*_walk(contraction, 0), *_walk(contraction, 1)),
+        steps=(*_steps(contraction, 0), *_steps(contraction, 1)),
         output_shape=contraction.output_shape,
         einsum=contraction.einsum,
         plain_torch=_plain_torch(contraction, bool(normalize)),
@@ -173,7 +180,7 @@ def explain(
     )
 
 
-def _walk(c: Contraction, operand: int) -> list[Step]:
+def _steps(c: Contraction, operand: int) -> list[Step]:
     me, other = ("x", "y") if operand == 0 else ("y", "x")
     shape = (c.x_shape, c.y_shape)[operand]
     shared = {pair[operand] for pair in c.shared}
@@ -233,7 +240,7 @@ def _count_bytes(c: Contraction, dtype: torch.dtype) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None) * dtype.itemsize
 
 
-def _read_shape(value: Any, name: str) -> Shape:
+def _parse_shape(value: object, name: str) -> Shape:
     shape = getattr(value, "shape", value)
     try:
         if isinstance(shape, str | bytes) or not isinstance(shape, Sequence):

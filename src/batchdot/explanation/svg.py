@@ -1,15 +1,15 @@
-"""A picture as SVG: self-contained, for a slide or a notebook, on a light or a dark background.
+"""Rendering of a diagram as self-contained SVG, readable on light and dark backgrounds.
 
-All small text stands on shapes of their own colour, so that no background can swallow it.
+All small text is on shapes with a fill of their own, so that its contrast does not depend on the background.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from batchdot.explanation.diagram import APPENDED, FREE_X, FREE_Y, SHARED, SUMMED, Cell, Pair, Picture
+from batchdot.explanation.diagram import APPENDED, FREE_X, FREE_Y, SHARED, SUMMED, AxisPair, Cell, Diagram
 
-# Fill and line of a role. Dark text is readable on the fills, the lines on black and on white.
+# Fill and stroke of each role. Dark text has contrast on the fills, strokes on black and on white.
 COLOURS = {
     SHARED: ("#cfe2ff", "#3b82e0"),
     FREE_X: ("#cdeed6", "#2f9e57"),
@@ -32,28 +32,28 @@ SANS = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 MONO = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 MARGIN = 24
-HEIGHT = 66  # of a cell
-LANE = 36  # from pair to pair
-GAP = 170  # between x and y, where the pairs are named
+HEIGHT = 66  # height of a cell
+LANE = 36  # vertical distance of pairs
+GAP = 170  # between x and y, for the labels of pairs
 DROP = 92  # from the inputs to the output
-NAME_ROOM = 40  # for x and y
-PILL = 28
+NAME_ROOM = 40  # for the names x and y
+PILL = 28  # height of a pill, a label with round ends
 
 
 @dataclass(frozen=True, slots=True)
-class _Strip:
-    """A row of cells: their left edges, and how wide they are."""
+class _CellRow:
+    """A row of adjacent cells: their left edges and widths."""
 
     lefts: tuple[float, ...]
     widths: tuple[float, ...]
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> "_Strip":
+    def of(cls, cells: Sequence[Cell]) -> "_CellRow":
         widths = [max(58.0, 26 + 12.5 * len(cell.size)) for cell in cells]
         return cls(tuple(sum(widths[:axis]) for axis in range(len(widths))), tuple(widths))
 
-    def moved(self, by: float) -> "_Strip":
-        return _Strip(tuple(left + by for left in self.lefts), self.widths)
+    def moved(self, by: float) -> "_CellRow":
+        return _CellRow(tuple(left + by for left in self.lefts), self.widths)
 
     @property
     def width(self) -> float:
@@ -67,61 +67,61 @@ class _Strip:
         return self.lefts[axis] + self.widths[axis] / 2
 
 
-def to_svg(picture: Picture) -> str:
-    """Draw a picture as SVG.
+def to_svg(diagram: Diagram) -> str:
+    """Render a diagram as SVG.
 
     Args:
-        picture: what to draw.
+        diagram: what to render.
 
     Returns:
-        A document in Unicode: one ``svg`` element that refers to nothing outside it, with a title and
-        a description for those who do not see it.
+        The document: one ``svg`` element without external references, with a title and a description
+        for screen readers.
 
     >>> from batchdot import explain
     >>> explain((100, 20), (100, 30, 20), axes=(1, 2)).to_svg()[:42]
     '<svg xmlns="http://www.w3.org/2000/svg" ro'
     """
-    return _Drawing(picture).render()
+    return _Drawing(diagram).render()
 
 
 class _Drawing:
-    """The elements of an SVG, and where things are."""
+    """The SVG elements of a diagram, with the geometry."""
 
-    def __init__(self, picture: Picture) -> None:
-        self.picture = picture
+    def __init__(self, diagram: Diagram) -> None:
+        self.diagram = diagram
         self.elements: list[str] = []
-        note = LANE if picture.note else 0
-        self.top = MARGIN + note + LANE * len(picture.pairs)
-        self.x = _Strip.of(picture.x).moved(MARGIN + NAME_ROOM)
-        self.y = _Strip.of(picture.y).moved(self.x.end + GAP)
+        note = LANE if diagram.note else 0
+        self.top = MARGIN + note + LANE * len(diagram.pairs)
+        self.x = _CellRow.of(diagram.x).moved(MARGIN + NAME_ROOM)
+        self.y = _CellRow.of(diagram.y).moved(self.x.end + GAP)
         self.centre = (self.x.lefts[0] + self.y.end) / 2
-        out = _Strip.of(picture.out)
+        out = _CellRow.of(diagram.out)
         self.out = out.moved(self.centre - out.width / 2)
         self.out_top = self.top + HEIGHT + DROP
-        roles = {cell.role for cell in (*picture.x, *picture.y, *picture.out)}
+        roles = {cell.role for cell in (*diagram.x, *diagram.y, *diagram.out)}
         self.legend = [role for role in MEANINGS if role in roles]
         self.width = self.y.end + NAME_ROOM + MARGIN
         self.height = self.out_top + HEIGHT + 2 * (PILL + 14) + 4 + MARGIN
 
     def render(self) -> str:
-        p = self.picture
+        p = self.diagram
         if p.note:
             self._pill(self.centre, MARGIN + PILL / 2, p.note, SUMMED if p.summed else None)
-        for fall in p.falls:
-            self._fall((self.x, self.y)[fall.operand].middle(fall.axis), fall.out)
+        for edge in p.output_edges:
+            self._output_edge((self.x, self.y)[edge.operand].middle(edge.axis), edge.out)
         lanes = [self.top - LANE * (len(p.pairs) - lane) + PILL / 2 for lane in range(len(p.pairs))]
         for pair, lane in zip(p.pairs, lanes, strict=True):
             self._bracket(pair, lane)
         for pair, lane in zip(p.pairs, lanes, strict=True):
             name = f"Σ {pair.letter}" if pair.role == SUMMED else f"{pair.letter} shared"
             self._pill(self.x.end + GAP / 2, lane, name, pair.role)
-        for strip, cells, top in (
+        for cell_row, cells, top in (
             (self.x, p.x, self.top),
             (self.y, p.y, self.top),
             (self.out, p.out, self.out_top),
         ):
             for axis, cell in enumerate(cells):
-                self._cell(cell, strip.lefts[axis], top, strip.widths[axis])
+                self._cell(cell, cell_row.lefts[axis], top, cell_row.widths[axis])
         self._name(self.x.lefts[0] - 14, self.top, "x", "end")
         self._name(self.y.end + 14, self.top, "y", "start")
         self._name(self.out.lefts[0] - 14, self.out_top, "output", "end")
@@ -141,7 +141,7 @@ class _Drawing:
         self._text(middle, top + 26, cell.letter, 18, style=' font-style="italic"')
         self._text(middle, top + 52, cell.size, 19, style=' font-weight="600"')
 
-    def _bracket(self, pair: Pair, lane: float) -> None:
+    def _bracket(self, pair: AxisPair, lane: float) -> None:
         left, right = self.x.middle(pair.x), self.y.middle(pair.y)
         line = COLOURS[pair.role][1]
         dashes = ' stroke-dasharray="6 4"' if pair.role == SUMMED else ""
@@ -150,8 +150,8 @@ class _Drawing:
             f'V{self.top:g}" fill="none" stroke="{line}" stroke-width="2.5"{dashes}/>'
         )
 
-    def _fall(self, start: float, out: int) -> None:
-        end, line = self.out.middle(out), COLOURS[self.picture.out[out].role][1]
+    def _output_edge(self, start: float, out: int) -> None:
+        end, line = self.out.middle(out), COLOURS[self.diagram.out[out].role][1]
         top, bottom = self.top + HEIGHT, self.out_top - 9
         bend = (top + bottom) / 2
         self._add(
@@ -193,7 +193,7 @@ class _Drawing:
         self.elements.append(element)
 
     def _document(self) -> str:
-        p = self.picture
+        p = self.diagram
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{self.width:g}" '
             f'height="{self.height:g}" viewBox="0 0 {self.width:g} {self.height:g}" '
@@ -204,5 +204,5 @@ class _Drawing:
 
 
 def _text_width(text: str) -> float:
-    """Guess the width of a text of 16 pixels, as in a wide font: which one there is, nobody knows."""
+    """Estimate the width of a text at 16 pixels, for a wide font: the viewer chooses the font."""
     return 16 * 0.6 * len(text)

@@ -1,1 +1,1 @@
-"""Array files: strict readers of .npy and .safetensors, and atomic writes."""
+"""File formats of single arrays: strict readers of .npy and .safetensors headers, and atomic writes."""

@@ -1,45 +1,46 @@
-"""Files of arrays as the command line names them: ``x.npy``, ``x.safetensors``, ``x.safetensors:name``."""
+"""Arrays in files, read block by block, by path: ``x.npy``, ``x.safetensors``, ``x.safetensors:name``."""
 
 import os
 from dataclasses import dataclass
 from math import prod
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from batchdot.convert import Array
 from batchdot.errors import FileFormatError
 from batchdot.io import npy
 from batchdot.io import safetensors as safetensors_format
-from batchdot.io.regular_file import Layout, RegularFile, shown
+from batchdot.io.regular_file import Layout, RegularFile, printable
 
-Name: TypeAlias = "str | os.PathLike[str]"
+PathLike: TypeAlias = str | os.PathLike[str]
 
 NPY, SAFETENSORS = ".npy", ".safetensors"
 
 DEFAULT_TENSOR = "out"
-"""Name of the tensor in a new .safetensors file where none is given."""
+"""Default name of the tensor in a new .safetensors file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A file, its format by its suffix, and the tensor in it where one is named."""
+class TensorPath:
+    """The path of a file, its format by its suffix, and optionally the name of a tensor in it."""
 
     path: str
     suffix: str
     tensor: str | None = None
 
     @classmethod
-    def read(cls, name: Name) -> "Place":
-        """Take a name apart.
+    def parse(cls, name: PathLike) -> "TensorPath":
+        """Parse a path such as ``FILE.npy`` or ``FILE.safetensors:TENSOR``.
 
         Raises:
-            FileFormatError: the suffix is of no format that is read and written.
+            FileFormatError: the suffix is of neither format.
 
-        >>> Place.read("model.safetensors:query")
-        Place(path='model.safetensors', suffix='.safetensors', tensor='query')
+        >>> TensorPath.parse("model.safetensors:query")
+        TensorPath(path='model.safetensors', suffix='.safetensors', tensor='query')
         """
         text = os.fsdecode(name)
         path, colon, tensor = text.partition(SAFETENSORS + ":")
@@ -49,15 +50,15 @@ class Place:
             if text.endswith(suffix):
                 return cls(text, suffix)
         raise FileFormatError(
-            f"cannot tell the format of {shown(text)!r} from its name: it should end with .npy or "
+            f"cannot tell the format of {printable(text)!r} from its name: it should end with .npy or "
             ".safetensors, or be FILE.safetensors:TENSOR"
         )
 
     def header(self, shape: tuple[int, ...], dtype: torch.dtype) -> bytes:
-        """Return what stands before the numbers in a new file.
+        """Return the bytes that precede the data in a new file.
 
         Raises:
-            FileFormatError: the format cannot hold the dtype, or the tensor cannot have this name.
+            FileFormatError: the format has no such dtype, or does not allow the name of the tensor.
         """
         if self.suffix == NPY:
             return npy.header(shape, dtype)
@@ -66,15 +67,15 @@ class Place:
 
 
 class ArrayFile:
-    """An array in a file, read block by block; a context manager.
+    """An open file that holds an array; a context manager that reads blocks of it.
 
     Attributes:
-        layout: its shape and dtype, and where its numbers lie.
+        layout: shape and dtype of the array, and the position of its data.
 
     Raises:
-        OSError: the file cannot be opened; the error says which file and why.
-        FileFormatError: its suffix is unknown, or it is malformed, truncated or too long, or it is no
-            regular file.
+        OSError: the file cannot be opened; the message names the file and the reason.
+        FileFormatError: the suffix is unknown, the file is malformed, truncated or too long, or it is not
+            a regular file.
 
     >>> import tempfile, numpy
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -85,8 +86,8 @@ class ArrayFile:
             [5, 6]])
     """
 
-    def __init__(self, name: Name) -> None:
-        place = Place.read(name)
+    def __init__(self, name: PathLike) -> None:
+        place = TensorPath.parse(name)
         self.file = RegularFile(place.path)
         try:
             self.layout: Layout = (
@@ -98,40 +99,40 @@ class ArrayFile:
             self.file.raw.close()
             raise
 
-    def buffer(self, samples: int, lead: int = 1) -> memoryview:
-        """Return room for so many samples, to read into again and again."""
-        room = samples * prod(self.layout.shape[lead:]) * self.layout.dtype.itemsize
-        return memoryview(np.empty(room, np.uint8))  # type: ignore[arg-type]
+    def buffer(self, samples: int, leading_axes: int = 1) -> memoryview:
+        """Allocate a buffer for a number of samples, to be reused by `read`."""
+        nbytes = samples * prod(self.layout.shape[leading_axes:]) * self.layout.dtype.itemsize
+        return memoryview(np.empty(nbytes, np.uint8))  # type: ignore[arg-type]
 
-    def read(self, start: int, stop: int, buffer: memoryview, lead: int = 1) -> Tensor:
-        """Read some samples, contiguous and in the machine's byte order.
+    def read(self, start: int, stop: int, buffer: memoryview, leading_axes: int = 1) -> Tensor:
+        """Read samples ``start`` to ``stop``, contiguous and in native byte order.
 
         Args:
-            start: the first sample.
-            stop: the one behind the last.
-            buffer: room for them; the tensor may share it.
-            lead: how many leading axes, seen as one, count the samples.
+            start: index of the first sample.
+            stop: index after the last sample.
+            buffer: memory from `buffer`, which the result may share.
+            leading_axes: number of leading axes that are flattened into the sample axis.
 
         Returns:
-            A tensor of shape ``(stop - start, *shape[lead:])``.
+            A tensor of shape ``(stop - start, *shape[leading_axes:])``.
 
         Raises:
-            FileFormatError: the file became shorter.
+            FileFormatError: the file was truncated meanwhile.
         """
-        shape = self.layout.shape[lead:]
+        shape = self.layout.shape[leading_axes:]
         buffer = buffer[: (stop - start) * prod(shape) * self.layout.dtype.itemsize]
         if self.layout.fortran:
             array = self._read_columns(start, stop, buffer)
         else:
             sample = prod(shape) * self.layout.dtype.itemsize
             self.file.read_into(buffer, self.layout.offset + start * sample)
-            array = np.frombuffer(buffer, self.layout.stored).reshape(stop - start, *shape)
+            array = np.frombuffer(buffer, self.layout.numpy_dtype).reshape(stop - start, *shape)
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
         tensor = torch.from_numpy(array)
         return tensor.view(torch.bfloat16) if self.layout.dtype == torch.bfloat16 else tensor
 
-    def _read_columns(self, start: int, stop: int, buffer: memoryview) -> "np.ndarray[Any, np.dtype[Any]]":
-        """Read samples of an array in Fortran order: a run of numbers for each index into a sample."""
+    def _read_columns(self, start: int, stop: int, buffer: memoryview) -> Array:
+        """Read samples of an array in Fortran order: one contiguous run for each index into a sample."""
         count, *shape = self.layout.shape
         size, offset = self.layout.dtype.itemsize, self.layout.offset
         run = (stop - start) * size
@@ -141,8 +142,8 @@ class ArrayFile:
             for column in range(prod(shape)):
                 position = offset + (column * count + start) * size
                 self.file.read_into(buffer[column * run : (column + 1) * run], position)
-        columns = np.frombuffer(buffer, self.layout.stored).reshape(*reversed(shape), stop - start)
-        samples: np.ndarray[Any, np.dtype[Any]] = columns.transpose()
+        columns = np.frombuffer(buffer, self.layout.numpy_dtype).reshape(*reversed(shape), stop - start)
+        samples: Array = columns.transpose()
         return samples
 
     def __enter__(self) -> "ArrayFile":

@@ -1,4 +1,4 @@
-"""A new file that appears whole or not at all: written beside its place, then renamed."""
+"""Atomic file writes: write a temporary file in the same folder, then rename it."""
 
 import os
 import stat
@@ -10,37 +10,37 @@ import torch
 from torch import Tensor
 
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import NUMPY, RegularFile, kind_of, naming, shown
+from batchdot.io.regular_file import NUMPY_DTYPES, RegularFile, file_type, printable, with_path_in_errors
 
 
-class NewFile:
-    """A file being written, under a temporary name in the folder it will be in; a context manager.
+class AtomicFile:
+    """A context manager for an atomic write: the file at ``path`` is replaced at the end or not at all.
 
-    Leaving it without an exception puts the file in its place. Leaving it with one, whichever it is,
-    removes what was written; a file that was there before stays as it was.
+    Data go to a temporary file in the same folder. Without an exception it is renamed to ``path`` on exit;
+    with any exception it is removed, and an older file at ``path`` stays as it was.
 
     Args:
-        path: where the file will be. A symbolic link is followed.
-        nbytes: how large it will be.
-        inputs: files that it must not replace.
+        path: the file to write. A symbolic link is followed.
+        nbytes: size of the file, to check the free space of the disk.
+        inputs: open files that must not be replaced.
 
     Raises:
-        FileFormatError: the place is taken by one of the inputs, or by what is not a regular file.
-        OSError: the folder is missing or cannot be written to, or the disk has no room.
+        FileFormatError: ``path`` is one of the inputs, or exists and is not a regular file.
+        OSError: the folder is missing or not writable, or the disk is full.
     """
 
     def __init__(self, path: str, nbytes: int, inputs: Sequence[RegularFile] = ()) -> None:
-        self.shown_path = shown(path)
+        self.shown_path = printable(path)
         self.path = os.path.realpath(path)
         self.folder = os.path.dirname(self.path)
         self.temporary = os.path.join(self.folder, f".batchdot-{os.urandom(8).hex()}.tmp")
-        self.mode = self._check_place(inputs)
-        self._check_room(nbytes)
+        self.mode = self._check_target(inputs)
+        self._check_disk_space(nbytes)
 
     def write(self, data: "bytes | memoryview", offset: int | None = None) -> None:
-        """Append bytes; or write them at a position, which several threads may where the system can."""
+        """Append bytes, or write them at an offset, which on POSIX several threads may do at a time."""
         rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
-        with naming("write", self.shown_path):
+        with with_path_in_errors("write", self.shown_path):
             while rest:
                 count = self._write_some(rest, offset)
                 rest = rest[count:]
@@ -54,18 +54,18 @@ class NewFile:
         return self.raw.write(data)
 
     def write_tensor(self, tensor: Tensor, offset: int | None = None) -> None:
-        """Write the numbers of a tensor in C order, little-endian, where `write` would."""
+        """Write the data of a tensor, little-endian and in C order, as `write` does."""
         tensor = tensor.detach().contiguous()
-        stored = NUMPY[tensor.dtype]
+        numpy_dtype = NUMPY_DTYPES[tensor.dtype]
         if tensor.dtype == torch.bfloat16:
             tensor = tensor.view(torch.int16)
         if tensor.numel():
-            numbers = tensor.numpy().astype(stored, copy=False).reshape(-1).view("u1")
-            self.write(memoryview(numbers), offset)  # type: ignore[arg-type]
+            data = tensor.numpy().astype(numpy_dtype, copy=False).reshape(-1).view("u1")
+            self.write(memoryview(data), offset)  # type: ignore[arg-type]
 
-    def _check_place(self, inputs: Sequence[RegularFile]) -> int | None:
-        """Check that the place can be taken; return the permissions of the file that is there."""
-        with naming("write", self.shown_path):
+    def _check_target(self, inputs: Sequence[RegularFile]) -> int | None:
+        """Check that the path can be replaced; return the permission bits of an existing file."""
+        with with_path_in_errors("write", self.shown_path):
             try:
                 status = os.stat(self.path)
             except FileNotFoundError:
@@ -73,24 +73,24 @@ class NewFile:
         if status is None:
             if not os.path.isdir(self.folder):
                 raise FileNotFoundError(
-                    2, f"cannot write {self.shown_path}: there is no folder {shown(self.folder)}"
+                    2, f"cannot write {self.shown_path}: there is no folder {printable(self.folder)}"
                 )
             return None
         if not stat.S_ISREG(status.st_mode):
             raise FileFormatError(
-                f"cannot write {self.shown_path}: it is {kind_of(status.st_mode)}, not a regular file"
+                f"cannot write {self.shown_path}: it is {file_type(status.st_mode)}, not a regular file"
             )
         for file in inputs:
             if os.path.samestat(status, file.stat):
                 raise FileFormatError(
-                    f"cannot write {self.shown_path}: it is the same file as the input {shown(file.path)}"
+                    f"cannot write {self.shown_path}: it is the same file as the input {printable(file.path)}"
                 )
         return stat.S_IMODE(status.st_mode)
 
-    def _check_room(self, nbytes: int) -> None:
+    def _check_disk_space(self, nbytes: int) -> None:
         if not hasattr(os, "statvfs"):
             return
-        with naming("write", self.shown_path):
+        with with_path_in_errors("write", self.shown_path):
             disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
         if disk.f_blocks and nbytes > free:
@@ -99,9 +99,9 @@ class NewFile:
                 f"cannot write {self.shown_path}: it takes {nbytes:,} bytes and the disk has {free:,} free",
             )
 
-    def __enter__(self) -> "NewFile":
+    def __enter__(self) -> "AtomicFile":
         try:
-            with naming("write", self.shown_path):
+            with with_path_in_errors("write", self.shown_path):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
                 self.raw = os.fdopen(os.open(self.temporary, flags, 0o666), "wb", buffering=0)
                 if self.mode is not None and hasattr(os, "fchmod"):
@@ -117,29 +117,29 @@ class NewFile:
         try:
             with self.raw:
                 if kind is None:
-                    with naming("write", self.shown_path):
+                    with with_path_in_errors("write", self.shown_path):
                         os.fsync(self.raw.fileno())
             if kind is None:
-                with naming("write", self.shown_path):
+                with with_path_in_errors("write", self.shown_path):
                     os.replace(self.temporary, self.path)
         finally:
             self.remove()
 
     def remove(self) -> None:
-        """Remove the temporary file, if it is there: renamed, it is not."""
+        """Remove the temporary file, unless it was renamed or never created."""
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
 
 
 def write_file(path: str, data: bytes) -> None:
-    """Write a file that appears whole or not at all.
+    """Write a file atomically: it has all of the data or is not changed.
 
     Raises:
-        FileFormatError, OSError: as `NewFile`.
+        FileFormatError, OSError: as `AtomicFile`.
     """
-    new = NewFile(path, len(data))
+    new = AtomicFile(path, len(data))
     try:
         with new:
             new.write(data)
-    finally:  # again, for the signal that arrives when the first removal has not begun
+    finally:  # a signal may arrive before the context manager has begun to remove the file
         new.remove()

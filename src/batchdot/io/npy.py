@@ -1,7 +1,7 @@
-"""The .npy format: a strict reader of its header, and a writer.
+"""The .npy file format: strict parser of its header, and writer of headers.
 
-Strict where numpy is not: numpy.load evaluates what it finds, warns, or leaks an exception of the
-parser; here a header is read or refused in a sentence. Source of the format: numpy.lib.format.
+numpy.load may warn on a malformed header or raise an exception of Python's parser. Here every header is
+accepted or refused with a FileFormatError of one sentence. Source of the format: numpy.lib.format.
 """
 
 import ast
@@ -13,15 +13,23 @@ import numpy as np
 import torch
 
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import NUMPY, Layout, RegularFile, check_length, check_shape, short, shown
+from batchdot.io.regular_file import (
+    NUMPY_DTYPES,
+    Layout,
+    RegularFile,
+    abbreviated,
+    check_length,
+    check_shape,
+    printable,
+)
 
 MAGIC = b"\x93NUMPY"
 
 MAX_HEADER = 10_000
-"""As numpy.load's own limit: what is longer is no header of plain numbers."""
+"""Limit of the header's length in bytes, the same as that of numpy.load."""
 
 _DTYPES = {
-    dtype.str[1:]: torch_dtype for torch_dtype, dtype in NUMPY.items() if torch_dtype != torch.bfloat16
+    dtype.str[1:]: torch_dtype for torch_dtype, dtype in NUMPY_DTYPES.items() if torch_dtype != torch.bfloat16
 }
 
 _REFUSED = {
@@ -42,12 +50,12 @@ _REFUSED = {
 
 
 def read_layout(file: RegularFile) -> Layout:
-    """Read the header of a .npy file, and check it against the length of the file.
+    """Parse the header of a .npy file and check it against the size of the file.
 
     Raises:
-        FileFormatError: the header is malformed, the dtype is not of numbers, or the length is wrong.
+        FileFormatError: the header is malformed, the dtype is not numeric, or the size is wrong.
     """
-    name = shown(file.path)
+    name = printable(file.path)
     prefix = file.read(0, min(file.size, 12))
     if prefix[:6] != MAGIC[: len(prefix[:6])] or not prefix:
         raise FileFormatError(f"{name} is not a .npy file: it does not start with \\x93NUMPY")
@@ -66,14 +74,14 @@ def read_layout(file: RegularFile) -> Layout:
         raise FileFormatError(f"{name} has a malformed header: {length:,} bytes long, above {MAX_HEADER:,}")
     if start + length > file.size:
         raise FileFormatError(f"{name} is truncated: it ends within its header")
-    fields = _evaluate(file.read(start, length), name)
-    layout = _read_fields(fields, file.path, start + length)
+    fields = _parse_dict(file.read(start, length), name)
+    layout = _parse_fields(fields, file.path, start + length)
     check_length(file, layout.offset, layout.nbytes)
     return layout
 
 
 def header(shape: tuple[int, ...], dtype: torch.dtype) -> bytes:
-    """Return what stands before the numbers of a .npy file: magic, version, header.
+    """Return the bytes that precede the data of a .npy file: magic string, version, header.
 
     Raises:
         FileFormatError: the format has no such dtype.
@@ -85,14 +93,14 @@ def header(shape: tuple[int, ...], dtype: torch.dtype) -> bytes:
         raise FileFormatError(
             "a .npy file cannot hold bfloat16; write a .safetensors file, or ask for --dtype float32"
         )
-    text = f"{{'descr': '{NUMPY[dtype].str}', 'fortran_order': False, 'shape': {shape}, }}"
+    text = f"{{'descr': '{NUMPY_DTYPES[dtype].str}', 'fortran_order': False, 'shape': {shape}, }}"
     length = 10 + len(text) + 1
     text += " " * (-length % 64) + "\n"
     return MAGIC + b"\x01\x00" + len(text).to_bytes(2, "little") + text.encode("ascii")
 
 
-def _evaluate(text: bytes, name: str) -> dict[str, Any]:
-    """Read the header's dictionary, a Python literal, without letting the parser's oddities out."""
+def _parse_dict(text: bytes, name: str) -> dict[str, Any]:
+    """Parse the header's dictionary, a Python literal; any failure of the parser is a malformed header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -107,44 +115,45 @@ def _evaluate(text: bytes, name: str) -> dict[str, Any]:
         "shape",
     ]:
         raise FileFormatError(
-            f"{name} has a malformed header: its keys are {short(list(fields))}, "
+            f"{name} has a malformed header: its keys are {abbreviated(list(fields))}, "
             "not descr, fortran_order and shape"
         )
     return fields
 
 
-def _read_fields(fields: dict[str, Any], path: str, offset: int) -> Layout:
-    name = shown(path)
-    dtype, big_endian = _read_dtype(fields["descr"], name)
+def _parse_fields(fields: dict[str, Any], path: str, offset: int) -> Layout:
+    name = printable(path)
+    dtype, big_endian = _parse_dtype(fields["descr"], name)
     fortran = fields["fortran_order"]
     if not isinstance(fortran, bool):
         raise FileFormatError(
-            f"{name} has a malformed header: fortran_order is {short(fortran)}, neither True nor False"
+            f"{name} has a malformed header: fortran_order is {abbreviated(fortran)}, neither True nor False"
         )
     if not isinstance(fields["shape"], tuple):
         raise FileFormatError(
-            f"{name} has a malformed header: its shape is {short(fields['shape'])}, which is not a tuple"
+            f"{name} has a malformed header: its shape is {abbreviated(fields['shape'])}, "
+            "which is not a tuple"
         )
     shape = check_shape(fields["shape"], path)
-    # With at most one axis above 1 both orders are the same bytes.
+    # With at most one axis of size > 1, C order and Fortran order are the same bytes.
     fortran = fortran and sum(size != 1 for size in shape) > 1
     return Layout(shape, dtype, offset, big_endian, fortran)
 
 
-def _read_dtype(descr: Any, name: str) -> tuple[torch.dtype, bool]:
+def _parse_dtype(descr: Any, name: str) -> tuple[torch.dtype, bool]:
     if isinstance(descr, list):
         raise FileFormatError(f"{name} holds a structured array; save one of its fields by itself")
     match = re.fullmatch(r"([<>|])([A-Za-z?])(\d{0,9})(.{0,20})", descr) if isinstance(descr, str) else None
     if match is None:
-        raise FileFormatError(f"{name} has a malformed header: its dtype is {short(descr)}")
+        raise FileFormatError(f"{name} has a malformed header: its dtype is {abbreviated(descr)}")
     order, kind, size, rest = match.groups()
     dtype = None if rest else _DTYPES.get(kind + size)
     if dtype is None or (order == "|" and dtype.itemsize > 1):
         what = _REFUSED.get(kind + size) or _REFUSED.get(kind)
         if what is None:
-            raise FileFormatError(f"{name} has a malformed header: its dtype is {short(descr)}")
+            raise FileFormatError(f"{name} has a malformed header: its dtype is {abbreviated(descr)}")
         raise FileFormatError(
             f"{name} holds {what} ({descr}), not numbers that can be multiplied; convert it first: "
             "numpy.save(path, array.astype('float32'))"
         )
-    return dtype, order == ">" and np.dtype(NUMPY[dtype]).itemsize > 1
+    return dtype, order == ">" and np.dtype(NUMPY_DTYPES[dtype]).itemsize > 1

@@ -1,7 +1,8 @@
-"""Storage: where the numbers of one array lie in a file, and how a file is read without surprises.
+"""Safe reads of regular files, and the layout of one array in a file.
 
-Files are read with seek and read into a buffer, never mapped: a mapped file that shrinks kills the
-process. Sockets, pipes and devices are refused before they are opened: a pipe without a writer hangs.
+Files are read into buffers and never memory-mapped: accessing a mapped file that was truncated kills the
+process (SIGBUS). Sockets, pipes and devices are refused before they are opened: opening a pipe without a
+writer would block.
 """
 
 import os
@@ -18,11 +19,11 @@ import torch
 
 from batchdot.errors import FileFormatError
 
-NUMPY: dict[torch.dtype, np.dtype[Any]] = {
+NUMPY_DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     torch.float64: np.dtype("<f8"),
     torch.float32: np.dtype("<f4"),
     torch.float16: np.dtype("<f2"),
-    torch.bfloat16: np.dtype("<i2"),  # its bits; numpy has no such number
+    torch.bfloat16: np.dtype("<i2"),  # its bits: numpy has no bfloat16
     torch.complex64: np.dtype("<c8"),
     torch.complex128: np.dtype("<c16"),
     torch.int8: np.dtype("i1"),
@@ -34,21 +35,21 @@ NUMPY: dict[torch.dtype, np.dtype[Any]] = {
     torch.uint32: np.dtype("<u4"),
     torch.uint64: np.dtype("<u8"),
 }
-"""The dtypes that files hold, and what numpy calls their bytes."""
+"""The dtypes of arrays in files, and the numpy dtypes of their little-endian bytes."""
 
 MAX_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the numbers of one array lie in a file, and what they are.
+    """Shape, dtype and position of the data of one array in a file.
 
     Attributes:
-        shape: sizes of the array.
-        dtype: dtype of the numbers.
-        offset: byte of the file at which they start.
-        big_endian: whether the bytes of a number are in reverse.
-        fortran: whether the first axis varies fastest, rather than the last.
+        shape: shape of the array.
+        dtype: dtype of the elements.
+        offset: byte offset of the data.
+        big_endian: whether elements are big-endian.
+        fortran: whether elements are in Fortran order (the first axis varies fastest).
     """
 
     shape: tuple[int, ...]
@@ -58,29 +59,29 @@ class Layout:
     fortran: bool = False
 
     @property
-    def stored(self) -> np.dtype[Any]:
-        """How numpy reads one number."""
-        return NUMPY[self.dtype].newbyteorder(">") if self.big_endian else NUMPY[self.dtype]
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The numpy dtype of an element, byte order included."""
+        return NUMPY_DTYPES[self.dtype].newbyteorder(">") if self.big_endian else NUMPY_DTYPES[self.dtype]
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the numbers take."""
+        """Size of the data in bytes."""
         return prod(self.shape) * self.dtype.itemsize
 
 
 class RegularFile:
-    """A regular file that is open to be read: not a folder, pipe, socket or device.
+    """A regular file opened for reading: not a folder, pipe, socket or device.
 
     Raises:
-        OSError: it cannot be opened; the error says which file and why.
+        OSError: it cannot be opened; the message names the file and the reason.
         FileFormatError: it is not a regular file.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with naming("read", path):
+        with with_path_in_errors("read", path):
             self._refuse_irregular(os.stat(path))
-            # Without blocking, in case it became a pipe since.
+            # O_NONBLOCK, because the file may have been replaced by a pipe since os.stat (a race).
             descriptor = os.open(
                 path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
             )
@@ -94,26 +95,28 @@ class RegularFile:
 
     def _refuse_irregular(self, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise FileFormatError(f"{shown(self.path)} is {kind_of(status.st_mode)}, not a regular file")
+            raise FileFormatError(
+                f"{printable(self.path)} is {file_type(status.st_mode)}, not a regular file"
+            )
 
     @property
     def size(self) -> int:
-        """Its size in bytes when it was opened."""
+        """Size in bytes at the time of opening."""
         return self.stat.st_size
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
-        """Fill a buffer from a position of the file. Several threads may, where the system reads at one.
+        """Fill a buffer with the bytes from an offset on. Thread-safe where os.preadv exists.
 
         Raises:
-            FileFormatError: the file ends before.
+            FileFormatError: the file ends before the buffer is full.
         """
         done = 0
-        with naming("read", self.path):
+        with with_path_in_errors("read", self.path):
             while done < len(buffer):
                 count = self._read_at(offset + done, buffer[done:])
                 if not count:
                     raise FileFormatError(
-                        f"{shown(self.path)} became shorter while it was read: it ends at byte "
+                        f"{printable(self.path)} became shorter while it was read: it ends at byte "
                         f"{offset + done:,} of {self.size:,}"
                     )
                 done += count
@@ -125,20 +128,20 @@ class RegularFile:
         return self.raw.readinto(buffer)
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return ``count`` bytes from a position of the file."""
+        """Return ``count`` bytes from an offset on."""
         buffer = bytearray(count)
         self.read_into(memoryview(buffer), offset)
         return bytes(buffer)
 
     def check_unchanged(self) -> None:
-        """Refuse a file that was written to since it was opened.
+        """Check that the file was not written to since it was opened.
 
         Raises:
-            FileFormatError: its size or its time of modification is another.
+            FileFormatError: its size or its modification time has changed.
         """
         now = os.fstat(self.raw.fileno())
         if (now.st_size, now.st_mtime_ns) != (self.stat.st_size, self.stat.st_mtime_ns):
-            raise FileFormatError(f"{shown(self.path)} was written to while it was read")
+            raise FileFormatError(f"{printable(self.path)} was written to while it was read")
 
     def __enter__(self) -> "RegularFile":
         return self
@@ -150,60 +153,63 @@ class RegularFile:
 
 
 def check_length(file: RegularFile, start: int, nbytes: int) -> None:
-    """Refuse a file whose numbers do not end where the file does.
+    """Check that the data end where the file ends.
 
     Raises:
-        FileFormatError: the file is truncated, or has bytes behind its numbers.
+        FileFormatError: the file is truncated, or has bytes after its data.
     """
     expected = start + nbytes
     if file.size < expected:
         raise FileFormatError(
-            f"{shown(file.path)} is truncated: its header promises {expected:,} bytes "
+            f"{printable(file.path)} is truncated: its header promises {expected:,} bytes "
             f"and it has {file.size:,}"
         )
     if (extra := file.size - expected) > 0:
         raise FileFormatError(
-            f"{shown(file.path)} has {extra:,} byte{'s' * (extra != 1)} behind its numbers: its header "
+            f"{printable(file.path)} has {extra:,} byte{'s' * (extra != 1)} after its data: its header "
             f"promises {expected:,} bytes and it has {file.size:,}"
         )
 
 
-def check_shape(shape: Any, path: str) -> tuple[int, ...]:
-    """Return the shape that a header gives, refused if no array has it.
+def check_shape(shape: object, path: str) -> tuple[int, ...]:
+    """Return the shape given by a header, or refuse it if no array can have it.
 
     Raises:
-        FileFormatError: it is not a sequence of non-negative integers, or too many, or too large.
+        FileFormatError: it is not a sequence of non-negative integers, has more than 64 of them, or
+            would take more bytes than a file can have.
     """
     if not isinstance(shape, list | tuple) or any(type(size) is not int or size < 0 for size in shape):
         raise FileFormatError(
-            f"{shown(path)} has a malformed header: its shape is {short(shape)}, "
+            f"{printable(path)} has a malformed header: its shape is {abbreviated(shape)}, "
             "which is not a sequence of sizes"
         )
     if len(shape) > 64:
-        raise FileFormatError(f"{shown(path)} has {len(shape)} axes; at most 64 are read")
+        raise FileFormatError(f"{printable(path)} has {len(shape)} axes; at most 64 are read")
     if prod(max(size, 1) for size in shape) * 16 > MAX_BYTES:
-        raise FileFormatError(f"{shown(path)} has a malformed header: no file holds the shape {short(shape)}")
+        raise FileFormatError(
+            f"{printable(path)} has a malformed header: no file holds the shape {abbreviated(shape)}"
+        )
     return tuple(shape)
 
 
 @contextmanager
-def naming(verb: str, path: str) -> Iterator[None]:
-    """Turn the system's errors into a sentence: cannot read a.npy: no such file or directory."""
+def with_path_in_errors(verb: str, path: str) -> Iterator[None]:
+    """Re-raise system errors with the path: ``cannot read a.npy: no such file or directory``."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         reason = reason[:1].lower() + reason[1:]
-        raise type(error)(error.errno, f"cannot {verb} {shown(path)}: {reason}") from None
+        raise type(error)(error.errno, f"cannot {verb} {printable(path)}: {reason}") from None
     except ValueError as error:
         if isinstance(error, FileFormatError):
             raise
-        # A name that no file system takes, with a null byte in it.
-        raise FileFormatError(f"cannot {verb} {shown(path)}: {error}") from None
+        # A path with a null byte, which no file system allows.
+        raise FileFormatError(f"cannot {verb} {printable(path)}: {error}") from None
 
 
-def kind_of(mode: int) -> str:
-    """Say what a file is that is not regular."""
+def file_type(mode: int) -> str:
+    """Return the type of a file that is not regular, in words."""
     kinds = {
         stat.S_ISDIR: "a folder",
         stat.S_ISFIFO: "a pipe",
@@ -214,17 +220,17 @@ def kind_of(mode: int) -> str:
     return next((name for test, name in kinds.items() if test(mode)), "something else")
 
 
-def shown(path: str) -> str:
-    """Return a name as a message shows it: on one line, whatever bytes it has."""
+def printable(path: str) -> str:
+    """Return a path for a message: on one line, with unprintable characters escaped."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
     )
 
 
-def short(value: object, limit: int = 60) -> str:
-    """Return a value of a header as a message shows it: on one line, and not long."""
+def abbreviated(value: object, limit: int = 60) -> str:
+    """Return a value for a message: on one line, shortened to ``limit`` characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits
         text = "a huge number"
-    return shown(text if len(text) <= limit else text[: limit - 3] + "...")
+    return printable(text if len(text) <= limit else text[: limit - 3] + "...")

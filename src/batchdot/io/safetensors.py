@@ -1,7 +1,7 @@
-"""The .safetensors format: a strict reader of its header, and a writer of files of one tensor.
+"""The .safetensors file format: strict parser of its header, and writer of headers for one tensor.
 
-A file is eight bytes with the length of the header, the header in JSON, and the numbers of all tensors
-without a hole between them. Source of the format: the README of the safetensors project.
+A file is the length of the header in 8 bytes, the header in JSON, and the data of all tensors, contiguous.
+Source of the format: the README of the safetensors project.
 """
 
 import json
@@ -12,10 +12,10 @@ import torch
 
 from batchdot.convert import dtype_name
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import Layout, RegularFile, check_length, check_shape, short, shown
+from batchdot.io.regular_file import Layout, RegularFile, abbreviated, check_length, check_shape, printable
 
 MAX_HEADER = 100_000_000
-"""As the safetensors library's own limit."""
+"""Limit of the header's length in bytes, the same as that of the safetensors library."""
 
 DTYPES = {
     "F64": torch.float64,
@@ -32,7 +32,7 @@ DTYPES = {
     "U32": torch.uint32,
     "U64": torch.uint64,
 }
-"""The dtypes that are read and written, by the format's names."""
+"""The supported dtypes, by the names that the format gives them."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -40,32 +40,32 @@ METADATA = "__metadata__"
 
 
 def read_layout(file: RegularFile, tensor: str | None) -> Layout:
-    """Read the header of a .safetensors file, and check all of it.
+    """Parse and check the header of a .safetensors file; return the layout of one tensor.
 
     Args:
-        file: the file.
-        tensor: name of the tensor to find; None where the file holds exactly one.
+        file: the open file.
+        tensor: name of the tensor; None if the file holds exactly one.
 
     Raises:
-        FileFormatError: the header is malformed, the length is wrong, there is no such tensor, or its
-            dtype is not one of `DTYPES`.
+        FileFormatError: the header is malformed, the size of the file is wrong, there is no such tensor,
+            or its dtype is not one of `DTYPES`.
     """
     entries, start = _read_header(file)
-    name = _choose(list(entries), tensor, shown(file.path))
+    name = _choose(list(entries), tensor, printable(file.path))
     entry = entries[name]
     if entry["dtype"] not in DTYPES:
         raise FileFormatError(
-            f"tensor {short(name)} of {shown(file.path)} is of dtype {short(entry['dtype'])}, which is not "
-            f"multiplied; convert it first, to one of {', '.join(DTYPES)}"
+            f"tensor {abbreviated(name)} of {printable(file.path)} has dtype {abbreviated(entry['dtype'])}, "
+            f"which is not supported; convert it first, to one of {', '.join(DTYPES)}"
         )
     return Layout(tuple(entry["shape"]), DTYPES[entry["dtype"]], start + entry["data_offsets"][0])
 
 
 def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
-    """Return what stands before the numbers of a .safetensors file of one tensor.
+    """Return the bytes that precede the data of a .safetensors file of one tensor.
 
     Raises:
-        FileFormatError: the format has no such dtype, or takes no such name.
+        FileFormatError: the format has no such dtype, or does not allow this name.
 
     >>> header((2,), torch.int8, "out")[8:].rstrip()
     b'{"out":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}'
@@ -73,7 +73,7 @@ def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
     if dtype not in _NAMES:
         raise FileFormatError(f"a .safetensors file cannot hold {dtype_name(dtype)}; write a .npy file")
     if tensor in ("", METADATA) or not _is_unicode(tensor):
-        raise FileFormatError(f"{short(tensor)} cannot be the name of a tensor in a .safetensors file")
+        raise FileFormatError(f"{abbreviated(tensor)} cannot be the name of a tensor in a .safetensors file")
     nbytes = prod(shape) * dtype.itemsize
     entry = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [0, nbytes]}
     text = json.dumps({tensor: entry}, separators=(",", ":")).encode("ascii")
@@ -82,8 +82,8 @@ def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
 
 
 def _read_header(file: RegularFile) -> tuple[dict[str, Any], int]:
-    """Return the entries by name, checked, and the byte at which the numbers start."""
-    name = shown(file.path)
+    """Return the checked entries by name, and the byte offset of the data."""
+    name = printable(file.path)
     if file.size < 8:
         raise FileFormatError(f"{name} is truncated: a .safetensors file has at least 8 bytes")
     length = int.from_bytes(file.read(0, 8), "little")
@@ -99,23 +99,23 @@ def _read_header(file: RegularFile) -> tuple[dict[str, Any], int]:
             text.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError, MemoryError) as error:
-        what = f"{error} is there twice" if isinstance(error, _DuplicateError) else "it is not JSON"
+        what = f"the key {error} occurs twice" if isinstance(error, _DuplicateError) else "it is not JSON"
         raise FileFormatError(f"{name} has a malformed header: {what}") from None
     metadata = entries.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise FileFormatError(f"{name} has a malformed header: {METADATA} is not a table of text")
     for tensor, entry in entries.items():
-        _check_entry(entry, f"tensor {short(tensor)}", file.path)
+        _check_entry(entry, f"tensor {abbreviated(tensor)}", file.path)
     _check_coverage(file, entries, 8 + length)
     return entries, 8 + length
 
 
 def _check_entry(entry: Any, tensor: str, path: str) -> None:
-    malformed = f"{shown(path)} has a malformed header: {tensor}"
+    malformed = f"{printable(path)} has a malformed header: {tensor}"
     if not isinstance(entry, dict) or sorted(entry) != ["data_offsets", "dtype", "shape"]:
         raise FileFormatError(f"{malformed} does not have exactly dtype, shape and data_offsets")
     if not isinstance(entry["dtype"], str):
-        raise FileFormatError(f"{malformed} has the dtype {short(entry['dtype'])}")
+        raise FileFormatError(f"{malformed} has the dtype {abbreviated(entry['dtype'])}")
     shape = check_shape(entry["shape"], path)
     offsets = entry["data_offsets"]
     if (
@@ -124,23 +124,24 @@ def _check_entry(entry: Any, tensor: str, path: str) -> None:
         or any(type(offset) is not int for offset in offsets)
         or not 0 <= offsets[0] <= offsets[1]
     ):
-        raise FileFormatError(f"{malformed} has the data_offsets {short(offsets)}")
+        raise FileFormatError(f"{malformed} has the data_offsets {abbreviated(offsets)}")
     dtype = DTYPES.get(entry["dtype"])
     if dtype is not None and offsets[1] - offsets[0] != prod(shape) * dtype.itemsize:
         raise FileFormatError(
-            f"{malformed} of shape {short(shape)} and dtype {entry['dtype']} takes "
+            f"{malformed} of shape {abbreviated(shape)} and dtype {entry['dtype']} takes "
             f"{prod(shape) * dtype.itemsize:,} bytes, and its data_offsets span {offsets[1] - offsets[0]:,}"
         )
 
 
 def _check_coverage(file: RegularFile, entries: dict[str, Any], start: int) -> None:
-    """Refuse tensors that overlap or leave holes, and a file that does not end with the last one."""
+    """Check that the tensors neither overlap nor leave gaps, and that the file ends with the last one."""
     end = 0
     for begin, stop in sorted(entry["data_offsets"] for entry in entries.values()):
         if begin != end:
-            what = "overlap" if begin < end else "leave a hole"
+            what = "overlap" if begin < end else "leave a gap"
+            at = min(begin, end)
             raise FileFormatError(
-                f"{shown(file.path)} has a malformed header: its tensors {what} at byte {min(begin, end):,}"
+                f"{printable(file.path)} has a malformed header: its tensors {what} at byte {at:,}"
             )
         end = stop
     check_length(file, start, end)
@@ -149,7 +150,7 @@ def _check_coverage(file: RegularFile, entries: dict[str, Any], start: int) -> N
 def _choose(names: list[str], tensor: str | None, path: str) -> str:
     if not names:
         raise FileFormatError(f"{path} holds no tensor")
-    listed = ", ".join(short(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
+    listed = ", ".join(abbreviated(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
     if tensor is None:
         if len(names) > 1:
             raise FileFormatError(
@@ -157,19 +158,19 @@ def _choose(names: list[str], tensor: str | None, path: str) -> str:
             )
         return names[0]
     if tensor not in names:
-        raise FileFormatError(f"{path} holds no tensor {short(tensor)}. It has {listed}")
+        raise FileFormatError(f"{path} holds no tensor {abbreviated(tensor)}. It has {listed}")
     return tensor
 
 
 class _DuplicateError(ValueError):
-    """A key that an object has twice."""
+    """A key that occurs twice in a JSON object."""
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys: set[str] = set()
     for key, _ in pairs:
         if key in keys:
-            raise _DuplicateError(short(key))
+            raise _DuplicateError(abbreviated(key))
         keys.add(key)
     return dict(pairs)
 

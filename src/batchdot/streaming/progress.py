@@ -1,4 +1,4 @@
-"""A progress bar that appears on long work only, and is imported only then."""
+"""A progress bar on stderr for long work. tqdm is imported only if the bar appears."""
 
 import sys
 import time
@@ -13,30 +13,30 @@ DELAY = 1.0
 
 
 class Progress:
-    """Counts samples, and shows them on stderr when work takes long; a context manager.
+    """A context manager that counts samples and draws a bar if work takes longer than `DELAY`.
 
     Args:
-        total: how many there are.
-        shown: whether to show anything at all.
+        total: number of samples.
+        enabled: whether the bar may appear.
     """
 
-    def __init__(self, total: int, shown: bool) -> None:
+    def __init__(self, total: int, enabled: bool) -> None:
         self.total = total
-        self.shown = shown
+        self.enabled = enabled
         self.done = 0
         self.start = time.monotonic()
         self.drawn = False
         self.bar: tqdm[Any] | None = None
 
     def advance(self, count: int) -> None:
-        """Count some samples as done."""
+        """Count samples as done."""
         self.done += count
         if self.bar is not None:
             self.bar.update(count)
-        elif self.shown and time.monotonic() - self.start >= DELAY and self.done < self.total:
+        elif self.enabled and time.monotonic() - self.start >= DELAY and self.done < self.total:
             from tqdm import tqdm
 
-            self.drawn = True  # tqdm draws while it is made, and a signal may arrive before it is there
+            self.drawn = True  # tqdm draws in its __init__, which a signal may interrupt
             self.bar = tqdm(
                 total=self.total, initial=self.done, unit=" samples", unit_scale=True, file=sys.stderr
             )

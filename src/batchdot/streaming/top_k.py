@@ -1,4 +1,4 @@
-"""Retrieval from file to file: `top_k` in bounded memory, whatever the number of queries and items."""
+"""`top_k` of queries and items in files, streamed in bounded memory (`batchdot top-k`)."""
 
 import os
 from collections.abc import Iterator
@@ -10,51 +10,52 @@ from torch import Tensor
 
 from batchdot.convert import check_dtypes
 from batchdot.errors import FileFormatError
-from batchdot.io.array_file import ArrayFile, Name, Place
-from batchdot.io.atomic import NewFile
-from batchdot.io.regular_file import shown
+from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
+from batchdot.io.atomic import AtomicFile
+from batchdot.io.regular_file import printable
 from batchdot.ops.arguments import EPSILON
 from batchdot.retrieval.search import Candidates, SearchSpec, check_shapes
-from batchdot.streaming.dot import Written, converted, named_dtype
+from batchdot.streaming.dot import WrittenArray
+from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
 
 QUERY_BYTES = 64 << 20
-"""Bytes of queries, and of the best so far of each, that are held at a time: all items are read for them."""
+"""Memory budget for a block of queries and their candidates. Each block reads all items once."""
 
 
 def top_k_files(
-    queries: Name,
-    items: Name,
+    queries: PathLike,
+    items: PathLike,
     k: int,
     *,
-    scores: "Name | None" = None,
-    indices: "Name | None" = None,
+    scores: "PathLike | None" = None,
+    indices: "PathLike | None" = None,
     normalize: bool = False,
     epsilon: float = EPSILON,
     dtype: torch.dtype | str | None = None,
     progress: bool = False,
-) -> tuple[Written, ...]:
-    """Write the `top_k` of two files: the scores, the indices, or both.
+) -> tuple[WrittenArray, ...]:
+    """Compute `top_k` of two arrays in files and write the scores, the indices, or both.
 
-    Files are .npy or .safetensors, as in `dot_files`. Both are read block by block; the items once for
-    as many queries as 64 MiB hold.
+    Files are .npy or .safetensors, as in `dot_files`. Both are read block by block; all items are read
+    once for each block of queries, 64 MiB of them.
 
     Args:
         queries: file of an array of shape (Q, d).
         items: file of an array of shape (N, d).
-        k: how many items for each query, at most N.
+        k: number of items for each query, at most N.
         scores: file to write the scores to, (Q, k).
         indices: file to write the indices to, (Q, k) int64.
         normalize: whether scores are cosines.
-        epsilon: floor on the squared norms.
-        dtype: dtype that both inputs are converted to first; None to keep theirs.
-        progress: whether to show a progress bar on stderr when it takes longer than a second.
+        epsilon: lower bound on the squared norms.
+        dtype: dtype that both inputs are cast to first; None for no cast.
+        progress: whether to show a progress bar on stderr, from the first second on.
 
     Returns:
-        Where each result is, its shape and its dtype.
+        Path, shape and dtype of each result.
 
     Raises:
-        ValueError, TypeError: as `top_k`, before anything is written; or nothing is to be written.
+        ValueError, TypeError: as `top_k`, before anything is written; or neither output is given.
         FileFormatError, OSError: as `dot_files`.
 
     >>> import tempfile, numpy
@@ -66,14 +67,14 @@ def top_k_files(
     ...     numpy.load(out).tolist()
     [[1, 2]]
     """
-    places = [None if name is None else Place.read(name) for name in (scores, indices)]
+    places = [None if name is None else TensorPath.parse(name) for name in (scores, indices)]
     _check_places(places)
-    to = named_dtype(dtype)
+    to = parse_target_dtype(dtype)
     with ArrayFile(queries) as query_file, ArrayFile(items) as item_file:
         files = (query_file, item_file)
         check_shapes(query_file.layout.shape, item_file.layout.shape, k)
         dtypes = [
-            converted(file.layout.dtype, to, name)
+            cast_dtype(file.layout.dtype, to, name)
             for file, name in zip(files, ("queries", "items"), strict=True)
         ]
         check_dtypes(dtypes[0], dtypes[1], "top_k", ("queries", "items"))
@@ -84,7 +85,7 @@ def top_k_files(
         search = SearchSpec.of(k, metas[0], metas[1], normalize, epsilon)
         shape = (query_file.layout.shape[0], search.k)
         with ExitStack() as stack:
-            outputs: list[NewFile | None] = []
+            outputs: list[AtomicFile | None] = []
             written = []
             for place, kind in zip(places, (search.dtype, torch.int64), strict=True):
                 if place is None:
@@ -92,11 +93,11 @@ def top_k_files(
                     continue
                 header = place.header(shape, kind)
                 nbytes = len(header) + prod(shape) * kind.itemsize
-                new = NewFile(place.path, nbytes, [file.file for file in files])
+                new = AtomicFile(place.path, nbytes, [file.file for file in files])
                 stack.callback(new.remove)
                 outputs.append(stack.enter_context(new))
                 new.write(header)
-                written.append(Written(place.path, shape, kind))
+                written.append(WrittenArray(place.path, shape, kind))
             for results in _Searches(search, query_file, item_file, dtypes).run(progress):
                 for new_file, result in zip(outputs, results, strict=True):
                     if new_file is not None:
@@ -106,16 +107,16 @@ def top_k_files(
     return tuple(written)
 
 
-def _check_places(places: list[Place | None]) -> None:
+def _check_places(places: list[TensorPath | None]) -> None:
     paths = [os.path.realpath(place.path) for place in places if place is not None]
     if not paths:
         raise ValueError("nothing would be written: name a file for the scores, for the indices, or two")
     if len(paths) > len(set(paths)):
-        raise FileFormatError(f"scores and indices need a file each, and both are {shown(paths[0])}")
+        raise FileFormatError(f"scores and indices need a file each, and both are {printable(paths[0])}")
 
 
 class _Searches:
-    """Searches of all items, for some queries at a time."""
+    """The search of all items, for one block of queries at a time."""
 
     def __init__(
         self, search: SearchSpec, queries: ArrayFile, items: ArrayFile, dtypes: list[torch.dtype]
@@ -123,13 +124,13 @@ class _Searches:
         self.search, self.queries, self.items, self.dtypes = search, queries, items, dtypes
         self.count, size = queries.layout.shape
         widest = max(8, *(file.layout.dtype.itemsize for file in (queries, items)))
-        # A query is read, converted and prepared; the best so far are there twice while they are merged.
+        # A query is held three times: read, cast, prepared. Candidates are held twice while they are merged.
         room = 3 * size * widest + 6 * 8 * search.num_candidates
         self.rows = max(1, QUERY_BYTES // max(1, room))
         self.item_bytes = max(1, size * widest)
 
     def run(self, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the scores and indices of block after block of queries."""
+        """Yield scores (block, k) and indices (block, k) for each block of queries."""
         items = self.items.layout.shape[0]
         blocks = -(-self.count // self.rows) if self.search.k else 0
         with torch.no_grad(), Progress(blocks * items, progress) as bar:

@@ -15,7 +15,7 @@ import torch
 
 from batchdot import activations, regularizers
 from batchdot.config import float_dtype, floatx
-from batchdot.convert import dtype_name, read_dtype
+from batchdot.convert import dtype_name, parse_dtype
 from batchdot.layers.base.call import Calls
 from batchdot.layers.base.connectivity import Connections
 from batchdot.layers.base.naming import unique_name
@@ -89,7 +89,7 @@ class Layer(Connections, Calls):
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
         self.__dict__["_name"] = unique_name(type(self).__name__) if name is None else name
-        kind = float_dtype() if dtype is None else read_dtype(dtype)
+        kind = float_dtype() if dtype is None else parse_dtype(dtype)
         # Every base is a Module of its own; each initializes the one above it.
         Calls.__init__(self, trainable, kind)
         self.inbound_nodes: list[Node] = []

@@ -1,6 +1,6 @@
 """The layers by name, and layers as configs."""
 
-from typing import Any
+from typing import Any, cast
 
 from batchdot.registry import Registry
 
@@ -12,8 +12,7 @@ def serialize_layer(layer: Any) -> dict[str, Any]:
     """Return the config of a layer with its class name, as Keras writes it."""
     if getattr(layer, "_program", None) is not None:
         return {"class_name": "Functional", "config": layer.get_config()}
-    written: dict[str, Any] = LAYERS.serialize(layer)
-    return written
+    return cast(dict[str, Any], LAYERS.serialize(layer))
 
 
 def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

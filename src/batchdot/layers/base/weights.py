@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from batchdot import constraints, initializers, regularizers
-from batchdot.convert import as_array, as_tensor, read_dtype
+from batchdot.convert import as_array, as_tensor, parse_dtype
 
 
 @dataclass
@@ -265,7 +265,7 @@ class Weights(nn.Module):
         if dtype is None:
             return self._dtype
         try:
-            kind = read_dtype(dtype)
+            kind = parse_dtype(dtype)
         except TypeError:
             kind = None
         if kind is None:

@@ -150,9 +150,8 @@ def _read_function(value: Any, kind: str, layer: str) -> Any:
     if kind == "raw" or value is None:
         return value
     functions = Registry[Any](f"function of Lambda layer {layer!r}", "builtins")
-    for known in (activations._registry._things, SYMBOLIC_FUNCTIONS):
-        for name, function in known.items():
-            functions.add(name, function)
+    for name, function in (*activations.ACTIVATIONS.items(), *SYMBOLIC_FUNCTIONS.items()):
+        functions.add(name, function)
     if kind == "function":
         return functions.get_class(str(value))
     try:

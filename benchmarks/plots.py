@@ -1,36 +1,36 @@
-"""The pictures: how cost grows with rows, with their length and with threads, log-log, one line a peer."""
+"""Plots of the scaling results: time against rows, their length and threads, log-log, one line per peer."""
 
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "pictures"
+FOLDER = Path(__file__).parent / "figures"
 
-# The palette of Okabe and Ito, which the colour-blind tell apart; markers tell the lines apart without.
+# The palette of Okabe and Ito, distinguishable with colour blindness; markers differ as well.
 STYLES: dict[str, dict[str, Any]] = {
     "batch_dot": {"color": "#000000", "marker": "o", "linewidth": 2.6, "zorder": 5},
     "aten": {"color": "#000000", "marker": "o", "linestyle": ":", "fillstyle": "none"},
-    "plain": {"color": "#56B4E9", "marker": "v"},
+    "elementwise": {"color": "#56B4E9", "marker": "v"},
     "bmm": {"color": "#0072B2", "marker": "^"},
     "cosine_similarity": {"color": "#D55E00", "marker": "s"},
     "compiled": {"color": "#009E73", "marker": "D"},
     "Keras 3 JAX": {"color": "#CC79A7", "marker": "P"},
     "Keras 3 torch": {"color": "#E69F00", "marker": "X"},
     "tf_keras": {"color": "#8A8A8A", "marker": "*"},
-    "floor": {"color": "#555555", "linestyle": "--", "linewidth": 1.2},
+    "roofline": {"color": "#555555", "linestyle": "--", "linewidth": 1.2},
 }
 LABELS = {
     "batch_dot": "batchdot",
     "aten": "batchdot, by ATen",
-    "plain": "(x * y).sum",
+    "elementwise": "(x * y).sum",
     "bmm": "bmm",
     "cosine_similarity": "F.cosine_similarity",
     "compiled": "(x * y).sum, torch.compile",
     "Keras 3 JAX": "Keras 3, JAX jitted",
     "Keras 3 torch": "Keras 3, torch",
     "tf_keras": "tf_keras, eager",
-    "floor": "floor: reading, by torch.dot",
+    "roofline": "roofline: reading, by torch.dot",
 }
 KINDS = ("row dot", "row cosine")
 
@@ -49,12 +49,12 @@ _STYLE = {
 
 
 def why_not() -> str | None:
-    """Return why no picture can be drawn here."""
+    """Return the reason why nothing can be plotted, or None."""
     return None if find_spec("matplotlib") is not None else "matplotlib not installed"
 
 
 def draw(results: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
-    """Draw rows.svg and growth.svg from the results of a run that has `growth`.
+    """Plot rows.svg and scaling.svg from results with a section ``scaling``.
 
     Returns:
         The files written.
@@ -63,12 +63,12 @@ def draw(results: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
     matplotlib.use("Agg")
     pyplot = import_module("matplotlib.pyplot")
     folder.mkdir(exist_ok=True)
-    growth, threads = results["growth"], results["machine"]["threads"]
-    paths = [folder / "rows.svg", folder / "growth.svg"]
+    scaling, threads = results["scaling"], results["machine"]["threads"]
+    paths = [folder / "rows.svg", folder / "scaling.svg"]
     with matplotlib.rc_context(_STYLE):
         figure, panels = pyplot.subplots(1, 2, figsize=(10.5, 4.4), sharey=True)
         for panel, kind in zip(panels, KINDS, strict=True):
-            _panel(panel, growth["rows"].get(kind, []), f"{kind}, rows of 128 float32, {threads} threads")
+            _panel(panel, scaling["rows"].get(kind, []), f"{kind}, rows of 128 float32, {threads} threads")
             panel.set_xlabel("rows")
         panels[0].set_ylabel("time of a call")
         _save(figure, panels, paths[0])
@@ -76,11 +76,11 @@ def draw(results: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
         figure, panels = pyplot.subplots(2, 2, figsize=(10.5, 7.4))
         for column, kind in enumerate(KINDS):
             length, thread = panels[0][column], panels[1][column]
-            _panel(length, growth["length"].get(kind, []), f"{kind}: length of a row")
+            _panel(length, scaling["length"].get(kind, []), f"{kind}: length of a row")
             length.set_xlabel("numbers in a row, of 4,194,304 in all")
-            _panel(thread, growth["threads"].get(kind, []), f"{kind}: threads")
+            _panel(thread, scaling["threads"].get(kind, []), f"{kind}: threads")
             thread.set_xscale("log", base=2)
-            ticks = [record["at"] for record in growth["threads"].get(kind, [])]
+            ticks = [record["at"] for record in scaling["threads"].get(kind, [])]
             thread.set_xticks(ticks, [str(n) for n in ticks], minor=False)
             thread.set_xlabel("threads, on rows (65536, 128)")
         for row in panels:
@@ -104,7 +104,7 @@ def _panel(panel: Any, records: list[dict[str, Any]], title: str) -> None:
 
 
 def _save(figure: Any, panels: Any, path: Path) -> None:
-    """Put one legend beside the panels, in the order of the lines at the right end of the last, and save."""
+    """Add one legend, in the order of the lines at the right end of the last panel, and save the figure."""
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     last = {line.get_label(): line.get_ydata()[-1] for panel in panels for line in panel.get_lines()}
     order = sorted(lines, key=lambda name: -last[name])

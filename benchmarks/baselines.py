@@ -1,30 +1,30 @@
-"""What a person would write in plain PyTorch: the lines that `batch_dot` is measured beside."""
+"""The PyTorch baselines: what one would write without batchdot, for each kind of workload."""
 
 _X, _Y = (f"torch.nn.functional.normalize({name}, dim=-1, eps=1e-6)" for name in "xy")
 _NORMS = "(x.norm(dim={0}, keepdim=True) * y.norm(dim={0}, keepdim=True))"
 
-LINES: dict[str, dict[str, str]] = {
+BASELINES: dict[str, dict[str, str]] = {
     "row dot": {
-        "plain": "(x * y).sum(1, keepdim=True)",
+        "elementwise": "(x * y).sum(1, keepdim=True)",
         "einsum": "torch.einsum('bk,bk->b', x, y).unsqueeze(1)",
         "bmm": "torch.bmm(x.unsqueeze(1), y.unsqueeze(2)).squeeze(2)",
         "vecdot": "torch.linalg.vecdot(x, y).unsqueeze(1)",
     },
     "row cosine": {
-        "plain": f"({_X} * {_Y}).sum(1, keepdim=True)",
+        "elementwise": f"({_X} * {_Y}).sum(1, keepdim=True)",
         "einsum": f"torch.einsum('bk,bk->b', {_X}, {_Y}).unsqueeze(1)",
         "bmm": f"torch.bmm(x.unsqueeze(1), y.unsqueeze(2)).squeeze(2) / {_NORMS.format(1)}",
         "cosine_similarity": "torch.nn.functional.cosine_similarity(x, y).unsqueeze(1)",
     },
     "row dot with an axis of 1": {
-        "plain": "(x * y).sum(2, keepdim=True)",
+        "elementwise": "(x * y).sum(2, keepdim=True)",
         "matmul": "x @ y.mT",
         "einsum": "torch.einsum('bik,bjk->bij', x, y)",
         "bmm": "torch.bmm(x, y.mT)",
         "vecdot": "torch.linalg.vecdot(x, y).unsqueeze(1)",
     },
     "row cosine with an axis of 1": {
-        "plain": f"({_X} * {_Y}).sum(2, keepdim=True)",
+        "elementwise": f"({_X} * {_Y}).sum(2, keepdim=True)",
         "einsum": f"torch.einsum('bik,bjk->bij', {_X}, {_Y})",
         "bmm": f"torch.bmm(x, y.mT) / {_NORMS.format(2)}",
         "cosine_similarity": "torch.nn.functional.cosine_similarity(x, y, dim=2).unsqueeze(1)",
@@ -48,20 +48,20 @@ LINES: dict[str, dict[str, str]] = {
         "tensordot": "torch.vmap(lambda a, b: torch.tensordot(a, b, 1))(x, y)",
     },
     "weighted sum over time": {
-        "plain": "(x * y).sum(1, keepdim=True)",
+        "elementwise": "(x * y).sum(1, keepdim=True)",
         "matmul": "x.mT @ y",
         "einsum": "torch.einsum('bki,bkj->bij', x, y)",
         "bmm": "torch.bmm(x.mT, y)",
     },
     "vector times matrix": {
-        "plain": "(x.unsqueeze(1) * y).sum(2)",
+        "elementwise": "(x.unsqueeze(1) * y).sum(2)",
         "matmul": "(y @ x.unsqueeze(2)).squeeze(2)",
         "einsum": "torch.einsum('bk,bjk->bj', x, y)",
         "bmm": "torch.bmm(y, x.unsqueeze(2)).squeeze(2)",
         "vecdot": "torch.linalg.vecdot(x.unsqueeze(1), y)",
     },
     "matrix times vector": {
-        "plain": "(x * y.unsqueeze(1)).sum(2)",
+        "elementwise": "(x * y.unsqueeze(1)).sum(2)",
         "matmul": "(x @ y.unsqueeze(2)).squeeze(2)",
         "einsum": "torch.einsum('bik,bk->bi', x, y)",
         "bmm": "torch.bmm(x, y.unsqueeze(2)).squeeze(2)",
@@ -74,7 +74,7 @@ LINES: dict[str, dict[str, str]] = {
         "tensordot": "torch.vmap(lambda a, b: torch.tensordot(a, b, 1))(x, y)",
     },
     "word2vec": {
-        "plain": "(x * y.unsqueeze(1)).sum(3, keepdim=True)",
+        "elementwise": "(x * y.unsqueeze(1)).sum(3, keepdim=True)",
         "matmul": "(x.squeeze(2) @ y.mT).unsqueeze(2)",
         "einsum": "torch.einsum('bmik,bjk->bmij', x, y)",
         "bmm": "torch.bmm(x.squeeze(2), y.mT).unsqueeze(2)",
@@ -85,7 +85,7 @@ LINES: dict[str, dict[str, str]] = {
         "bmm": "torch.bmm(x.flatten(0, 1).unsqueeze(1), y.flatten(0, 1)).reshape(*x.shape[:2], -1)",
     },
 }
-"""By kind of workload and by name of the line, an expression of ``x`` and ``y`` with the same value.
+"""By kind of workload and name of the baseline, an expression of ``x`` and ``y`` with the same value.
 
-The first line of a kind is also run through torch.compile.
+The first baseline of a kind is also compiled by torch.compile.
 """
