@@ -9,7 +9,7 @@ from torch import Tensor
 
 from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE, KERNELS, select_kernel
-from batchdot.ops.functional import batch_dot_operation
+from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.plan import Plan
 from benchmarks.baselines import BASELINES
 from benchmarks.keras_peers import KerasPeers, RemoteBlock, request

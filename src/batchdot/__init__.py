@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batchdot._version import __version__ as __version__
+from batchdot.ops.handlers import Handler as _Handler
+from batchdot.ops.handlers import register as _register
 
 if TYPE_CHECKING:
     from batchdot import (
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from batchdot.layers import Dot, Input, Layer
     from batchdot.models import Model
     from batchdot.ops.functional import batch_dot, dot, plan
+    from batchdot.ops.operation import Operation
     from batchdot.retrieval import top_k
 
 __all__ = [
@@ -68,6 +71,23 @@ _MODULES = {
 
 _DEPRECATED = ("functional", "sharding")
 """Modules of version 0.1 that warn and forward to their successors."""
+
+
+def _is_sharded(operation: object, x: object, y: object) -> bool:
+    from batchdot.convert import is_sharded
+
+    return is_sharded(x) or is_sharded(y)
+
+
+def _run_sharded(operation: "Operation", x: object, y: object) -> object:
+    from batchdot.distributed.run import run_sharded
+    from batchdot.ops.dispatch import run
+
+    return run_sharded(operation, x, y, run)
+
+
+# `ops` is below `distributed`, which loads torch.distributed and is imported for the first DTensor.
+_register(_Handler("sharded", _is_sharded, _run_sharded))
 
 
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker

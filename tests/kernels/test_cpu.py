@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from batchdot import batch_dot
 from batchdot.kernels import KERNELS, select_kernel
 from batchdot.kernels.cpu import library
-from batchdot.ops.functional import batch_dot_operation, plan
+from batchdot.ops.arguments import batch_dot_operation
+from batchdot.ops.functional import plan
 
 pytestmark = pytest.mark.usefixtures("native_kernel")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
 from batchdot.kernels.aten import normalize
-from batchdot.ops.functional import EPSILON
+from batchdot.ops.arguments import EPSILON
 from batchdot.planning.lowering import norm_dtype, result_dtype
 from batchdot.symbolic.functions import symbolic
 from batchdot.symbolic.tensor import KerasTensor

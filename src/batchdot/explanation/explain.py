@@ -12,7 +12,7 @@ from batchdot.convert import AxesLike, dtype_name
 from batchdot.explanation.diagram import Diagram, make_diagram
 from batchdot.explanation.svg import to_svg
 from batchdot.explanation.text import to_text
-from batchdot.ops.functional import batch_dot_operation
+from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.contraction import Contraction, product
 from batchdot.types import Pairs, Shape, Size
 

@@ -1,4 +1,4 @@
-"""The sparse left operand of `dot`."""
+"""Products of a sparse matrix with a dense one, for `dot`."""
 
 import torch
 from torch import Tensor
@@ -37,9 +37,9 @@ def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
     if x.layout == torch.sparse_coo and x.dense_dim():
         x = x.to_dense().to_sparse()
     if not (compute.is_floating_point or compute.is_complex):
-        x = x.to_sparse(layout=torch.sparse_coo)  # torch multiplies sparse integers in this layout alone
+        x = x.to_sparse(layout=torch.sparse_coo)  # torch multiplies sparse integers in no other layout
     y = y.to(compute)
-    if torch.is_autocast_enabled(x.device.type):  # would cast to what CSR matrices are not multiplied in
+    if torch.is_autocast_enabled(x.device.type):  # it would cast to a dtype without CSR products
         with torch.autocast(x.device.type, enabled=False):
             return torch.sparse.mm(x, y).to(dtype)  # type: ignore[no-any-return]
     product: Tensor = torch.sparse.mm(x, y)

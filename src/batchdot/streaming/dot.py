@@ -16,7 +16,8 @@ from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
 from batchdot.io.regular_file import MAX_BYTES
 from batchdot.kernels import select_kernel
-from batchdot.ops.functional import EPSILON, batch_dot, batch_dot_operation
+from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.functional import batch_dot
 from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
 from batchdot.planning.plan import TensorMeta

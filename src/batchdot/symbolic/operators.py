@@ -1,4 +1,7 @@
-"""Arithmetic and indexing of symbolic tensors, as functions that become layers."""
+"""Arithmetic and indexing of symbolic tensors: each operator becomes a layer.
+
+Importing this file adds the operators to `KerasTensor`.
+"""
 
 import operator
 from typing import Any

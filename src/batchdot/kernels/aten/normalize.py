@@ -24,8 +24,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from batchdot._torch import are_transforms_active, in_forward_mode, is_tracing
 from batchdot.kernels.aten import double_double
 
 # Slices are scaled so that the exponent of their largest element is within _STEP / 2 of 0: the fifth power of
@@ -97,10 +97,10 @@ def _is_differentiated(tensor: Tensor) -> bool:
     """Whether backward, forward mode or torch.func may differentiate through a tensor."""
     return (
         tensor.requires_grad
-        or torch.compiler.is_dynamo_compiling()
+        or is_tracing()
         or torch.compiler.is_exporting()
-        or forward_ad._current_level >= 0
-        or torch._C._are_functorch_transforms_active()
+        or in_forward_mode(tensor, tensor)
+        or are_transforms_active()
     )
 
 

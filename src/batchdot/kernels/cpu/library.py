@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.flop_counter import register_flop_formula
 
+from batchdot._torch import unwrapped_operator
 from batchdot.kernels.aten import normalize
 
 LIBRARY = Path(__file__).with_name("librows.so.1")
@@ -61,7 +62,8 @@ def _register() -> None:
     for name, reference in REFERENCE.items():
         packet = getattr(torch.ops.batchdot, name)
         backward = getattr(torch.ops.batchdot, f"{name}_backward")
-        function = AUTOGRAD[name] = _autograd_function(packet.values._op, backward.default, reference)
+        values = unwrapped_operator(packet.values)
+        function = AUTOGRAD[name] = _autograd_function(values, backward.default, reference)
         fake = _fake_matrix if name == "cosine_matrix" else _fake_rows
         torch.library.register_autograd(packet.default, function.backward, setup_context=_setup_context)
         for overload in (packet.default, packet.values):

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.modules import module
 
 from batchdot.layers.base.losses import Losses
-from batchdot.ops.plan_cache import are_plain
+from batchdot.ops.plan_cache import are_exact_tensors
 from batchdot.symbolic.call_context import CONTEXT
 
 RESERVED = frozenset(["training", "mask"])
@@ -84,7 +84,7 @@ class Direct(Losses):
             reason = any(self._reasons) or jit_state()
         if not (kwargs or reason):
             for arg in args:
-                if not (are_plain(arg) if arg.__class__ is list else arg.__class__ is Tensor):
+                if not (are_exact_tensors(arg) if arg.__class__ is list else arg.__class__ is Tensor):
                     break
             else:
                 if len(args) == 1 or self._call_takes.isdisjoint(RESERVED):

@@ -8,7 +8,8 @@ from batchdot.convert import dtype_name
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
-from batchdot.symbolic.functions import FUNCTIONS, INFERENCES
+from batchdot.symbolic import functions
+from batchdot.symbolic.functions import SHAPE_RULES, SYMBOLIC_FUNCTIONS
 from batchdot.symbolic.tensor import is_keras_tensor, map_structure, symbolic_leaves
 
 
@@ -17,7 +18,7 @@ class Function(Layer):
     """A function of tensors as a layer, made when it is called on symbolic tensors.
 
     Args:
-        function: the name of the function, in ``batchdot.symbolic.functions.FUNCTIONS``.
+        function: the name of the function, in ``batchdot.symbolic.functions.SYMBOLIC_FUNCTIONS``.
         args: its positional arguments in JSON's terms; ``{"tensor": i}`` stands for the i-th input.
         kwargs: its keyword arguments, likewise.
         **options: as for every `Layer`.
@@ -33,9 +34,9 @@ class Function(Layer):
 
     def __init__(self, function: str, args: Any = (), kwargs: Any = None, **options: Any) -> None:
         options.setdefault("name", None)
-        if function not in FUNCTIONS:
+        if function not in SYMBOLIC_FUNCTIONS:
             raise ValueError(
-                f"There is no function {function!r} to make a layer of. Known: {sorted(FUNCTIONS)}."
+                f"There is no function {function!r} to make a layer of. Known: {sorted(SYMBOLIC_FUNCTIONS)}."
             )
         if options["name"] is None:
             options["name"] = unique_name(f"op_{function}")
@@ -59,18 +60,21 @@ class Function(Layer):
         """Call the function."""
         tensors = inputs if isinstance(inputs, list | tuple) else [inputs]
         args, kwargs = _fill(self.template, tensors)
-        return FUNCTIONS[self.function](*args, **kwargs)
+        return SYMBOLIC_FUNCTIONS[self.function](*args, **kwargs)
 
     def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        if self.function not in INFERENCES:
+        if self.function not in SHAPE_RULES:
             return super()._infer(args, kwargs, masks)
         args, kwargs = _fill(self.template, symbolic_leaves(args))
-        return INFERENCES[self.function](*args, **kwargs), None
+        return SHAPE_RULES[self.function](*args, **kwargs), None
 
     def get_config(self) -> dict[str, Any]:
         """Return the function's name and its arguments."""
         args, kwargs = self.template
         return super().get_config() | {"function": self.function, "args": args, "kwargs": kwargs}
+
+
+functions.layer_of_call = Function.call_on
 
 
 def _write_constant(value: Any) -> Any:

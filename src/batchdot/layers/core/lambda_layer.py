@@ -7,7 +7,7 @@ from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.registry import Registry
-from batchdot.symbolic.functions import FUNCTIONS
+from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
 from batchdot.symbolic.tensor import flatten
 from batchdot.types import Shape
 
@@ -150,7 +150,7 @@ def _read_function(value: Any, kind: str, layer: str) -> Any:
     if kind == "raw" or value is None:
         return value
     functions = Registry[Any](f"function of Lambda layer {layer!r}", "builtins")
-    for name, function in (*activations.ACTIVATIONS.items(), *FUNCTIONS.items()):
+    for name, function in (*activations.ACTIVATIONS.items(), *SYMBOLIC_FUNCTIONS.items()):
         functions.add(name, function)
     if kind == "function":
         return functions.get_class(str(value))

@@ -3,18 +3,17 @@
 from copy import deepcopy
 from typing import Any
 
-import torch
-
+from batchdot._torch import is_tracing
 from batchdot.layers.base.fast_call import own_way
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.ops.functional import EPSILON, batch_dot_operation
+from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.dispatch import run
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
 from batchdot.planning.contraction import Contraction
+from batchdot.symbolic.functions import infer_operation
 from batchdot.types import Shape
-
-_is_tracing = torch.compiler.is_dynamo_compiling
 
 
 @LAYERS.register()
@@ -76,11 +75,11 @@ class Dot(Layer):
         """Return the dot products of the samples of two tensors."""
         if y is None:
             inputs, y = inputs if inputs.__class__ is list and len(inputs) == 2 else _pair(inputs)
-        if _is_tracing():
+        if is_tracing():
             from batchdot.ops.compile import trace_operation
 
             return trace_operation(self._operation, inputs, y)
-        return self._operation(inputs, y)
+        return run(self._operation, inputs, y)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep the operation that the arguments of the layer ask for."""
@@ -147,7 +146,7 @@ class Dot(Layer):
             self.built = True  # what build would check, the call checks
 
     def _build_once(self, inputs: Any) -> None:
-        if not _is_tracing():  # a compiled call leaves the layer as it was
+        if not is_tracing():  # a compiled call leaves the layer as it was
             self._build_without_inputs()
 
     def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -158,7 +157,7 @@ class Dot(Layer):
         return super()._call_symbolically(([*_pair(*args)],), kwargs)
 
     def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        return self._operation.infer(*_pair(*args)), None
+        return infer_operation(self._operation, *_pair(*args)), None
 
     def _contract(self, input_shape: Any) -> Contraction:
         shapes = list(input_shape) if isinstance(input_shape, list | tuple) else []
@@ -181,8 +180,7 @@ def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
     Returns:
         What the layer returns. Raises what the layer raises.
 
-    >>> import torch
-    >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
+    >>>     >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
     tensor([[3.],
             [3.]])
     """
