@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batchdot.errors import AxisError, NotConnectedError
     from batchdot.explanation.explain import explain
     from batchdot.layers import Dot, Input, Layer
-    from batchdot.models import Model
+    from batchdot.models import Model, Sequential
     from batchdot.ops.functional import batch_dot, dot, plan
     from batchdot.retrieval import top_k
 
@@ -36,6 +36,7 @@ __all__ = [
     "Layer",
     "Model",
     "NotConnectedError",
+    "Sequential",
     "activations",
     "backend",
     "batch_dot",
@@ -59,6 +60,7 @@ _MODULES = {
     "Layer": "layers",
     "Model": "models",
     "NotConnectedError": "errors",
+    "Sequential": "models",
     "batch_dot": "ops.functional",
     "dot": "ops.functional",
     "explain": "explanation.explain",

@@ -324,7 +324,7 @@ item (InputLayer)                  (None, 1)                0
 embedding (Embedding)              (None, 1, 8)             160        item
 user (InputLayer)                  (None, 1)                0
 flatten_1 (Flatten)                (None, 8)                0          embedding
-tower (Model)                      (None, 32)               32,000     user
+tower (Functional)                 (None, 32)               32,000     user
 other (Dense)                      (None, 32)               288        flatten_1
 dot (Dot)                          (None, 1)                0          tower
                                                                        other
@@ -666,7 +666,7 @@ def test_a_model_of_one_input_counts_what_it_is_given() -> None:
 def test_a_model_prints_its_layers_once() -> None:
     x = Input((3,), name="x")
     lines = [
-        "Model(",
+        "Functional(",
         "  name='one'",
         "  (x): InputLayer(batch_input_shape=(None, 3), name='x')",
         "  (two): Dense(name='two', units=2, activation='linear', use_bias=True)",

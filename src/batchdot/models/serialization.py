@@ -1,6 +1,6 @@
-"""Config: a model as Keras writes it, and from what Keras wrote.
+"""Serialization: a functional model as a config, and from one.
 
-Written in the form of tf.keras, which tf.keras reads; read in that form and in Keras 3's.
+Written in the form of tf.keras 2.21, which tf.keras reads; read in that form and in Keras 3's.
 """
 
 import inspect
@@ -15,21 +15,16 @@ from batchdot.symbolic.node import Node
 from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
 
 VERSION = "2.21.0"
-"""The tf.keras whose form is written."""
+"""The version of tf.keras whose form is written."""
 
 
-def write_json(model: Any, **kwargs: Any) -> str:
+def model_to_json(model: Any, **kwargs: Any) -> str:
     """Return a model's config as JSON, as ``tf_keras.Model.to_json`` does."""
-    document = {
-        "class_name": "Functional",
-        "config": model.get_config(),
-        "keras_version": VERSION,
-        "backend": "tensorflow",
-    }
-    return json.dumps(document, default=_write_plain, **kwargs)
+    document = layer_registry.serialize_layer(model) | {"keras_version": VERSION, "backend": "tensorflow"}
+    return json.dumps(document, default=_to_json_value, **kwargs)
 
 
-def write_model(model: Any) -> dict[str, Any]:
+def model_config(model: Any) -> dict[str, Any]:
     """Return the config of a functional model."""
     kept = {id(node) for node in model.nodes}
     index: dict[int, int] = {}
@@ -56,7 +51,9 @@ def write_model(model: Any) -> dict[str, Any]:
     }
 
 
-def read_model(cls: Any, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+def model_from_graph_config(
+    cls: Any, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> Any:
     """Make a functional model from its config.
 
     Raises:
@@ -178,7 +175,7 @@ def _write_node(node: Node, index: dict[int, int]) -> list[Any]:
     later = dict(zip(names[1:], node.args[1:], strict=False)) | node.kwargs
 
     def write(leaf: Any) -> Any:
-        return _write_tensor(leaf, index) if is_keras_tensor(leaf) else _write_plain(leaf)
+        return _write_tensor(leaf, index) if is_keras_tensor(leaf) else _to_json_value(leaf)
 
     kwargs = {key: map_structure(write, value) for key, value in later.items()}
     first = node.args[0] if node.args else []
@@ -196,8 +193,8 @@ def _write_tensor(tensor: KerasTensor, index: dict[int, int]) -> list[Any]:
     return [node.layer.name, index[id(node)], tensor.index]
 
 
-def _write_plain(value: Any) -> Any:
-    """Write what JSON lacks: numpy's numbers and arrays, shapes."""
+def _to_json_value(value: Any) -> Any:
+    """Return a value that JSON has for one that it lacks: numpy numbers and arrays, shapes."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

@@ -10,8 +10,9 @@ LAYERS: Registry[Any] = Registry("layer", "keras.layers")
 
 def serialize_layer(layer: Any) -> dict[str, Any]:
     """Return the config of a layer with its class name, as Keras writes it."""
-    if getattr(layer, "_program", None) is not None:
-        return {"class_name": "Functional", "config": layer.get_config()}
+    class_name = type(layer).__dict__.get("_config_class")
+    if class_name is not None:  # a model: read by this name in every version of Keras, which move its module
+        return {"class_name": class_name, "config": layer.get_config()}
     written: dict[str, Any] = LAYERS.serialize(layer)
     return written
 
@@ -23,6 +24,8 @@ def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None)
         ValueError: an unknown class, or a config that does not fit it.
         TypeError: an argument that the layer does not have.
     """
+    if isinstance(config, dict) and isinstance(config.get("config"), list):
+        config = config | {"config": {"layers": config["config"]}}  # a Sequential of Keras before 2.2.3
     try:
         return LAYERS.deserialize(config, custom_objects)
     except ValueError as error:
