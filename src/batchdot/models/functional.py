@@ -1,7 +1,7 @@
 """Functional: the model of a graph, from symbolic inputs to symbolic outputs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +65,8 @@ class Functional(Model):
     Source: ``tf.keras.Model``.
     """
 
-    _config_class = "Functional"
-    """The class name in configs."""
+    _config_form: ClassVar[dict[str, Any]] = {"class_name": "Functional"}
+    """What a config says of the class: no module, for each version of Keras has it in another."""
 
     inputs: list[KerasTensor]
     outputs: list[KerasTensor]
@@ -302,7 +302,7 @@ def _functional_class(cls: type[Model]) -> type[Model]:
             return _new_functional, (cls,), self.__getstate__()
 
         names = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-        names |= {"__reduce__": reduce, "_config_class": Functional._config_class}
+        names |= {"__reduce__": reduce, "_config_form": Functional._config_form}
         _FUNCTIONAL_CLASSES[cls] = type(cls.__name__, (cls, Functional), names)
     return _FUNCTIONAL_CLASSES[cls]
 

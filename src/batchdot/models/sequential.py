@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS, deserialize_layer, serialize_layer
@@ -43,7 +43,11 @@ class Sequential(Functional):
     Source: ``tf.keras.Sequential``.
     """
 
-    _config_class = "Sequential"
+    _config_form: ClassVar[dict[str, Any]] = {
+        "module": "keras",
+        "class_name": "Sequential",
+        "registered_name": None,
+    }
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super(Functional, self).__init__(name=name, trainable=trainable)

@@ -10,9 +10,9 @@ LAYERS: Registry[Any] = Registry("layer", "keras.layers")
 
 def serialize_layer(layer: Any) -> dict[str, Any]:
     """Return the config of a layer with its class name, as Keras writes it."""
-    class_name = type(layer).__dict__.get("_config_class")
-    if class_name is not None:  # a model: read by this name in every version of Keras, which move its module
-        return {"class_name": class_name, "config": layer.get_config()}
+    form = type(layer).__dict__.get("_config_form")
+    if form is not None:  # a model, whose module is another than that of layers
+        return {**form, "config": layer.get_config()}
     written: dict[str, Any] = LAYERS.serialize(layer)
     return written
 
