@@ -72,7 +72,9 @@ class Functional(Model):
     outputs: list[KerasTensor]
     _program: Program
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
+    ) -> None:
         if name is None and type(self) is Functional:
             name = unique_name("Model")
         super().__init__(name=name, **kwargs)
@@ -165,16 +167,17 @@ class Functional(Model):
         Raises:
             ValueError: another number of inputs, or an input of another rank.
         """
-        program = self._program
-        tracing = _is_tracing()
-        if not tracing:
-            outputs = program.run_straight(inputs)
-        else:
-            outputs = program.trace_straight(inputs) if self._is_straight_ahead() else None
-        if outputs is not None:
-            return pack_outputs(outputs, self._output_structure)
-        values = self._flatten_inputs(inputs)
+        program, tracing = self._program, _is_tracing()
         masks = flatten(mask) if mask is not None else None
+        if masks is None or all(mask is None for mask in masks):
+            if not tracing:
+                outputs = program.run_straight(inputs)
+            else:
+                outputs = program.trace_straight(inputs) if self._is_straight_ahead() else None
+            if outputs is not None:
+                return pack_outputs(outputs, self._output_structure)
+            masks = None
+        values = self._flatten_inputs(inputs)
         if tracing and self._is_plain():
             return pack_outputs(program.run(values, masks), self._output_structure)
         calls = CONTEXT.calls

@@ -32,7 +32,8 @@ class Step:
         numbers: the value, or list of values, that is the only argument; None where there is more.
         args: all positional arguments, values as slots.
         kwargs: all keyword arguments, likewise.
-        takes_mask: whether the call is given the masks of its first argument.
+        takes_mask: whether the call is given masks of its first argument that are made in the graph.
+        accepts_mask: whether it can be given masks, such as those of the model's inputs.
         gives_mask: whether its outputs have masks.
         kept: which leaves of what the call returns are values: those that are tensors.
     """
@@ -42,6 +43,7 @@ class Step:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     takes_mask: bool
+    accepts_mask: bool
     gives_mask: bool
     kept: list[int]
 
@@ -117,7 +119,9 @@ class Program:
 
     def run(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
         """Return the outputs for the inputs, whose list is used up."""
-        return self._run_with_masks(values, masks)[0] if self.needs_masks else self._run_from(0, values)
+        if self.needs_masks or masks is not None:
+            return self._run_with_masks(values, masks)[0]
+        return self._run_from(0, values)
 
     def _run_from(self, start: int, values: list[Any]) -> list[Any]:
         for layer, numbers, step in self._calls[start:]:
@@ -169,10 +173,12 @@ class Program:
         for step in self.steps:
             args, kwargs = _fill(step.args, values), _fill(step.kwargs, values)
             its_masks = _fill(step.args[0], masks) if step.args else None
-            if step.takes_mask:
+            is_masked = any(mask is not None for mask in flatten(its_masks))
+            if step.accepts_mask and is_masked:
                 kwargs = kwargs | {"mask": its_masks}
             results = step.values(step.layer(*args, **kwargs))
-            given = flatten(step.layer.compute_mask(args[0], its_masks)) if step.gives_mask else [None]
+            gives_mask = step.gives_mask or is_masked
+            given = flatten(step.layer.compute_mask(args[0], its_masks)) if gives_mask else [None]
             values += results
             masks += given if len(given) == len(results) else [None] * len(results)
         return [values[number] for number in self.outputs], [masks[number] for number in self.outputs]
@@ -201,6 +207,7 @@ def _step(node: Node, numbers: dict[int, int]) -> Step:
         map_structure(place, node.args),
         map_structure(place, node.kwargs),
         node.takes_mask,
+        "mask" in node.layer._call_takes and node.kwargs.get("mask") is None,
         any(tensor.mask is not None for tensor in node.outputs),
         [index for index, leaf in enumerate(flatten(node.structure)) if is_keras_tensor(leaf)],
     )

@@ -252,10 +252,11 @@ class Sequential(Functional):
                 "Update the `name` argument to pass a unique name."
             )
         if isinstance(layer, InputLayer) and self._layer_keys:
+            first = self._layers[0]
             raise ValueError(
                 f"Sequential model '{self.name}' has already been configured to use input shape "
-                f"{self.input_shape}. You cannot add a different Input layer to it."
-                if self.built
+                f"{first.batch_input_shape}. You cannot add a different Input layer to it."
+                if isinstance(first, InputLayer)
                 else f"An Input is the first thing in a Sequential model, and {self.name} has layers already."
             )
 

@@ -118,11 +118,12 @@ def register_layers(model: nn.Module, layers: Sequence[Any]) -> list[str]:
     ['a_b_1', 'a_b', 'forward_1']
     """
     keys: dict[Any, str] = {module: key for key, module in model._modules.items() if module is not None}
-    plain = [layer for layer in layers if "." not in layer.name]
-    for layer in [*plain, *layers]:
-        if layer not in keys:
-            keys[layer] = _unused_key(model, layer.name)
-            model._modules[keys[layer]] = layer
+    for changes in (False, True):
+        for layer in layers:
+            key = _unused_key(model, layer.name)
+            if layer not in keys and (changes or key == layer.name):
+                keys[layer] = key
+                model._modules[key] = layer
     for layer in dict.fromkeys(layers):  # torch prints and iterates in this order
         model._modules[keys[layer]] = model._modules.pop(keys[layer])
     return [keys[layer] for layer in layers]
