@@ -17,8 +17,8 @@ from batchdot.models.structure import Ends
 from batchdot.models.summary import print_summary
 from batchdot.models.topology import sort_graph
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
+from batchdot.symbolic.tensor import KerasTensor, Node, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 _is_tracing = torch.compiler.is_dynamo_compiling
 
@@ -94,7 +94,7 @@ class Model(Ends):
     @own_way
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Replay the calls on tensors; on symbolic tensors, make a node."""
-        if self._program is None or kwargs or type(self).call is not Model.call or symbolic_leaves(args):
+        if self._program is None or kwargs or type(self).call is not Model.call or symbolic_tensors(args):
             return super().forward(*args, **kwargs)
         outputs = self.call(args[0] if len(args) == 1 else list(args))
         if self.activity_regularizer is not None and not CONTEXT.inferring:
@@ -157,7 +157,7 @@ class Model(Ends):
         if self._program is None:
             return super().compute_mask(inputs, mask)
         masks = flatten(mask) if mask is not None else None
-        return unwrap(self._program.run_masks(self._read_values(inputs), masks))
+        return unpack_singleton(self._program.run_masks(self._read_values(inputs), masks))
 
     def _is_plain(self) -> bool:
         functional = self._program is not None and type(self).call is Model.call

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchdot.models.program import Slot
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, map_structure
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import map_structure
 
 
 class FlatGraph:

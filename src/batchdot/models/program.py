@@ -9,8 +9,8 @@ from torch import Tensor
 
 from batchdot.layers.base.fast_call import jit_state
 from batchdot.models.codegen import write_function
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import flatten, map_structure
 
 # What a program knows of its layers as they are.
 _NOTED = ("_reasons", "_own_reasons", "_straight")

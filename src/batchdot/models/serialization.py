@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import flatten, map_structure
 
 VERSION = "2.21.0"
 """The tf.keras whose form is written."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from batchdot.convert import as_tensor
 from batchdot.layers.base.layer import Layer
 from batchdot.models.program import Program
-from batchdot.symbolic.tensor import KerasTensor, flatten, map_structure, unwrap
+from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
 class Ends(Layer):
@@ -34,22 +35,28 @@ class Ends(Layer):
     @property
     def input(self) -> Any:
         """The symbolic input, or the list of inputs."""
-        return super().input if self._program is None else unwrap(self.inputs)
+        return super().input if self._program is None else unpack_singleton(self.inputs)
 
     @property
     def output(self) -> Any:
         """The symbolic output, or the list of outputs."""
-        return super().output if self._program is None else unwrap(self.outputs)
+        return super().output if self._program is None else unpack_singleton(self.outputs)
 
     @property
     def input_shape(self) -> Any:
         """The shape of the input, or the list of shapes."""
-        return super().input_shape if self._program is None else unwrap([t.shape for t in self.inputs])
+        return (
+            super().input_shape if self._program is None else unpack_singleton([t.shape for t in self.inputs])
+        )
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, or the list of shapes."""
-        return super().output_shape if self._program is None else unwrap([t.shape for t in self.outputs])
+        return (
+            super().output_shape
+            if self._program is None
+            else unpack_singleton([t.shape for t in self.outputs])
+        )
 
     @property
     def input_names(self) -> list[str]:

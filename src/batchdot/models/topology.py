@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tensor import KerasTensor, Node
 
 
 def sort_graph(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> tuple[list[Node], list[Any]]:

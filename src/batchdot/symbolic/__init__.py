@@ -1,4 +1,1 @@
-"""Graphs: symbolic tensors, the calls between them, and models of both.
-
-Imported file by file: layers are made of `tensor` and `node`, models of layers.
-"""
+"""Symbolic tensors: what layers are called on to define a graph, before there are numbers."""

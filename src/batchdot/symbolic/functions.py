@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from batchdot.symbolic.tensor import symbolic_leaves
+from batchdot.symbolic.tensor import symbolic_tensors
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """The functions that a config may name."""
@@ -33,7 +33,7 @@ def symbolic(function: F) -> F:
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if symbolic_leaves([args, kwargs]):
+        if symbolic_tensors([args, kwargs]):
             return call_symbolically(function.__name__, *args, **kwargs)
         return function(*args, **kwargs)
 

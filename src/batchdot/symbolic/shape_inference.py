@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from batchdot.symbolic.call_context import inferring
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure
 
 # Primes unlike any size in use, so that no product or sum of sizes agrees by chance.
 _STAND_INS = (10007, 10009)
@@ -35,7 +36,7 @@ def infer_call(
         ValueError: `call` cannot be run without numbers, and the layer has no compute_output_shape.
     """
     own_shape = ask and _overrides(layer, "compute_output_shape")
-    layer.__dict__["_inferred_inputs"] = symbolic_leaves([args, kwargs])
+    layer.__dict__["_inferred_inputs"] = symbolic_tensors([args, kwargs])
     # Asked first, because what it refuses it says in the sizes that the user knows.
     shapes = layer.compute_output_shape(_shapes_of(args[0])) if own_shape else None
     try:

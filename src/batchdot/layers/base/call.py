@@ -9,9 +9,9 @@ from torch import Tensor
 from batchdot.convert import as_tensor
 from batchdot.layers.base.fast_call import RESERVED, Direct, own_way
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.node import Node
 from batchdot.symbolic.shape_inference import infer_call, on_meta
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure
 
 
 class Calls(Direct):
@@ -22,7 +22,7 @@ class Calls(Direct):
         """Run the layer: on tensors `call`; on symbolic tensors, make a node."""
         if len(args) > 1 and self._call_takes & RESERVED:
             args, kwargs = self._name_reserved(args, kwargs)
-        if symbolic_leaves([args, kwargs]):
+        if symbolic_tensors([args, kwargs]):
             return self._call_symbolically(args, kwargs)
         return self._call_with_care(args, kwargs)
 
@@ -91,7 +91,7 @@ class Calls(Direct):
 
     def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Build, infer what comes out, and keep the call as a node."""
-        self._build_once(args[0] if args else symbolic_leaves(kwargs))
+        self._build_once(args[0] if args else symbolic_tensors(kwargs))
         masks = map_structure(
             lambda leaf: leaf.mask if is_keras_tensor(leaf) else None, args[0] if args else None
         )
@@ -99,8 +99,8 @@ class Calls(Direct):
         if kwargs.get("mask") is not None:
             takes_mask, masks = False, kwargs["mask"]
         outputs, mask = self._infer(args, kwargs, masks)
-        outputs = map_structure(_distinct(symbolic_leaves([args, kwargs])), outputs)
-        for tensor, its_mask in zip(symbolic_leaves(outputs), flatten(mask), strict=False):
+        outputs = map_structure(_distinct(symbolic_tensors([args, kwargs])), outputs)
+        for tensor, its_mask in zip(symbolic_tensors(outputs), flatten(mask), strict=False):
             tensor.mask = its_mask
         node = Node(self, args, kwargs, outputs, takes_mask)
         if self.activity_regularizer is not None:

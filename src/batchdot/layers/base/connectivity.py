@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from batchdot.errors import NotConnectedError
-from batchdot.symbolic.node import Node
+from batchdot.symbolic.tensor import Node
 
 
 class Connections(nn.Module):

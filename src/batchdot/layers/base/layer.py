@@ -20,9 +20,9 @@ from batchdot.layers.base.call import Calls
 from batchdot.layers.base.connectivity import Connections
 from batchdot.layers.base.naming import unique_name
 from batchdot.registry import custom_object_scope
-from batchdot.symbolic.node import Node
 from batchdot.symbolic.shape_inference import infer_call
-from batchdot.symbolic.tensor import KerasTensor, map_structure
+from batchdot.symbolic.tensor import KerasTensor, Node
+from batchdot.symbolic.tree import map_structure
 
 if TYPE_CHECKING:
     from typing import Self

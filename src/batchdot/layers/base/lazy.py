@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from batchdot.layers.base.weights import Weights, set_trainable
-from batchdot.symbolic.tensor import map_structure
+from batchdot.symbolic.tree import map_structure
 
 
 class Building(Weights):

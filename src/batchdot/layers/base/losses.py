@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from batchdot.layers.base.lazy import Building
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.tensor import KerasTensor, flatten, symbolic_leaves
+from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
+from batchdot.symbolic.tree import flatten
 
 _is_tracing = torch.compiler.is_dynamo_compiling
 
@@ -86,7 +87,7 @@ class Losses(Building):
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Keep updates of a symbolic call; on real tensors there is nothing to keep, and none is."""
-        if CONTEXT.inferring or symbolic_leaves([updates, inputs]):
+        if CONTEXT.inferring or symbolic_tensors([updates, inputs]):
             on = _call_inputs(self) if CONTEXT.inferring and inputs is not None else inputs
             self._updates += [(update, on) for update in flatten(updates) if update is not None]
 

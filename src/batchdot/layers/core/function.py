@@ -8,7 +8,8 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
 from batchdot.symbolic.functions import FUNCTIONS, INFERENCES
-from batchdot.symbolic.tensor import is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.symbolic.tensor import is_keras_tensor, symbolic_tensors
+from batchdot.symbolic.tree import map_structure
 
 
 @LAYERS.register()
@@ -45,7 +46,7 @@ class Function(Layer):
     @classmethod
     def call_on(cls, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make the layer of a call and call it on the symbolic tensors among the arguments."""
-        inputs = symbolic_leaves([args, kwargs])
+        inputs = symbolic_tensors([args, kwargs])
         position = {id(tensor): index for index, tensor in reversed(list(enumerate(inputs)))}
 
         def write(leaf: Any) -> Any:
@@ -63,7 +64,7 @@ class Function(Layer):
     def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
         if self.function not in INFERENCES:
             return super()._infer(args, kwargs, masks)
-        args, kwargs = _fill(self.template, symbolic_leaves(args))
+        args, kwargs = _fill(self.template, symbolic_tensors(args))
         return INFERENCES[self.function](*args, **kwargs), None
 
     def get_config(self) -> dict[str, Any]:

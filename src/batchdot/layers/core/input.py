@@ -5,8 +5,7 @@ from typing import Any
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tensor import KerasTensor, Node
 
 
 @LAYERS.register()

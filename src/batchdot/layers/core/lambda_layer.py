@@ -9,7 +9,7 @@ from batchdot.layers.base.registry import LAYERS
 from batchdot.planning.contraction import Shape
 from batchdot.registry import Registry
 from batchdot.symbolic.functions import FUNCTIONS
-from batchdot.symbolic.tensor import flatten
+from batchdot.symbolic.tree import flatten
 
 
 @LAYERS.register()
