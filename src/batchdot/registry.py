@@ -39,7 +39,7 @@ def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
         _custom_objects.reset(token)
 
 
-class Configured:
+class Configurable:
     """A thing whose config is the arguments that it was made with, kept under their own names."""
 
     _arguments: ClassVar[tuple[str, ...]] = ()
@@ -67,7 +67,7 @@ class Registry(Generic[T]):
 
     >>> colors = Registry[Any]("color", "keras.colors")
     >>> @colors.register("azure")
-    ... class DarkBlue(Configured):
+    ... class DarkBlue(Configurable):
     ...     def __call__(self): ...
     >>> [colors.get(name) for name in ("DarkBlue", "dark_blue", "azure", DarkBlue)]
     [DarkBlue(), DarkBlue(), DarkBlue(), DarkBlue()]
@@ -82,7 +82,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, module: str) -> None:
         self.kind = kind
         self.module = module
-        self._things: dict[str, Any] = {}
+        self._entries: dict[str, Any] = {}
         self._names: list[str] = []
 
     def register(self, *aliases: str) -> Callable[[C], C]:
@@ -92,7 +92,7 @@ class Registry(Generic[T]):
             name = thing.__name__
             self._names.append(name)
             for alias in (name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(), *aliases):
-                self._things[alias] = thing
+                self._entries[alias] = thing
             return thing
 
         return add
@@ -100,7 +100,7 @@ class Registry(Generic[T]):
     def add(self, name: str, thing: T) -> None:
         """Add something that is returned as it is."""
         self._names.append(name)
-        self._things[name] = thing
+        self._entries[name] = thing
 
     def get_class(self, name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
         """Return the class or function of a name: of ``custom_objects``, of the scope, of this registry.
@@ -111,7 +111,7 @@ class Registry(Generic[T]):
         Raises:
             ValueError: there is none.
         """
-        places = (custom_objects or {}, _custom_objects.get({}), self._things)
+        places = (custom_objects or {}, _custom_objects.get({}), self._entries)
         for candidate in (name, name.rpartition(">")[2], name.removesuffix("V2")):
             for place in places:
                 if candidate in place:
@@ -187,7 +187,7 @@ class Registry(Generic[T]):
             return None
         name = getattr(thing, "__name__", None)
         if name is not None:
-            known = self._things.get(name)
+            known = self._entries.get(name)
             if known is thing:
                 return name
             config = name if known is None else f"{thing.__module__}.{name}"
@@ -195,7 +195,7 @@ class Registry(Generic[T]):
         if not hasattr(thing, "get_config"):
             raise TypeError(f"The {self.kind} {thing!r} cannot be written as a config: it has no get_config.")
         cls, config = type(thing), thing.get_config()
-        if self._things.get(cls.__name__) is cls:
+        if self._entries.get(cls.__name__) is cls:
             return _config(self.module, cls.__name__, config, None)
         module = None if cls.__module__ == "__main__" else cls.__module__
         return _config(module, cls.__name__, config, cls.__name__)

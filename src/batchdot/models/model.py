@@ -97,7 +97,7 @@ class Model(Ends):
         if self._program is None or kwargs or type(self).call is not Model.call or symbolic_tensors(args):
             return super().forward(*args, **kwargs)
         outputs = self.call(args[0] if len(args) == 1 else list(args))
-        if self.activity_regularizer is not None and not CONTEXT.inferring:
+        if self.activity_regularizer is not None and not CONTEXT.in_shape_inference:
             self._regularize_activity(outputs, args)
         self._note_direct()
         return outputs
@@ -122,7 +122,7 @@ class Model(Ends):
             return self._write_values(program.run(values, masks))
         calls = CONTEXT.calls
         if not calls:
-            self._forget_call_losses()
+            self._clear_call_losses()
         calls.append(self)
         try:
             return self._write_values(program.run(values, masks))
@@ -163,12 +163,12 @@ class Model(Ends):
         functional = self._program is not None and type(self).call is Model.call
         return functional and self.activity_regularizer is None and all(x._is_plain() for x in self._layers)
 
-    def _forget_call_losses(self) -> None:
+    def _clear_call_losses(self) -> None:
         if _is_tracing() or self._call_losses:
             self._call_losses = []
         for layer in self.layers if self._program is None else self._layers:
             if _is_tracing() or layer._modules or layer._call_losses:
-                layer._forget_call_losses()
+                layer._clear_call_losses()
 
     @property
     def weights(self) -> list[Tensor]:

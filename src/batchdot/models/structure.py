@@ -88,7 +88,7 @@ class Ends(Layer):
             raise ValueError(f"Model {self.name} has {count}. Received: {len(values)}.")
         for index, value in enumerate(values):
             if value.__class__ is not Tensor:
-                values[index] = value = as_tensor(value, self._probe.device, self._input_dtype(index))
+                values[index] = value = as_tensor(value, self._placement.device, self._input_dtype(index))
             if value.ndim != len(specs[index].shape):
                 raise ValueError(
                     f"Input {index} of model {self.name} has shape {tuple(value.shape)} "

@@ -27,9 +27,9 @@ CONTEXT = CallContext()
 @contextmanager
 def inferring() -> Iterator[None]:
     """Run layers for the shapes of their outputs alone."""
-    before = CONTEXT.inferring
-    CONTEXT.inferring = True
+    before = CONTEXT.in_shape_inference
+    CONTEXT.in_shape_inference = True
     try:
         yield
     finally:
-        CONTEXT.inferring = before
+        CONTEXT.in_shape_inference = before

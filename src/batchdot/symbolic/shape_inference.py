@@ -17,7 +17,7 @@ from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tens
 from batchdot.symbolic.tree import flatten, map_structure
 
 # Primes unlike any size in use, so that no product or sum of sizes agrees by chance.
-_STAND_INS = (10007, 10009)
+_PROBE_SIZES = (10007, 10009)
 
 
 def infer_call(
@@ -40,13 +40,13 @@ def infer_call(
     # Asked first, because what it refuses it says in the sizes that the user knows.
     shapes = layer.compute_output_shape(_shapes_of(args[0])) if own_shape else None
     try:
-        first, first_mask = _run(layer, args, kwargs, masks, _STAND_INS[0])
+        first, first_mask = _run(layer, args, kwargs, masks, _PROBE_SIZES[0])
         if not own_shape or any(mask is not None for mask in flatten(first_mask)):
-            second, second_mask = _run(layer, args, kwargs, masks, _STAND_INS[1], record=False)
+            second, second_mask = _run(layer, args, kwargs, masks, _PROBE_SIZES[1], record=False)
         else:
             second, second_mask = first, first_mask
         if own_shape:
-            return _with_shapes(first, shapes), _between(first_mask, second_mask)
+            return _with_shapes(first, shapes), _common_shape(first_mask, second_mask)
     except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
         if not own_shape:
             text = str(error).partition("\n")[0]
@@ -56,7 +56,7 @@ def infer_call(
         return _from_shapes(shapes, _promoted(args)), None
     finally:
         layer.__dict__.pop("_inferred_inputs", None)
-    return _between(first, second), _between(first_mask, second_mask)
+    return _common_shape(first, second), _common_shape(first_mask, second_mask)
 
 
 def _run(
@@ -73,7 +73,7 @@ def _run(
         meta_kwargs["mask"] = meta_masks
     losses, updates = list(layer._symbolic_losses), list(layer._updates)
     with inferring(), on_meta(layer), torch.no_grad():
-        outputs = layer._call_with_care(meta_args, meta_kwargs)
+        outputs = layer._call_eager(meta_args, meta_kwargs)
         mask = (
             layer.compute_mask(meta_args[0] if meta_args else None, meta_masks)
             if layer.supports_masking
@@ -107,17 +107,17 @@ def _overrides(layer: Any, method: str) -> bool:
     return False
 
 
-def _between(first: Any, second: Any) -> Any:
+def _common_shape(first: Any, second: Any) -> Any:
     """Return symbolic tensors of two runs: a size is known where the runs agree."""
     if isinstance(first, list | tuple):
-        items = [_between(a, b) for a, b in zip(first, second, strict=True)]
+        items = [_common_shape(a, b) for a, b in zip(first, second, strict=True)]
         return items if isinstance(first, list) else tuple(items)
     if isinstance(first, dict):
-        return {key: _between(first[key], second[key]) for key in first}
+        return {key: _common_shape(first[key], second[key]) for key in first}
     if not isinstance(first, Tensor):
         return first
     same = zip(first.shape, second.shape, strict=True)
-    return KerasTensor(tuple([a if a == b and a not in _STAND_INS else None for a, b in same]), first.dtype)
+    return KerasTensor(tuple([a if a == b and a not in _PROBE_SIZES else None for a, b in same]), first.dtype)
 
 
 def _with_shapes(outputs: Any, shapes: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import read_axis, read_flag
+from batchdot.layers.base.validation import check_axis, check_bool
 
 
 @LAYERS.register()
@@ -38,10 +38,10 @@ class Softmax(Layer):
     def __init__(self, axis: Any = -1, robust_masking: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(axis, list | tuple):
-            self.axis: Any = type(axis)([read_axis("Softmax", item) for item in axis])
+            self.axis: Any = type(axis)([check_axis("Softmax", item) for item in axis])
         else:
-            self.axis = read_axis("Softmax", axis)
-        self.robust_masking = read_flag("Softmax", "robust_masking", robust_masking)
+            self.axis = check_axis("Softmax", axis)
+        self.robust_masking = check_bool("Softmax", "robust_masking", robust_masking)
         self.supports_masking = True
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:

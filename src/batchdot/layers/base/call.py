@@ -20,11 +20,11 @@ class Calls(Direct):
     @own_way
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer: on tensors `call`; on symbolic tensors, make a node."""
-        if len(args) > 1 and self._call_takes & RESERVED:
-            args, kwargs = self._name_reserved(args, kwargs)
+        if len(args) > 1 and self._call_params & RESERVED:
+            args, kwargs = self._bind_reserved(args, kwargs)
         if symbolic_tensors([args, kwargs]):
             return self._call_symbolically(args, kwargs)
-        return self._call_with_care(args, kwargs)
+        return self._call_eager(args, kwargs)
 
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call the layer on inputs, as in Keras; or a function on every module inside, as in PyTorch."""
@@ -38,7 +38,7 @@ class Calls(Direct):
             return bool(training)
         return self.training if CONTEXT.training is None else CONTEXT.training
 
-    def _name_reserved(
+    def _bind_reserved(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a call with those by name that follow the first that is reserved."""
@@ -46,21 +46,21 @@ class Calls(Direct):
         first = next((i for i, name in enumerate(names) if name in RESERVED), len(args))
         return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 
-    def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors the first time, and where there is more to do than that."""
         args = tuple([self._read_input(arg) for arg in args])
         kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
-        if "training" in self._call_takes:
+        if "training" in self._call_params:
             given = training is not None or self._resolves_training
             kwargs["training"] = training if given else self.is_training(None)
-        if "mask" in self._call_takes:
+        if "mask" in self._call_params:
             kwargs["mask"] = mask
         unheard = training is not None and bool(self._modules)  # what layers inside are to be told
-        plain = self._is_plain() and not CONTEXT.inferring and not unheard
-        outputs = self.call(*args, **kwargs) if plain else self._call_in_context(args, kwargs, training)
+        plain = self._is_plain() and not CONTEXT.in_shape_inference and not unheard
+        outputs = self.call(*args, **kwargs) if plain else self._call_tracked(args, kwargs, training)
         if outputs is None:
             raise ValueError(
                 f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
@@ -69,15 +69,15 @@ class Calls(Direct):
             self._note_direct()
         return outputs
 
-    def _call_in_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
+    def _call_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
         """Run `call` where calls inside, or losses, depend on this call being under way."""
         if not CONTEXT.calls:
-            self._forget_call_losses()
+            self._clear_call_losses()
         around = CONTEXT.training
         CONTEXT.training = around if training is None else bool(training)
         CONTEXT.calls.append(self)
         try:
-            if CONTEXT.inferring:  # weights that have just been made are not where the inputs are
+            if CONTEXT.in_shape_inference:  # weights that have just been made are not where the inputs are
                 with on_meta(self):
                     outputs = self.call(*args, **kwargs)
             else:
@@ -85,7 +85,7 @@ class Calls(Direct):
         finally:
             CONTEXT.calls.pop()
             CONTEXT.training = around
-        if self.activity_regularizer is not None and not CONTEXT.inferring:
+        if self.activity_regularizer is not None and not CONTEXT.in_shape_inference:
             self._regularize_activity(outputs, args[0] if args else None)
         return outputs
 
@@ -95,7 +95,7 @@ class Calls(Direct):
         masks = map_structure(
             lambda leaf: leaf.mask if is_keras_tensor(leaf) else None, args[0] if args else None
         )
-        takes_mask = "mask" in self._call_takes and any(m is not None for m in flatten(masks))
+        takes_mask = "mask" in self._call_params and any(m is not None for m in flatten(masks))
         if kwargs.get("mask") is not None:
             takes_mask, masks = False, kwargs["mask"]
         outputs, mask = self._infer(args, kwargs, masks)
@@ -123,7 +123,7 @@ class Calls(Direct):
             return {key: self._read_input(item) for key, item in value.items()}
         if value is None or isinstance(value, bool | str):
             return value
-        return as_tensor(value, self._probe.device, self._dtype)
+        return as_tensor(value, self._placement.device, self._dtype)
 
 
 def _distinct(inputs: list[KerasTensor]) -> Any:

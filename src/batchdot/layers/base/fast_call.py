@@ -73,7 +73,7 @@ class Direct(Losses):
         super().__init__(trainable, dtype)
         # torch.compile warns of a cache, which it looks through anyway.
         read = _read_signature.__wrapped__ if _is_tracing() else _read_signature
-        self._call_takes, self._call_told, self._call_adds = read(self.__class__.call)
+        self._call_params, self._call_context_args, self._call_adds = read(self.__class__.call)
 
     @own_way
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,13 +87,13 @@ class Direct(Losses):
                 if not (are_plain(arg) if arg.__class__ is list else arg.__class__ is Tensor):
                     break
             else:
-                if len(args) == 1 or self._call_takes.isdisjoint(RESERVED):
+                if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
                     return self.call(*args)
         return super().__call__(*args, **kwargs)
 
     def _is_plain(self) -> bool:
         """Whether a call is nothing but `call`: no losses, no layers inside, nothing to be told."""
-        told = self._call_told - {"training"} if self._resolves_training else self._call_told
+        told = self._call_context_args - {"training"} if self._resolves_training else self._call_context_args
         return self.activity_regularizer is None and not told and not self._call_adds and not self._modules
 
     def _note_direct(self) -> None:
@@ -102,7 +102,7 @@ class Direct(Losses):
             return
         if (
             self._is_plain()
-            and not CONTEXT.inferring
+            and not CONTEXT.in_shape_inference
             and not self.autocast
             and self.input_spec is None
             and self._compiled_call_impl is None

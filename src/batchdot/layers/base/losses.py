@@ -28,7 +28,7 @@ class Losses(Building):
     def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
         super().__init__(trainable, dtype)
         # Each is (value, the inputs it is conditional on, or None).
-        self._lasting_losses: list[tuple[Any, Any]] = []
+        self._persistent_losses: list[tuple[Any, Any]] = []
         self._call_losses: list[tuple[Any, Any]] = []
         self._symbolic_losses: list[tuple[Any, Any]] = []
         self._updates: list[tuple[Any, Any]] = []
@@ -44,7 +44,7 @@ class Losses(Building):
         for loss in flatten(losses):
             if loss is None:
                 continue
-            if isinstance(loss, KerasTensor) or CONTEXT.inferring:
+            if isinstance(loss, KerasTensor) or CONTEXT.in_shape_inference:
                 self._keep_symbolic_loss(loss, inputs)
             elif any(layer is self for layer in CONTEXT.calls):
                 self._call_losses.append((loss, inputs))
@@ -52,17 +52,17 @@ class Losses(Building):
                 self._call_adds = True  # which the next call minds, for an attribute was set
                 self._call_losses.append((loss, inputs))
             else:
-                self._lasting_losses.append((loss, inputs))
+                self._persistent_losses.append((loss, inputs))
 
     @property
     def losses(self) -> list[Any]:
         """The losses of this layer and those inside; functions and regularizers are evaluated now."""
         found: list[Any] = []
-        for layer in self._layers_inside():
+        for layer in self._sublayers():
             found += [_evaluate(loss) for loss, _ in layer._own_losses()] + layer._weight_losses()
         return found
 
-    def _layers_inside(self) -> list["Losses"]:
+    def _sublayers(self) -> list["Losses"]:
         """Return this layer and those inside, in order; one that stands in several places once."""
         found: dict[Losses, None] = {}
         seen: set[nn.Module] = set()
@@ -87,14 +87,14 @@ class Losses(Building):
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Keep updates of a symbolic call; on real tensors there is nothing to keep, and none is."""
-        if CONTEXT.inferring or symbolic_tensors([updates, inputs]):
-            on = _call_inputs(self) if CONTEXT.inferring and inputs is not None else inputs
+        if CONTEXT.in_shape_inference or symbolic_tensors([updates, inputs]):
+            on = _call_inputs(self) if CONTEXT.in_shape_inference and inputs is not None else inputs
             self._updates += [(update, on) for update in flatten(updates) if update is not None]
 
     @property
     def updates(self) -> list[Any]:
         """The updates that were added; none where the layer is not trainable."""
-        layers = self._layers_inside() if self.trainable else []
+        layers = self._sublayers() if self.trainable else []
         return [update for layer in layers if layer.trainable for update, _ in layer._updates]
 
     def get_updates_for(self, inputs: Any) -> list[Any]:
@@ -105,13 +105,13 @@ class Losses(Building):
         return [update for update, on in kept if on is not None and _depends([on, update], inputs)]
 
     def _own_losses(self) -> list[tuple[Any, Any]]:
-        return self._lasting_losses + (self._call_losses or self._symbolic_losses)
+        return self._persistent_losses + (self._call_losses or self._symbolic_losses)
 
     def _keep_symbolic_loss(self, loss: Any, inputs: Any) -> None:
         """Keep a loss of a symbolic call; one that was inferred on meta tensors as a symbolic scalar."""
-        if CONTEXT.inferring and isinstance(loss, Tensor):
+        if CONTEXT.in_shape_inference and isinstance(loss, Tensor):
             loss = KerasTensor((), loss.dtype)
-        on = _call_inputs(self) if CONTEXT.inferring and inputs is not None else inputs
+        on = _call_inputs(self) if CONTEXT.in_shape_inference and inputs is not None else inputs
         self._symbolic_losses.append((loss, on))
 
     def _regularize_activity(self, outputs: Any, inputs: Any) -> None:
@@ -124,7 +124,7 @@ class Losses(Building):
             else:
                 self._call_losses.append((self.activity_regularizer(output) / output.shape[0], inputs))
 
-    def _forget_call_losses(self) -> None:
+    def _clear_call_losses(self) -> None:
         """Drop the losses of the call before, here and inside."""
         for module in self.modules() if self._modules else (self,):
             # A compiler that looks at old losses asks for their gradients.

@@ -4,7 +4,7 @@ import operator
 from typing import Any
 
 
-def read_size(layer: str, argument: str, value: Any, least: int = 1) -> int:
+def check_positive_int(layer: str, argument: str, value: Any, least: int = 1) -> int:
     """Return an argument that is a size as an int.
 
     Args:
@@ -16,9 +16,9 @@ def read_size(layer: str, argument: str, value: Any, least: int = 1) -> int:
     Raises:
         ValueError: it is no integer, or too small.
 
-    >>> read_size("Dense", "units", 3.0)
+    >>> check_positive_int("Dense", "units", 3.0)
     3
-    >>> read_size("Dense", "units", 0)
+    >>> check_positive_int("Dense", "units", 0)
     Traceback (most recent call last):
     ...
     ValueError: Dense received an invalid value for `units`, expected a positive integer. Received: units=0
@@ -37,13 +37,13 @@ def read_size(layer: str, argument: str, value: Any, least: int = 1) -> int:
     return size
 
 
-def read_flag(layer: str, argument: str, value: Any) -> bool:
+def check_bool(layer: str, argument: str, value: Any) -> bool:
     """Return an argument that is a bool, or 0 or 1.
 
     Raises:
         TypeError: it is something else.
 
-    >>> read_flag("Dense", "use_bias", 1)
+    >>> check_bool("Dense", "use_bias", 1)
     True
     """
     if not isinstance(value, int) or value not in (0, 1):
@@ -51,13 +51,13 @@ def read_flag(layer: str, argument: str, value: Any) -> bool:
     return bool(value)
 
 
-def read_axis(layer: str, axis: Any) -> int:
+def check_axis(layer: str, axis: Any) -> int:
     """Return an argument that is an axis.
 
     Raises:
         TypeError: it is no integer.
 
-    >>> read_axis("Concatenate", -1)
+    >>> check_axis("Concatenate", -1)
     -1
     """
     try:
@@ -68,10 +68,10 @@ def read_axis(layer: str, axis: Any) -> int:
     raise TypeError(f"{layer} expects `axis` to be an integer. Received: axis={axis!r}")
 
 
-def incompatible(layer: Any, why: str, shape: Any) -> ValueError:
+def shape_error(layer: Any, why: str, shape: Any) -> ValueError:
     """Return the error of an input whose shape a layer does not take.
 
-    >>> incompatible(type("_", (), {"name": "permute"}), "expected ndim=3, found ndim=2", (2, 3))
+    >>> shape_error(type("_", (), {"name": "permute"}), "expected ndim=3, found ndim=2", (2, 3))
     ValueError('Input 0 of layer "permute" is incompatible with the layer: expected ndim=3, found ndim=2. \
 Full shape received: (2, 3)')
     """
@@ -88,7 +88,7 @@ def check_rank(layer: Any, shape: Any, expected: int) -> None:
         ValueError: in the words of tf.keras.
     """
     if len(shape) != expected:
-        raise incompatible(layer, f"expected ndim={expected}, found ndim={len(shape)}", shape)
+        raise shape_error(layer, f"expected ndim={expected}, found ndim={len(shape)}", shape)
 
 
 def check_least_rank(layer: Any, shape: Any, least: int) -> None:
@@ -98,4 +98,4 @@ def check_least_rank(layer: Any, shape: Any, least: int) -> None:
         ValueError: in the words of tf.keras.
     """
     if len(shape) < least:
-        raise incompatible(layer, f"expected min_ndim={least}, found ndim={len(shape)}", shape)
+        raise shape_error(layer, f"expected min_ndim={least}, found ndim={len(shape)}", shape)

@@ -41,15 +41,15 @@ class Weights(nn.Module):
     def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
         super().__init__()
         self._trainable = trainable
-        self._records: list[Weight] = []
+        self._weight_infos: list[Weight] = []
         # Weights that come into being later are made where the module was moved to: this goes along.
-        self._probe = torch.empty(0, dtype=dtype)
+        self._placement = torch.empty(0, dtype=dtype)
         self._given_dtype = dtype
 
     @property
     def _dtype(self) -> torch.dtype:
         """The layer's dtype: what it was given, or what ``double()`` and the like have made of it."""
-        return self._probe.dtype
+        return self._placement.dtype
 
     def add_weight(
         self,
@@ -107,12 +107,12 @@ class Weights(nn.Module):
         value = self._initial_value(name, shape, kind, initializers.get(initializer))
         record = Weight(
             name,
-            self._free_key(name),
+            self._unique_key(name),
             trainable is not False and not on_read,
             regularizers.get(regularizer),
             constraints.get(constraint),
         )
-        self._records.append(record)
+        self._weight_infos.append(record)
         if record.trainable:
             can_train = kind.is_floating_point or kind.is_complex
             self.register_parameter(record.key, nn.Parameter(value, requires_grad=trained and can_train))
@@ -132,7 +132,7 @@ class Weights(nn.Module):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        fixed = {record.key for record in self._records if not record.trainable}
+        fixed = {record.key for record in self._weight_infos if not record.trainable}
         for key, parameter in self._parameters.items():
             if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
                 parameter.requires_grad_(self._trainable and key not in fixed)
@@ -218,7 +218,7 @@ class Weights(nn.Module):
         """
         with torch.no_grad():
             for layer in [module for module in self.modules() if isinstance(module, Weights)]:
-                for record in layer._records:
+                for record in layer._weight_infos:
                     if record.constraint is not None:
                         weight = layer.get_parameter_or_buffer(record.key)
                         weight.copy_(record.constraint(weight))
@@ -230,7 +230,7 @@ class Weights(nn.Module):
         assert found is not None
         return found
 
-    def _find_weight(self, key: str) -> Any:
+    def _get_weight(self, key: str) -> Any:
         """Return a weight for `call`, at a tenth of what the attribute costs.
 
         A weight that was parametrized or pruned is no parameter under its key, but an attribute still.
@@ -240,11 +240,11 @@ class Weights(nn.Module):
 
     def _weight_losses(self) -> list[Tensor]:
         """Return the values of this layer's regularizers, those of layers inside excluded."""
-        regularized = [record for record in self._records if record.regularizer is not None]
+        regularized = [record for record in self._weight_infos if record.regularizer is not None]
         return [r.regularizer(self.get_parameter_or_buffer(r.key)) for r in regularized if r.regularizer]
 
     def _own_weights(self) -> Iterator[Tensor]:
-        keys = dict.fromkeys([*(record.key for record in self._records), *self._parameters])
+        keys = dict.fromkeys([*(record.key for record in self._weight_infos), *self._parameters])
         for key in keys:
             yield self.get_parameter_or_buffer(key)
 
@@ -287,9 +287,9 @@ class Weights(nn.Module):
                     f"Layer {self.name} asked for weight {name!r} of shape {sizes}, and its initializer gave "
                     f"{tuple(value.shape)}."
                 )
-            return value.to(device=self._probe.device, dtype=dtype).clone()
+            return value.to(device=self._placement.device, dtype=dtype).clone()
 
-    def _free_key(self, name: str) -> str:
+    def _unique_key(self, name: str) -> str:
         base = name.split(":")[0].replace("/", "_").replace(".", "_") or "weight"
         key, count = base, 0
         while key in self._parameters or key in self._buffers or _is_taken(self, key):
@@ -299,8 +299,8 @@ class Weights(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Let a weight go by the attribute it is assigned to."""
-        if isinstance(value, Tensor) and "_records" in self.__dict__:
-            for record in self._records:
+        if isinstance(value, Tensor) and "_weight_infos" in self.__dict__:
+            for record in self._weight_infos:
                 if self.get_parameter_or_buffer(record.key) is not value:
                     continue
                 is_buffer = record.key in self._buffers

@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import activations, constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import incompatible, read_flag, read_size
+from batchdot.layers.base.validation import check_bool, check_positive_int, shape_error
 from batchdot.planning.contraction import Shape
 
 
@@ -62,9 +62,9 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units = read_size("Dense", "units", units)
+        self.units = check_positive_int("Dense", "units", units)
         self.activation = activations.get(activation)
-        self.use_bias = read_flag("Dense", "use_bias", use_bias)
+        self.use_bias = check_bool("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -84,7 +84,7 @@ class Dense(Layer):
             ValueError: fewer than two axes, or a last size that is not known.
         """
         if len(input_shape) < 2:
-            raise self._misfit(input_shape)
+            raise self._shape_error(input_shape)
         if input_shape[-1] is None:
             raise ValueError(
                 "The last dimension of the inputs to a Dense layer should be defined. Found None. "
@@ -125,10 +125,10 @@ class Dense(Layer):
             elif rank > 1:
                 outputs = torch.nn.functional.linear(inputs, kernel.t(), bias)
             else:
-                raise self._misfit(inputs.shape)
+                raise self._shape_error(inputs.shape)
         except RuntimeError:
             if inputs.shape[-1] != kernel.shape[0]:
-                raise self._misfit(inputs.shape) from None
+                raise self._shape_error(inputs.shape) from None
             raise
         if outputs.dtype is not kernel.dtype:  # under autocast
             outputs = outputs.to(kernel.dtype)
@@ -146,7 +146,7 @@ class Dense(Layer):
         """
         shape = tuple(input_shape)
         if len(shape) < 2 or (self.built and shape[-1] not in (None, self.kernel.shape[0])):
-            raise self._misfit(shape)
+            raise self._shape_error(shape)
         return (*shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -174,9 +174,9 @@ class Dense(Layer):
             )
         return inputs.to(dtype)
 
-    def _misfit(self, shape: Any) -> ValueError:
+    def _shape_error(self, shape: Any) -> ValueError:
         if len(shape) < 2:
-            return incompatible(self, f"expected min_ndim=2, found ndim={len(shape)}", shape)
+            return shape_error(self, f"expected min_ndim=2, found ndim={len(shape)}", shape)
         return ValueError(
             f'Input 0 of layer "{self.name}" is incompatible with the layer: expected axis -1 of input '
             f"shape to have value {self.kernel.shape[0]}, but received input with shape {tuple(shape)}"

@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import read_flag, read_size
+from batchdot.layers.base.validation import check_bool, check_positive_int
 from batchdot.planning.contraction import Shape
 
 
@@ -64,12 +64,12 @@ class Embedding(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs | {"autocast": False})
         if sparse:
             raise ValueError(f"Embedding returns dense tensors. Received: sparse={sparse!r}")
-        self.input_dim = read_size("Embedding", "input_dim", input_dim)
-        self.output_dim = read_size("Embedding", "output_dim", output_dim)
+        self.input_dim = check_positive_int("Embedding", "input_dim", input_dim)
+        self.output_dim = check_positive_int("Embedding", "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = read_flag("Embedding", "mask_zero", mask_zero)
+        self.mask_zero = check_bool("Embedding", "mask_zero", mask_zero)
         self.supports_masking = self.mask_zero
         self.input_length = tuple(input_length) if isinstance(input_length, list) else input_length
 
@@ -89,9 +89,9 @@ class Embedding(Layer):
         if inputs.dtype is not torch.int64 and inputs.dtype is not torch.int32:
             inputs = inputs.to(torch.int64)
         try:
-            return torch.embedding(self._find_weight("embeddings"), inputs)
+            return torch.embedding(self._get_weight("embeddings"), inputs)
         except IndexError:
-            raise IndexError(self._describe_misfit(inputs)) from None
+            raise IndexError(self._describe_bad_ids(inputs)) from None
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return where the ids are not 0, or None where 0 is an id like the others."""
@@ -133,7 +133,7 @@ class Embedding(Layer):
             "input_length": self.input_length,
         }
 
-    def _describe_misfit(self, ids: Tensor) -> str:
+    def _describe_bad_ids(self, ids: Tensor) -> str:
         outside = ids[(ids < 0) | (ids >= self.input_dim)]
         return (
             f"Layer {self.name} has rows for ids 0 to {self.input_dim - 1}. Received: id {int(outside[0])}"

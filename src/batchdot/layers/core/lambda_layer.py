@@ -58,8 +58,8 @@ class Lambda(Layer):
         self._output_shape = output_shape
         self.supports_masking = mask is not None
         # The function says what it is to be told, not the layer's own `call`.
-        self._call_told = _parameters(function) & {"mask", "training"}
-        self._call_takes = self._call_told | {"inputs"}
+        self._call_context_args = _parameters(function) & {"mask", "training"}
+        self._call_params = self._call_context_args | {"inputs"}
 
     def call(self, inputs: Any, **told: Any) -> Any:
         """Return the function's value."""
@@ -150,7 +150,7 @@ def _read_function(value: Any, kind: str, layer: str) -> Any:
     if kind == "raw" or value is None:
         return value
     functions = Registry[Any](f"function of Lambda layer {layer!r}", "builtins")
-    for known in (activations._registry._things, FUNCTIONS):
+    for known in (activations._registry._entries, FUNCTIONS):
         for name, function in known.items():
             functions.add(name, function)
     if kind == "function":

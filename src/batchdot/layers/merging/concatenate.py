@@ -7,7 +7,7 @@ from torch import Tensor
 
 from batchdot.errors import AxisError
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import read_axis
+from batchdot.layers.base.validation import check_axis
 from batchdot.layers.merging.base import LISTS, Merge
 from batchdot.planning.contraction import Shape
 
@@ -35,7 +35,7 @@ class Concatenate(Merge):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = read_axis("Concatenate", axis)
+        self.axis = check_axis("Concatenate", axis)
 
     def call(self, inputs: Any) -> Tensor:
         """Return the concatenated tensor."""
@@ -68,7 +68,7 @@ class Concatenate(Merge):
         shapes = self._read_shapes(input_shape)
         rank, axis = len(shapes[0]), self.axis
         if any(len(shape) != rank for shape in shapes):
-            raise self._misfit(shapes)
+            raise self._shape_error(shapes)
         if not -rank <= axis < rank:
             raise AxisError(f"Layer {self.name} has no axis {axis} to concatenate along: shapes {shapes}")
         sizes: list[int | None] = []
@@ -77,7 +77,7 @@ class Concatenate(Merge):
             if index == axis % rank:
                 sizes.append(sum(known) if len(known) == len(shapes) else None)
             elif any(size != known[0] for size in known):
-                raise self._misfit(shapes)
+                raise self._shape_error(shapes)
             else:
                 sizes.append(known[0] if known else None)
         return tuple(sizes)
@@ -91,7 +91,7 @@ class Concatenate(Merge):
         sizes[self.axis] = None
         return tuple(sizes)
 
-    def _misfit(self, shapes: list[Shape]) -> ValueError:
+    def _shape_error(self, shapes: list[Shape]) -> ValueError:
         return ValueError(
             "A `Concatenate` layer requires inputs with matching shapes except for the concatenation axis. "
             f"Layer {self.name} received: input_shape={shapes}"

@@ -149,8 +149,8 @@ class Dot(Layer):
         if not _is_tracing():  # a compiled call leaves the layer as it was
             self._build_without_inputs()
 
-    def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return super()._call_with_care(([self._read_input(x) for x in _pair(*args)],), kwargs)
+    def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return super()._call_eager(([self._read_input(x) for x in _pair(*args)],), kwargs)
 
     def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # A node, and so a config, holds the list that Keras calls with.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import check_rank, read_size
+from batchdot.layers.base.validation import check_positive_int, check_rank
 from batchdot.planning.contraction import Shape
 
 
@@ -34,7 +34,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.n = read_size("RepeatVector", "n", n, 0)
+        self.n = check_positive_int("RepeatVector", "n", n, 0)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the repeated vectors."""

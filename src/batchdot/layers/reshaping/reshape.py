@@ -6,7 +6,7 @@ from typing import Any
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import check_least_rank, read_size
+from batchdot.layers.base.validation import check_least_rank, check_positive_int
 from batchdot.planning.contraction import Shape
 from batchdot.symbolic.call_context import CONTEXT
 
@@ -39,7 +39,9 @@ class Reshape(Layer):
                 "Reshape expects `target_shape` to be a sequence of integers. "
                 f"Received: target_shape={target_shape!r}"
             )
-        self.target_shape = tuple([read_size("Reshape", "target_shape", size, -1) for size in target_shape])
+        self.target_shape = tuple(
+            [check_positive_int("Reshape", "target_shape", size, -1) for size in target_shape]
+        )
         if self.target_shape.count(-1) > 1:
             raise ValueError(
                 "Reshape finds out at most one size of `target_shape`. "
@@ -54,7 +56,7 @@ class Reshape(Layer):
         try:
             return inputs.reshape(shape[0], *self.target_shape)
         except RuntimeError:
-            if not CONTEXT.inferring:  # where sizes are stand-ins, that need not fit
+            if not CONTEXT.in_shape_inference:  # where sizes are stand-ins, that need not fit
                 self.compute_output_shape(shape)
             raise
 
