@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from batchdot.layers.base.fast_call import constant, own_way
+from batchdot._torch import is_tracing
 from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.losses import reset_call_losses
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.weights import weights_of
 from batchdot.models.pickling import FlatGraph
@@ -19,8 +19,6 @@ from batchdot.models.topology import sort_graph
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.tensor import KerasTensor, Node, symbolic_tensors
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
-
-_is_tracing = torch.compiler.is_dynamo_compiling
 
 
 @LAYERS.register("Functional")
@@ -46,6 +44,8 @@ class Model(Ends):
     tensor([[3.],
             [3.]])
     """
+
+    _pure_call = True
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
@@ -91,15 +91,15 @@ class Model(Ends):
                 return layer
         raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
 
-    @own_way
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Replay the calls on tensors; on symbolic tensors, make a node."""
         if self._program is None or kwargs or type(self).call is not Model.call or symbolic_tensors(args):
             return super().forward(*args, **kwargs)
-        outputs = self.call(args[0] if len(args) == 1 else list(args))
-        if self.activity_regularizer is not None and not CONTEXT.in_shape_inference:
-            self._regularize_activity(outputs, args)
-        self._note_direct()
+        inputs = args[0] if len(args) == 1 else list(args)
+        if self.activity_regularizer is not None:
+            return self._call_tracked((inputs,), {}, None)
+        outputs = self.call(inputs)
+        self._enable_fast_call()
         return outputs
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -109,35 +109,21 @@ class Model(Ends):
             raise NotImplementedError(
                 f"{type(self).__name__} has neither inputs and outputs nor a `call` of its own."
             )
-        tracing = _is_tracing()
-        if not tracing:
-            outputs = program.run_straight(inputs)
-        else:
-            outputs = program.trace_straight(inputs) if self._is_straight_ahead() else None
+        outputs = program.run_compiled(inputs) if program.is_pure else None
         if outputs is not None:
             return self._write_values(outputs)
-        values = self._read_values(inputs)
         masks = flatten(mask) if mask is not None else None
-        if tracing and self._is_plain():
-            return self._write_values(program.run(values, masks))
-        calls = CONTEXT.calls
-        if not calls:
-            self._clear_call_losses()
-        calls.append(self)
+        if is_tracing() and self._is_pure():
+            return self._write_values(program.run(self._read_values(inputs), masks))
+        self._begin_call_losses()
+        CONTEXT.calls.append(self)
         try:
-            return self._write_values(program.run(values, masks))
+            outputs = None if program.is_pure else program.run_compiled(inputs)
+            if outputs is None:
+                outputs = program.run(self._read_values(inputs), masks)
+            return self._write_values(outputs)
         finally:
-            calls.pop()
-
-    @constant
-    def _is_straight_ahead(self) -> bool:
-        """Whether the program is straight when torch.compile first looks on, which guards on none of this."""
-        program = self._program
-        if program is None:
-            return False
-        for layer in program.layers:
-            layer._ask_ahead()
-        return program.is_straight()
+            CONTEXT.calls.pop()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, or the outputs' in their structure, for shapes of the inputs.
@@ -159,15 +145,15 @@ class Model(Ends):
         masks = flatten(mask) if mask is not None else None
         return unpack_singleton(self._program.run_masks(self._read_values(inputs), masks))
 
-    def _is_plain(self) -> bool:
+    def _is_pure(self) -> bool:
         functional = self._program is not None and type(self).call is Model.call
-        return functional and self.activity_regularizer is None and all(x._is_plain() for x in self._layers)
+        return functional and self.activity_regularizer is None and all(x._is_pure() for x in self._layers)
 
     def _clear_call_losses(self) -> None:
-        if _is_tracing() or self._call_losses:
-            self._call_losses = []
+        if is_tracing() or self._call_losses:
+            reset_call_losses(self)
         for layer in self.layers if self._program is None else self._layers:
-            if _is_tracing() or layer._modules or layer._call_losses:
+            if is_tracing() or layer._modules or layer._call_losses:
                 layer._clear_call_losses()
 
     @property

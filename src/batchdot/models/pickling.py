@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from batchdot.models.program import Slot
+from batchdot.models.program import ValueRef
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import map_structure
 
@@ -27,7 +27,7 @@ class FlatGraph:
                 numbers[id(leaf)] = len(self.tensors)
                 mask = None if leaf.mask is None else (leaf.mask.shape, leaf.mask.dtype)
                 self.tensors.append((leaf.shape, leaf.dtype, leaf.name, mask))
-            return Slot(numbers[id(leaf)])
+            return ValueRef(numbers[id(leaf)])
 
         self.calls = [
             (n.layer, *(map_structure(number, v) for v in (n.args, n.kwargs, n.structure)), n.takes_mask)
@@ -44,7 +44,7 @@ class FlatGraph:
             tensors.append(tensor)
 
         def read(value: Any) -> Any:
-            return map_structure(lambda x: tensors[x.number] if isinstance(x, Slot) else x, value)
+            return map_structure(lambda x: tensors[x.index] if isinstance(x, ValueRef) else x, value)
 
         nodes = [
             Node(layer, read(args), read(kwargs), read(structure), takes_mask)

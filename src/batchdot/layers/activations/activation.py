@@ -28,6 +28,8 @@ class Activation(Layer):
     Source: ``tf.keras.layers.Activation``.
     """
 
+    _pure_call = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)

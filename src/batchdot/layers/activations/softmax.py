@@ -35,6 +35,8 @@ class Softmax(Layer):
     Source: ``tf.keras.layers.Softmax``.
     """
 
+    _pure_call = True
+
     def __init__(self, axis: Any = -1, robust_masking: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(axis, list | tuple):

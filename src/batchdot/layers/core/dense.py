@@ -47,6 +47,8 @@ class Dense(Layer):
     Source: ``tf.keras.layers.Dense``.
     """
 
+    _pure_call = True
+
     def __init__(
         self,
         units: Any,

@@ -45,6 +45,8 @@ class Embedding(Layer):
     Source: ``tf.keras.layers.Embedding``.
     """
 
+    _pure_call = True
+
     def __init__(
         self,
         input_dim: Any,

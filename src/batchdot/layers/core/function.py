@@ -31,6 +31,8 @@ class Function(Layer):
     [{'tensor': 0}, 1]
     """
 
+    _pure_call = True
+
     def __init__(self, function: str, args: Any = (), kwargs: Any = None, **options: Any) -> None:
         options.setdefault("name", None)
         if function not in FUNCTIONS:
@@ -61,11 +63,12 @@ class Function(Layer):
         args, kwargs = _fill(self.template, tensors)
         return FUNCTIONS[self.function](*args, **kwargs)
 
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Return the symbolic result of the function, from its shape rule if it has one."""
         if self.function not in INFERENCES:
-            return super()._infer(args, kwargs, masks)
-        args, kwargs = _fill(self.template, symbolic_tensors(args))
-        return INFERENCES[self.function](*args, **kwargs), None
+            return super().compute_output_spec(inputs)
+        args, kwargs = _fill(self.template, symbolic_tensors(inputs))
+        return INFERENCES[self.function](*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Return the function's name and its arguments."""

@@ -28,6 +28,8 @@ class InputLayer(Layer):
         ValueError: no shape, or one of something other than sizes.
     """
 
+    _pure_call = True
+
     def __init__(
         self,
         input_shape: Any = None,

@@ -41,6 +41,8 @@ class Lambda(Layer):
     Source: ``tf.keras.layers.Lambda``.
     """
 
+    _pure_call = True
+
     def __init__(
         self,
         function: Any,

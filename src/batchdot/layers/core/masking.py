@@ -28,6 +28,8 @@ class Masking(Layer):
     Source: ``tf.keras.layers.Masking``.
     """
 
+    _pure_call = True
+
     def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(mask_value, int | float | complex):

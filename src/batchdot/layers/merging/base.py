@@ -133,7 +133,7 @@ class Merge(Layer):
             )
         return list(mask)
 
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+    def _infer_by_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
         """Infer from inputs whose unknown sizes are those of other inputs, where these are known."""
         inputs = args[0]
         if isinstance(inputs, list | tuple):
@@ -142,7 +142,7 @@ class Merge(Layer):
             args = (inputs, *args[1:])
             if isinstance(masks, list | tuple):
                 masks = [m if m is None else _fill(m, x.shape) for m, x in zip(masks, inputs, strict=True)]
-        return super()._infer(args, kwargs, masks)
+        return super()._infer_by_call(args, kwargs, masks)
 
 
 @LAYERS.register()
@@ -155,6 +155,7 @@ class Add(Merge):
     Source: ``tf.keras.layers.Add``, as the others here.
     """
 
+    _pure_call = True
     _operation = operator.add
 
 
@@ -166,6 +167,7 @@ class Subtract(Merge):
     [[0.0], [0.0]]
     """
 
+    _pure_call = True
     _operation = operator.sub
 
     def _read_shapes(self, input_shape: Any) -> list[Shape]:
@@ -191,6 +193,7 @@ class Multiply(Merge):
     tensor([[6., 6.]])
     """
 
+    _pure_call = True
     _operation = operator.mul
 
 
@@ -202,6 +205,7 @@ class Average(Merge):
     [[0.5, 0.5], [0.5, 0.5]]
     """
 
+    _pure_call = True
     _operation = operator.add
 
     def _merge(self, inputs: Any) -> Tensor:
@@ -216,6 +220,7 @@ class Maximum(Merge):
     tensor([[3, 5]])
     """
 
+    _pure_call = True
     _operation = torch.maximum
 
 
@@ -227,6 +232,7 @@ class Minimum(Merge):
     tensor([[1, 2]])
     """
 
+    _pure_call = True
     _operation = torch.minimum
 
 

@@ -33,6 +33,8 @@ class Concatenate(Merge):
     Source: ``tf.keras.layers.Concatenate``.
     """
 
+    _pure_call = True
+
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = check_axis("Concatenate", axis)

@@ -39,6 +39,7 @@ class Dropout(Layer):
     Source: ``tf.keras.layers.Dropout``; the numbers are torch's.
     """
 
+    _pure_call = True
     _resolves_training = True
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:

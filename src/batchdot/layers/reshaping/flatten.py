@@ -33,6 +33,8 @@ class Flatten(Layer):
     Source: ``tf.keras.layers.Flatten``.
     """
 
+    _pure_call = True
+
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = "channels_last" if data_format is None else str(data_format).lower()

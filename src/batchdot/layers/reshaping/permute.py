@@ -31,6 +31,8 @@ class Permute(Layer):
     Source: ``tf.keras.layers.Permute``.
     """
 
+    _pure_call = True
+
     def __init__(self, dims: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         try:

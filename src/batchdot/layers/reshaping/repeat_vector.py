@@ -32,6 +32,8 @@ class RepeatVector(Layer):
     Source: ``tf.keras.layers.RepeatVector``.
     """
 
+    _pure_call = True
+
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.n = check_positive_int("RepeatVector", "n", n, 0)

@@ -32,6 +32,8 @@ class Reshape(Layer):
     Source: ``tf.keras.layers.Reshape``.
     """
 
+    _pure_call = True
+
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(target_shape, Iterable) or isinstance(target_shape, str):
