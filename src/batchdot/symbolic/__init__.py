@@ -1,1 +1,3 @@
-"""Symbolic tensors: what layers are called on to define a graph, before there are numbers."""
+"""Symbolic tensors, of a shape and a dtype but no numbers, and the graph of the layer calls on them."""
+
+from batchdot.symbolic import functions as functions  # registers the handler of symbolic tensors

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from batchdot.planning.contraction import Shape
+from batchdot.convert import dtype_name
 from batchdot.symbolic.tree import flatten, unpack_singleton
+from batchdot.types import Shape
 
 
 class History(NamedTuple):
@@ -58,7 +59,7 @@ class KerasTensor:
 
     def __repr__(self) -> str:
         name = f" name={self.name}" if self.name else ""
-        dtype = str(self.dtype).removeprefix("torch.")
+        dtype = dtype_name(self.dtype)
         return f"<KerasTensor{name} shape={self.shape} dtype={dtype}>"
 
     def __bool__(self) -> bool:

@@ -26,7 +26,7 @@ from batchdot._torch import (
 )
 from batchdot.convert import as_tensor
 from batchdot.layers.base.losses import Losses
-from batchdot.ops.plan_cache import are_plain
+from batchdot.ops.plan_cache import are_exact_tensors
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, on_meta
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor, symbolic_tensors
@@ -47,7 +47,7 @@ class Calls(Losses):
             slow = any(self._slow_path_triggers) or is_jit_tracing()
         if not (kwargs or slow):
             for arg in args:
-                if not (are_plain(arg) if arg.__class__ is list else arg.__class__ is Tensor):
+                if not (are_exact_tensors(arg) if arg.__class__ is list else arg.__class__ is Tensor):
                     break
             else:
                 if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
@@ -104,7 +104,7 @@ class Calls(Losses):
             args, kwargs = self._bind_reserved(args, kwargs)
         if args:
             args = self._bind_inputs(*args)
-        if (kwargs or not are_plain(args)) and symbolic_tensors([args, kwargs]):
+        if (kwargs or not are_exact_tensors(args)) and symbolic_tensors([args, kwargs]):
             return self._call_symbolic(args, kwargs)
         return self._call_eager(args, kwargs)
 

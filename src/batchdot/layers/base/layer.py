@@ -16,7 +16,7 @@ import torch
 from batchdot import activations, regularizers
 from batchdot._torch import is_tracing
 from batchdot.config import float_dtype, floatx
-from batchdot.convert import read_dtype
+from batchdot.convert import dtype_name, read_dtype
 from batchdot.layers.base.call import Calls, read_signature
 from batchdot.layers.base.connectivity import Connectivity
 from batchdot.layers.base.naming import unique_name
@@ -123,7 +123,7 @@ class Layer(Calls, Connectivity):
     @property
     def dtype(self) -> str:
         """The name of the layer's dtype."""
-        return str(self._dtype).removeprefix("torch.")
+        return dtype_name(self._dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the layer again; it survives JSON.

@@ -9,7 +9,7 @@ from batchdot import constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.validation import check_bool, check_positive_int
-from batchdot.planning.contraction import Shape
+from batchdot.types import Shape
 
 
 @LAYERS.register()

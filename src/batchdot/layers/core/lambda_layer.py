@@ -6,10 +6,10 @@ from typing import Any
 from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.planning.contraction import Shape
 from batchdot.registry import Registry
-from batchdot.symbolic.functions import FUNCTIONS
+from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
 from batchdot.symbolic.tree import flatten
+from batchdot.types import Shape
 
 
 @LAYERS.register()
@@ -152,9 +152,8 @@ def _read_function(value: Any, kind: str, layer: str) -> Any:
     if kind == "raw" or value is None:
         return value
     functions = Registry[Any](f"function of Lambda layer {layer!r}", "builtins")
-    for known in (activations._registry._entries, FUNCTIONS):
-        for name, function in known.items():
-            functions.add(name, function)
+    for name, function in (*activations.ACTIVATIONS.items(), *SYMBOLIC_FUNCTIONS.items()):
+        functions.add(name, function)
     if kind == "function":
         return functions.get_class(str(value))
     try:

@@ -7,11 +7,13 @@ from batchdot._torch import is_tracing
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.state import derived
-from batchdot.ops.functional import EPSILON, batch_dot_operation
+from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.dispatch import run
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
-from batchdot.planning.contraction import Shape
+from batchdot.symbolic.functions import infer_operation
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
+from batchdot.types import Shape
 
 
 @LAYERS.register()
@@ -87,7 +89,7 @@ class Dot(Layer):
             from batchdot.ops.compile import trace_operation
 
             return trace_operation(self._operation, inputs, y)
-        return self._operation(inputs, y)
+        return run(self._operation, inputs, y)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Return None: a mask ends here, as documented."""
@@ -120,7 +122,7 @@ class Dot(Layer):
         >>> Dot(axes=1).compute_output_spec([KerasTensor((None, 3)), KerasTensor((5, 3))])
         <KerasTensor shape=(5, 1) dtype=float32>
         """
-        return self._operation.infer(*_pair(inputs, y))
+        return infer_operation(self._operation, *_pair(inputs, y))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer, as copies; those that Keras lacks only if not the default."""
@@ -148,8 +150,7 @@ def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
     Returns:
         What the layer returns. Raises what the layer raises.
 
-    >>> import torch
-    >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
+    >>>     >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
     tensor([[3.],
             [3.]])
     """
