@@ -167,7 +167,7 @@ class Program:
         Looking up layers and values by index would cost small layers more than their arithmetic. The
         function returns None, before the first call, for inputs that have to be converted or refused.
         """
-        taken = {"inputs", "resume", "Tensor", "locals", "len", "list"}
+        taken = {"forward", "inputs", "resume", "Tensor"}
         values = [identifier(name, taken) for name in self._input_names]
         layers = {layer: identifier(layer.name, taken) for layer, _, _ in self._calls}
         lines: list[Call | str] = []

@@ -103,7 +103,7 @@ class LayerState(nn.Module):
     """The names of the class's `derived` properties: dropped when an attribute is set, and from copies."""
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # read-only, unlike the annotation of nn.Module
+    def name(self) -> str:
         """The name of the layer."""
         return str(self._name)
 
