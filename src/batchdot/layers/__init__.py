@@ -1,6 +1,6 @@
 """Layers in Keras's folders, one file each; `base` is what they have in common."""
 
-import batchdot.symbolic.operators  # noqa: F401  # symbolic tensors take part in arithmetic
+import batchdot.symbolic.operators  # noqa: F401  # gives symbolic tensors their operators
 from batchdot.layers.activations.activation import Activation
 from batchdot.layers.activations.softmax import Softmax
 from batchdot.layers.base.layer import Layer

@@ -1,20 +1,20 @@
-"""What layers say of arguments and inputs that they cannot take: one wording, most of it tf.keras's."""
+"""Checks of arguments and input shapes that layers share, with the error texts of tf.keras."""
 
 import operator
 from typing import Any
 
 
 def check_positive_int(layer: str, argument: str, value: Any, least: int = 1) -> int:
-    """Return an argument that is a size as an int.
+    """Return an argument as an integer of at least 1, or another minimum.
 
     Args:
         layer: the class of the layer.
         argument: the name of the argument.
         value: an integer, or a float that is one.
-        least: the smallest that is allowed.
+        least: the smallest value that is allowed.
 
     Raises:
-        ValueError: it is no integer, or too small.
+        ValueError: it is not an integer, or too small.
 
     >>> check_positive_int("Dense", "units", 3.0)
     3
@@ -38,10 +38,10 @@ def check_positive_int(layer: str, argument: str, value: Any, least: int = 1) ->
 
 
 def check_bool(layer: str, argument: str, value: Any) -> bool:
-    """Return an argument that is a bool, or 0 or 1.
+    """Return an argument that is a bool, 0 or 1, as a bool.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is anything else.
 
     >>> check_bool("Dense", "use_bias", 1)
     True
@@ -52,10 +52,10 @@ def check_bool(layer: str, argument: str, value: Any) -> bool:
 
 
 def check_axis(layer: str, axis: Any) -> int:
-    """Return an argument that is an axis.
+    """Return an argument that is an axis as an int.
 
     Raises:
-        TypeError: it is no integer.
+        TypeError: it is not an integer.
 
     >>> check_axis("Concatenate", -1)
     -1
@@ -69,7 +69,7 @@ def check_axis(layer: str, axis: Any) -> int:
 
 
 def shape_error(layer: Any, why: str, shape: Any) -> ValueError:
-    """Return the error of an input whose shape a layer does not take.
+    """Return the error for an input of a wrong shape.
 
     >>> shape_error(type("_", (), {"name": "permute"}), "expected ndim=3, found ndim=2", (2, 3))
     ValueError('Input 0 of layer "permute" is incompatible with the layer: expected ndim=3, found ndim=2. \
@@ -82,20 +82,20 @@ Full shape received: (2, 3)')
 
 
 def check_rank(layer: Any, shape: Any, expected: int) -> None:
-    """Refuse a shape of another rank than expected.
+    """Raise an error for a shape of another rank than expected.
 
     Raises:
-        ValueError: in the words of tf.keras.
+        ValueError: the rank differs.
     """
     if len(shape) != expected:
         raise shape_error(layer, f"expected ndim={expected}, found ndim={len(shape)}", shape)
 
 
 def check_least_rank(layer: Any, shape: Any, least: int) -> None:
-    """Refuse a shape of fewer axes than the layer needs.
+    """Raise an error for a shape of fewer axes than the layer needs.
 
     Raises:
-        ValueError: in the words of tf.keras.
+        ValueError: the rank is smaller.
     """
     if len(shape) < least:
         raise shape_error(layer, f"expected min_ndim={least}, found ndim={len(shape)}", shape)

@@ -1,4 +1,4 @@
-"""Dense: inputs times a matrix, plus a vector."""
+"""Dense: matrix product with a kernel, plus a bias."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ class Dense(Layer):
 
     Args:
         units: size of the last axis of the output.
-        activation: a name, a config or a function of the output; None stands for none.
+        activation: a name, a config or a function of the output; None means none.
         use_bias: whether there is a bias.
         kernel_initializer: a name, config or function of (shape, dtype) for the kernel.
         bias_initializer: the same for the bias.
         kernel_regularizer: a name, config or function of the kernel to a scalar that joins `losses`.
         bias_regularizer: the same for the bias.
-        activity_regularizer: the same for the output, divided by the batch size.
-        kernel_constraint: a name, config or function of the kernel to the one that replaces it in
+        activity_regularizer: the same for the output; its value is divided by the batch size.
+        kernel_constraint: a name, config or function of the kernel to the kernel that replaces it in
             `apply_constraints`.
         bias_constraint: the same for the bias.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ..., K); the output has shape (B, ..., units) and the dtype of the
+    Call it on a tensor of shape (B, ..., K). The output has shape (B, ..., units) and the dtype of the
     kernel, to which the inputs are cast. The kernel has shape (K, units), the bias (units,).
 
     Raises:
@@ -112,9 +112,9 @@ class Dense(Layer):
 
     def call(self, inputs: Tensor) -> Any:
         """Return the outputs for inputs of shape (B, ..., K)."""
-        own: dict[str, Any] = self._parameters  # in a tenth of the time of the attributes
+        own: dict[str, Any] = self._parameters  # ten times faster than the attributes
         kernel, bias = own.get("kernel"), own.get("bias")
-        if kernel is None:  # parametrized or pruned, it is an attribute still
+        if kernel is None:  # parametrized or pruned: still an attribute
             kernel = self.kernel
         if bias is None and self.use_bias:
             bias = self.bias
@@ -154,7 +154,7 @@ class Dense(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""
         config = super().get_config()
-        config.pop("activity_regularizer", None)  # which has its own place, as in Keras
+        config.pop("activity_regularizer", None)  # it comes later in the config, as in Keras
         return config | {
             "units": self.units,
             "activation": activations.serialize(self.activation),

@@ -15,13 +15,15 @@ from batchdot.symbolic.tree import map_structure
 
 
 class FunctionLayer(Layer):
-    """A function of tensors as a layer, made when it is called on symbolic tensors.
+    """A function of tensors as a layer, made when the function is called on symbolic tensors.
 
     Args:
         function: the name of the function, in ``batchdot.symbolic.functions.SYMBOLIC_FUNCTIONS``.
-        args: its positional arguments in JSON's terms; ``{"tensor": i}`` stands for the i-th input.
+        args: its positional arguments as JSON can hold them; ``{"tensor": i}`` stands for the i-th input.
         kwargs: its keyword arguments, likewise.
         **options: as for every `Layer`.
+
+    Call it on a tensor, or on the list of its tensor arguments; the output is the function's.
 
     Raises:
         ValueError: there is no function of that name.
@@ -48,7 +50,7 @@ class FunctionLayer(Layer):
 
     @classmethod
     def call_on(cls, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Make the layer of a call and call it on the symbolic tensors among the arguments."""
+        """Make the layer of a function call, and call it on the symbolic tensors among the arguments."""
         inputs = symbolic_tensors([args, kwargs])
         position = {id(tensor): index for index, tensor in reversed(list(enumerate(inputs)))}
 

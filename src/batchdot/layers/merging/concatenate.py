@@ -1,4 +1,4 @@
-"""Concatenate: several tensors, one behind the other."""
+"""Concatenate: join several tensors along an axis."""
 
 from typing import Any
 
@@ -17,10 +17,11 @@ class Concatenate(Merge):
     """Layer that concatenates a list of tensors.
 
     Args:
-        axis: the axis along which their sizes may differ.
+        axis: the axis to join along; negative ones count from the end. Sizes may differ along it.
         **kwargs: as for every `Layer`.
 
-    Call it on a list of tensors of one rank, whose other sizes are equal.
+    Call it on a list of tensors of one rank, of shapes (B, ...), that are equal but for that axis. The
+    output has the promoted dtype.
 
     Raises:
         TypeError: `axis` is not an integer; a keyword that no layer has.
@@ -50,7 +51,7 @@ class Concatenate(Merge):
             raise
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the concatenated masks, all True for an input without one; None where none has one."""
+        """Return the concatenated masks, all True for an input without one; None if no input has one."""
         masks = self._read_masks(inputs, mask)
         if all(m is None for m in masks):
             return None

@@ -21,9 +21,9 @@ class Dot(Layer):
     """Layer that computes a dot product between samples in two tensors.
 
     Args:
-        axes: the axes to sum over: an int for both inputs, or a pair. As in `batch_dot`, but not None.
-        normalize: whether to L2-normalize samples along the summed axes first, which makes the
-            output a cosine proximity.
+        axes: the axes to sum over: an int for both inputs, or a pair. As in `batch_dot`, except None.
+        normalize: whether to L2-normalize the inputs along the summed axes first; the output is then
+            the cosine of the angle between samples.
         batch_dims: how many leading axes are shared between the samples.
         epsilon: floor on the squared norm of a slice; 1e-14 reproduces Keras 3.
         **kwargs: `name`, `trainable` and `dtype`, as for every `Layer`.

@@ -1,4 +1,4 @@
-"""RepeatVector: a vector for each of several steps."""
+"""RepeatVector: repeat a vector along a new axis."""
 
 from typing import Any
 
@@ -15,11 +15,10 @@ class RepeatVector(Layer):
     """Layer that repeats its input along a new axis.
 
     Args:
-        n: how often.
+        n: the number of repetitions, at least 0.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, K); the output has shape (B, n, K) and is a view: no numbers are
-    copied.
+    Call it on a tensor of shape (B, K). The output has shape (B, n, K) and is a view: nothing is copied.
 
     Raises:
         ValueError: `n` is not an integer of at least 0; an input of another rank.

@@ -1,4 +1,4 @@
-"""Reshape: the axes behind the first in another shape."""
+"""Reshape: change the shape of each sample."""
 
 from collections.abc import Iterable
 from math import prod
@@ -16,10 +16,11 @@ class Reshape(Layer):
     """Layer that reshapes each sample.
 
     Args:
-        target_shape: the sizes behind the batch axis; one of them may be -1, which is found out.
+        target_shape: the sizes after the batch axis; one of them may be -1, and is inferred.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ...); the output has shape (B, *target_shape).
+    Call it on a tensor of shape (B, ...). The output has shape (B, *target_shape), and is a view where that
+    is possible.
 
     Raises:
         ValueError: sizes that are not integers, or several of -1; an input of another size.
@@ -46,7 +47,7 @@ class Reshape(Layer):
         )
         if self.target_shape.count(-1) > 1:
             raise ValueError(
-                "Reshape finds out at most one size of `target_shape`. "
+                "Reshape infers at most one size of `target_shape`. "
                 f"Received: target_shape={self.target_shape}"
             )
 
@@ -58,7 +59,7 @@ class Reshape(Layer):
         try:
             return inputs.reshape(shape[0], *self.target_shape)
         except RuntimeError:
-            if not CONTEXT.in_shape_inference:  # where sizes are stand-ins, that need not fit
+            if not CONTEXT.in_shape_inference:  # whose sizes need not fit
                 self.compute_output_shape(shape)
             raise
 
