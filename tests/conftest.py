@@ -40,24 +40,18 @@ def _seed() -> None:
 def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Have plans made anew: with the native kernel where it has no reason against one, or by ATen alone."""
     from batchdot import kernels
-    from batchdot.ops import functional
+    from batchdot.ops import arguments, plan_cache
 
     native, aten = kernels.KERNELS
     if name == "aten":
         monkeypatch.setattr(kernels, "AVAILABLE", (aten,))
-    elif reasons := native.unavailable():
+    elif reasons := native.unavailable_reasons():
         pytest.skip(f"the native kernel is {reasons[0]}")
-    forget = (
-        functional._PRODUCTS.clear,
-        functional._COSINES.clear,
-        functional._cached_operation.cache_clear,
-        functional._DOT.plans.clear,
-    )
-    for clear in forget:
-        clear()
+    arguments.clear()
+    plan_cache.clear()
     yield name
-    for clear in forget:
-        clear()
+    arguments.clear()
+    plan_cache.clear()
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ nothing and does not import torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batchdot.ops.handlers import Handler as _Handler
+from batchdot.ops.handlers import register as _register
+
 if TYPE_CHECKING:
     from batchdot import (
         activations,
@@ -71,6 +74,23 @@ _MODULES = {
 
 _DEPRECATED = ("functional", "sharding")
 """Modules of version 0.1 that warn and forward to their successors."""
+
+
+def _is_sharded(operation: Any, x: Any, y: Any) -> bool:
+    from batchdot.convert import is_sharded
+
+    return is_sharded(x) or is_sharded(y)
+
+
+def _run_sharded(operation: Any, x: Any, y: Any) -> Any:
+    from batchdot.distributed.run import run_sharded
+    from batchdot.ops.dispatch import run
+
+    return run_sharded(operation, x, y, run)
+
+
+# `ops` is below `distributed`, which loads torch.distributed and is imported for the first DTensor.
+_register(_Handler("sharded", _is_sharded, _run_sharded))
 
 
 def __getattr__(name: str) -> Any:

@@ -21,8 +21,8 @@ from batchdot.registry import Registry
 
 Activation: TypeAlias = Callable[..., Tensor]
 
-_registry = Registry[Activation]("activation", "keras.activations")
-serialize = _registry.serialize
+ACTIVATIONS = Registry[Activation]("activation", "keras.activations")
+serialize = ACTIVATIONS.serialize
 
 
 def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
@@ -31,7 +31,7 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     >>> get("relu") is relu, get(None) is linear, get(torch.tanh) is torch.tanh
     (True, True, True)
     """
-    return _registry.get(identifier, custom_objects) or linear
+    return ACTIVATIONS.get(identifier, custom_objects) or linear
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
@@ -40,10 +40,10 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     >>> deserialize({"class_name": "function", "config": "tanh"}) is tanh
     True
     """
-    return _registry.deserialize(config, custom_objects) or linear
+    return ACTIVATIONS.deserialize(config, custom_objects) or linear
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def linear(x: Tensor) -> Tensor:
     """Return x itself."""
     return x
@@ -53,7 +53,7 @@ def linear(x: Tensor) -> Tensor:
 # it for 0.2 µs at each call.
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def relu(
     x: Tensor,
     negative_slope: float = 0,
@@ -81,7 +81,7 @@ def relu(
     return kept - slope * F.relu(threshold - x) if slope else kept
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def leaky_relu(x: Tensor, negative_slope: float = 0.2, *, alpha: float | None = None) -> Tensor:
     """Return x where it is positive, negative_slope * x elsewhere; ``alpha`` is TensorFlow's name for it.
 
@@ -91,19 +91,19 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.2, *, alpha: float | None = 
     return F.leaky_relu(x, negative_slope if alpha is None else alpha)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def relu6(x: Tensor) -> Tensor:
     """Return x clipped to [0, 6]."""
     return F.relu6(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def sigmoid(x: Tensor) -> Tensor:
     """Return 1 / (1 + exp(-x))."""
     return torch.sigmoid(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def hard_sigmoid(x: Tensor) -> Tensor:
     """Return 0.2 x + 0.5 clipped to [0, 1]: Keras 2's.
 
@@ -114,7 +114,7 @@ def hard_sigmoid(x: Tensor) -> Tensor:
     return (0.2 * x + 0.5).clamp(0.0, 1.0)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def hard_sigmoid_keras3(x: Tensor) -> Tensor:
     """Return x / 6 + 0.5 clipped to [0, 1]: what Keras 3 calls hard_sigmoid."""
     return F.hardsigmoid(x)
@@ -124,13 +124,13 @@ KERAS_3: Mapping[str, Any] = {"hard_sigmoid": hard_sigmoid_keras3}
 """Custom objects: the names by which Keras 3 means other functions than Keras 2."""
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def tanh(x: Tensor) -> Tensor:
     """Return the hyperbolic tangent."""
     return torch.tanh(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     """Return exp(x) / sum(exp(x)), summed over an axis or over several.
 
@@ -142,38 +142,38 @@ def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     return (x - x.logsumexp(tuple(axis), keepdim=True)).exp()
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Return the logarithm of softmax along an axis."""
     return F.log_softmax(x, axis)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def softplus(x: Tensor) -> Tensor:
     """Return log(1 + exp(x))."""
     # torch's own threshold of 20, above which it returns x, costs float64 half of its digits.
     return F.softplus(x, threshold=40)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def softsign(x: Tensor) -> Tensor:
     """Return x / (1 + |x|)."""
     return F.softsign(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def elu(x: Tensor, alpha: float = 1) -> Tensor:
     """Return x where it is positive, alpha * (exp(x) - 1) elsewhere."""
     return F.elu(x, alpha)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def selu(x: Tensor) -> Tensor:
     """Return 1.0507 * elu(x, 1.6733), with the constants of the paper."""
     return F.selu(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def gelu(x: Tensor, approximate: bool = False) -> Tensor:
     """Return x times the normal distribution function of x, or its approximation by tanh.
 
@@ -183,7 +183,7 @@ def gelu(x: Tensor, approximate: bool = False) -> Tensor:
     return F.gelu(x, approximate="tanh" if approximate else "none")
 
 
-@_registry.register("silu")
+@ACTIVATIONS.register("silu")
 def swish(x: Tensor) -> Tensor:
     """Return x * sigmoid(x); Keras 3 calls it silu."""
     return F.silu(x)
@@ -192,13 +192,13 @@ def swish(x: Tensor) -> Tensor:
 silu = swish
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def mish(x: Tensor) -> Tensor:
     """Return x * tanh(softplus(x))."""
     return F.mish(x)
 
 
-@_registry.register()
+@ACTIVATIONS.register()
 def exponential(x: Tensor) -> Tensor:
     """Return exp(x)."""
     return torch.exp(x)

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from batchdot.config import epsilon
-from batchdot.registry import Configured, Registry
+from batchdot.registry import Configurable, Registry
 
 Constrain: TypeAlias = Callable[..., Tensor]
 
@@ -24,7 +24,7 @@ _registry = Registry[Constrain]("constraint", "keras.constraints")
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
 
-class Constraint(Configured):
+class Constraint(Configurable):
     """Base of the constraints. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
 
     def __call__(self, w: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from batchdot.config import float_dtype
 from batchdot.convert import as_tensor, read_dtype
-from batchdot.registry import Configured, Registry
+from batchdot.registry import Configurable, Registry
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,7 +39,7 @@ _registry = Registry[Initialize]("initializer", "keras.initializers")
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
 
-class Initializer(Configured):
+class Initializer(Configurable):
     """Base of the initializers. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
 
     def __call__(

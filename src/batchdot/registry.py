@@ -1,4 +1,4 @@
-"""Registry: things of one kind, found by name, by alias or by config, and written as configs.
+"""Registry: objects of one kind by name, alias or config, and their configs.
 
 Initializers, regularizers, constraints, activations and layers are each a registry of their own. A config
 is read in every form that Keras has written: ``{"class_name": ..., "config": ...}``, the same with
@@ -39,18 +39,18 @@ def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
         _custom_objects.reset(token)
 
 
-class Configured:
-    """A thing whose config is the arguments that it was made with, kept under their own names."""
+class Configurable:
+    """An object whose config is the arguments it was made with, kept under their own names."""
 
     _arguments: ClassVar[tuple[str, ...]] = ()
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs to make the thing again."""
+        """Return what `from_config` needs to make the object again."""
         return {name: getattr(self, name) for name in self._arguments}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Self":
-        """Make the thing from what `get_config` returned, here or in Keras."""
+        """Make the object from what `get_config` returned, here or in Keras."""
         return cls(**config)
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class Configured:
 
 
 class Registry(Generic[T]):
-    """The things of one kind: classes, whose instances are made by name, and functions.
+    """The objects of one kind: classes, whose instances are made by name, and functions.
 
     Args:
         kind: what one of them is called in a message.
@@ -67,7 +67,7 @@ class Registry(Generic[T]):
 
     >>> colors = Registry[Any]("color", "keras.colors")
     >>> @colors.register("azure")
-    ... class DarkBlue(Configured):
+    ... class DarkBlue(Configurable):
     ...     def __call__(self): ...
     >>> [colors.get(name) for name in ("DarkBlue", "dark_blue", "azure", DarkBlue)]
     [DarkBlue(), DarkBlue(), DarkBlue(), DarkBlue()]
@@ -82,25 +82,29 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, module: str) -> None:
         self.kind = kind
         self.module = module
-        self._things: dict[str, Any] = {}
+        self._entries: dict[str, Any] = {}
         self._names: list[str] = []
 
     def register(self, *aliases: str) -> Callable[[C], C]:
         """Return a decorator that adds a class or function: by name, by snake case name, by aliases."""
 
-        def add(thing: C) -> C:
-            name = thing.__name__
+        def add(entry: C) -> C:
+            name = entry.__name__
             self._names.append(name)
             for alias in (name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(), *aliases):
-                self._things[alias] = thing
-            return thing
+                self._entries[alias] = entry
+            return entry
 
         return add
 
-    def add(self, name: str, thing: T) -> None:
+    def add(self, name: str, entry: T) -> None:
         """Add something that is returned as it is."""
         self._names.append(name)
-        self._things[name] = thing
+        self._entries[name] = entry
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Iterate over the names and aliases, and what they stand for."""
+        return iter(self._entries.items())
 
     def get_class(self, name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
         """Return the class or function of a name: of ``custom_objects``, of the scope, of this registry.
@@ -111,7 +115,7 @@ class Registry(Generic[T]):
         Raises:
             ValueError: there is none.
         """
-        places = (custom_objects or {}, _custom_objects.get({}), self._things)
+        places = (custom_objects or {}, _custom_objects.get({}), self._entries)
         for candidate in (name, name.rpartition(">")[2], name.removesuffix("V2")):
             for place in places:
                 if candidate in place:
@@ -121,7 +125,7 @@ class Registry(Generic[T]):
         raise ValueError(f"Unknown {self.kind} {name!r}{hint} Known are: {', '.join(sorted(self._names))}.")
 
     def get(self, identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> T | None:
-        """Return the thing that an identifier means.
+        """Return the object that an identifier means.
 
         Args:
             identifier: None, for which None is returned; a name or a config, as in `deserialize`; a
@@ -144,7 +148,7 @@ class Registry(Generic[T]):
         return identifier  # type: ignore[no-any-return]
 
     def deserialize(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> T | None:
-        """Return the thing that a config describes, in any form that Keras has written.
+        """Return the object that a config describes, in any form that Keras has written.
 
         Args:
             config: None, for which None is returned; a name; or a dictionary of ``class_name`` and
@@ -158,22 +162,22 @@ class Registry(Generic[T]):
         if config is None:
             return None
         name, arguments = (config, {}) if isinstance(config, str) else self._read(config)
-        thing = self.get_class(name, custom_objects)
-        if not isinstance(thing, type):
+        entry = self.get_class(name, custom_objects)
+        if not isinstance(entry, type):
             if arguments:
                 raise ValueError(f"The {self.kind} {name!r} takes no config. Received: {arguments!r}")
-            return thing  # type: ignore[no-any-return]
+            return entry  # type: ignore[no-any-return]
         with custom_object_scope(custom_objects or {}):
             try:
-                make = getattr(thing, "from_config", None)
-                return make(dict(arguments)) if make else thing(**arguments)  # type: ignore[no-any-return]
+                make = getattr(entry, "from_config", None)
+                return make(dict(arguments)) if make else entry(**arguments)  # type: ignore[no-any-return]
             except TypeError as error:
                 if str(error).startswith("Cannot make the "):
-                    raise  # of a thing inside, which says enough
+                    raise  # of an object inside, which says enough
                 raise TypeError(f"Cannot make the {self.kind} {name!r} of {arguments!r}: {error}") from error
 
-    def serialize(self, thing: Any) -> Any:
-        """Return the config of a thing, in the form that tf_keras 2.21 writes and reads.
+    def serialize(self, entry: Any) -> Any:
+        """Return the config of an object, in the form that tf_keras 2.21 writes and reads.
 
         Returns:
             None for None; the name of a registered function; otherwise a dictionary. A function that is
@@ -181,21 +185,21 @@ class Registry(Generic[T]):
             ``custom_objects``; a function that shares a registered name, by its module and name.
 
         Raises:
-            TypeError: the thing has neither a ``__name__`` nor a ``get_config``.
+            TypeError: the object has neither a ``__name__`` nor a ``get_config``.
         """
-        if thing is None:
+        if entry is None:
             return None
-        name = getattr(thing, "__name__", None)
+        name = getattr(entry, "__name__", None)
         if name is not None:
-            known = self._things.get(name)
-            if known is thing:
+            known = self._entries.get(name)
+            if known is entry:
                 return name
-            config = name if known is None else f"{thing.__module__}.{name}"
+            config = name if known is None else f"{entry.__module__}.{name}"
             return _config("builtins", "function", config, "function")
-        if not hasattr(thing, "get_config"):
-            raise TypeError(f"The {self.kind} {thing!r} cannot be written as a config: it has no get_config.")
-        cls, config = type(thing), thing.get_config()
-        if self._things.get(cls.__name__) is cls:
+        if not hasattr(entry, "get_config"):
+            raise TypeError(f"The {self.kind} {entry!r} cannot be written as a config: it has no get_config.")
+        cls, config = type(entry), entry.get_config()
+        if self._entries.get(cls.__name__) is cls:
             return _config(self.module, cls.__name__, config, None)
         module = None if cls.__module__ == "__main__" else cls.__module__
         return _config(module, cls.__name__, config, cls.__name__)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from batchdot.registry import Configured, Registry
+from batchdot.registry import Configurable, Registry
 
 Regularize: TypeAlias = Callable[..., Tensor]
 
@@ -22,7 +22,7 @@ _registry = Registry[Regularize]("regularizer", "keras.regularizers")
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
 
-class Regularizer(Configured):
+class Regularizer(Configurable):
     """Base of the regularizers. A subclass defines ``__call__(x)`` and ``get_config()``."""
 
     def __call__(self, x: Tensor) -> Tensor:

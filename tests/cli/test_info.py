@@ -12,7 +12,7 @@ from batchdot.kernels import KERNELS
 class Missing:
     name = "missing"
 
-    def unavailable(self):
+    def unavailable_reasons(self):
         return ["it is not compiled", "there is no compiler"]
 
 

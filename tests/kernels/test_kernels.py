@@ -8,38 +8,39 @@ import torch
 from tests.support import oracle
 from tests.support.cases import values
 
-from batchdot.kernels import KERNELS, choose
+from batchdot.kernels import KERNELS, select_kernel
 from batchdot.kernels.aten import double_double as _double_double
 from batchdot.kernels.aten import kernel as _aten
 from batchdot.ops.functional import plan
+from batchdot.planning.plan import Executable
 
 
 def test_aten_is_last_and_has_no_reason():
     assert KERNELS[-1].name == "aten"
-    assert KERNELS[-1].unavailable() == []
-    assert KERNELS[-1].why_not(plan(torch.ones(2, 3), torch.ones(2, 3), 1)) == []
+    assert KERNELS[-1].unavailable_reasons() == []
+    assert KERNELS[-1].not_supported_reasons(plan(torch.ones(2, 3), torch.ones(2, 3), 1)) == []
 
 
 def test_the_first_kernel_without_a_reason_is_taken(monkeypatch):
     class Unwilling:
         name = "unwilling"
 
-        def why_not(self, plan):
+        def not_supported_reasons(self, plan):
             return ["it is a test"]
 
     class Willing(Unwilling):
         name = "willing"
 
-        def why_not(self, plan):
+        def not_supported_reasons(self, plan):
             return []
 
         def build(self, plan):
-            return replace(plan, kernel=self.name, run=lambda x, y: "ran")
+            return Executable(replace(plan, kernel=self.name), lambda x, y: "ran")
 
     p = plan(torch.ones(2, 3), torch.ones(2, 3), 1)
     monkeypatch.setattr("batchdot.kernels.AVAILABLE", (Unwilling(), Willing(), *KERNELS))
-    chosen = choose(p)
-    assert (chosen.kernel, chosen.run(None, None)) == ("willing", "ran")
+    chosen = select_kernel(p)
+    assert (chosen.plan.kernel, chosen.run(None, None)) == ("willing", "ran")
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.int64], ids=str)

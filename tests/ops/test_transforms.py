@@ -148,7 +148,7 @@ GUARDED = {
     "batch_dot": (lambda x, y: batch_dot(x, y, 1), 30),
     "batch_dot, cosine": (lambda x, y: batch_dot(x, y, (1, -1), normalize=True), 30),
     "dot": (lambda x, y: dot(x, y.mT), 23),
-    "Dot": (lambda x, y: LAYER([x, y]), 42),
+    "Dot": (lambda x, y: LAYER([x, y]), 49),
 }
 
 

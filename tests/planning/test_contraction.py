@@ -51,6 +51,16 @@ EINSUMS = [
     (Contraction.batch_dot((2, 7, 3), (2, 7, 3), 2, 2), "bak,bak->ba"),
     (Contraction.numpy_dot((2, 3), (4, 3, 5)), "ik,jkr->ijr"),
     (Contraction.numpy_dot((), (4,)), ",j->j"),
+    # groups with more axes than letters of their own: capitals, then letters that no group has used
+    (Contraction.batch_dot((2,) * 8, (2,) * 8, (tuple(range(1, 8)),) * 2), "bklwxyzA,bklwxyzA->b"),
+    (Contraction.batch_dot((2,) * 10, (2,) * 10, 9, 9), "bacdefghAk,bacdefghAk->bacdefghA"),
+    (Contraction.batch_dot((2,) * 9, (2, 2), -1), "bimnopqAk,bk->bimnopqA"),
+    (Contraction.batch_dot((2, 2), (2,) * 9, -1), "bk,bjrstuvAk->bjrstuvA"),
+    (Contraction.batch_dot((2,) * 9, (2,) * 9, -1), "bimnopqAk,bjrstuvBk->bimnopqAjrstuvB"),
+    (
+        Contraction.batch_dot((2,) * 36, (2, 2), -1),
+        "bimnopqABCDEFGHIJKLMNOPQRSTUVWXYZack,bk->bimnopqABCDEFGHIJKLMNOPQRSTUVWXYZac",
+    ),
 ]
 
 

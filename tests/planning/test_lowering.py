@@ -7,24 +7,19 @@ import torch
 from expecttest import assert_expected_inline
 from tests.support.cases import LAYOUTS, RANKS, enumerate_cases, lay_out
 
-from batchdot import batch_dot, dot
-from batchdot.layers import Dot
-from batchdot.ops import functional
-from batchdot.ops import operation as operations
-from batchdot.ops.functional import batch_dot_operation, plan
-from batchdot.ops.operation import MAX_PLANS
-from batchdot.planning.plan import MATMUL, MATVEC, ROW, VECMAT
+from batchdot.ops.functional import plan
+from batchdot.planning.plan import MATMUL, MATVEC, VECDOT, VECMAT
 
 NONE = ()
 
 # x shape, y shape, axes, batch_dims, label, inputs copied
 CONTIGUOUS = [
-    ((32, 128), (32, 128), 1, 1, ROW, NONE),
-    ((32, 1, 128), (32, 1, 128), 2, 1, ROW, NONE),
-    ((32, 1, 128), (32, 128), -1, 1, ROW, NONE),
-    ((32, 1, 1, 128), (32, 128, 1), (3, 1), 1, ROW, NONE),
-    ((32, 7, 128), (32, 7, 128), 2, 2, ROW, NONE),
-    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), 1, ROW, NONE),
+    ((32, 128), (32, 128), 1, 1, VECDOT, NONE),
+    ((32, 1, 128), (32, 1, 128), 2, 1, VECDOT, NONE),
+    ((32, 1, 128), (32, 128), -1, 1, VECDOT, NONE),
+    ((32, 1, 1, 128), (32, 128, 1), (3, 1), 1, VECDOT, NONE),
+    ((32, 7, 128), (32, 7, 128), 2, 2, VECDOT, NONE),
+    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), 1, VECDOT, NONE),
     ((32, 100, 64), (32, 64), -1, 1, MATVEC, NONE),
     ((32, 64, 100), (32, 64), 1, 1, MATVEC, NONE),
     ((32, 100, 64), (32, 1, 64), 2, 1, MATVEC, NONE),
@@ -99,7 +94,7 @@ def test_rows_are_never_copied():
         for x_layout, y_layout in itertools.product(LAYOUTS, LAYOUTS):
             x, y = lay_out(torch.randn(x_shape), x_layout, 1), lay_out(torch.randn(y_shape), y_layout, 2)
             p = plan(x, y, axes)
-            assert (p.label, p.copies) == (ROW, ())
+            assert (p.label, p.copies) == (VECDOT, ())
             assert p.x(x).data_ptr() == x.data_ptr()
             assert p.y(y).data_ptr() == y.data_ptr()
 
@@ -125,13 +120,13 @@ def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
         a, b = (torch.empty(shape, dtype=getattr(torch, name)) for name in (x, y))
         p = plan(a, b, 1, normalize=normalize)
         assert p.dtype == getattr(torch, dtype)
-        assert p.compute == getattr(torch, compute)
-        assert p.wide == getattr(torch, wide)
+        assert p.compute_dtype == getattr(torch, compute)
+        assert p.norm_dtype == getattr(torch, wide)
 
 
 def test_large_rows_go_in_blocks_of_aten(each_kernel):
     def rows(*shape, **options):
-        return plan(torch.empty(shape), torch.empty(shape), 1, **options).rows
+        return plan(torch.empty(shape), torch.empty(shape), 1, **options).block_size
 
     aten = each_kernel == "aten"
     assert rows(65536, 128) == (1024 if aten else None)
@@ -141,85 +136,12 @@ def test_large_rows_go_in_blocks_of_aten(each_kernel):
     assert rows(32, 128) is None
 
 
-# --- the cache ----------------------------------------------------------------------------------------
-
-
-def test_a_second_call_makes_no_plan(monkeypatch):
-    made = []
-    choose = operations.choose
-    monkeypatch.setattr(operations, "choose", lambda p: made.append(p) or choose(p))
-    x, y = torch.randn(3, 17, 5), torch.randn(3, 5, 19)
-    for _ in range(3):
-        batch_dot(x, y, (2, 1))
-        batch_dot(x.clone(), y.clone(), [2, 1])
-    assert len(made) == 1
-    batch_dot(x, y, (2, 1), normalize=True)
-    batch_dot(x, y, (2, 1), normalize=True, epsilon=1e-3)
-    batch_dot(x.double(), y.double(), (2, 1))
-    batch_dot(x[:2], y[:2], (2, 1))
-    batch_dot(x.mT.contiguous().mT, y, (2, 1))
-    batch_dot(x.to("meta"), y.to("meta"), (2, 1))
-    assert len(made) == 7
-    assert len({id(p) for p in made}) == 7
-
-
-def test_the_caches_are_bounded():
-    operation = batch_dot_operation(1)
-    y = torch.ones(1, 1)
-    for size in range(MAX_PLANS + 10):
-        x = torch.empty(1, 1, 1).as_strided((1, 1, 1), (size + 1, 1, 1))
-        operation(x, y)
-    assert 0 < len(operation.plans) <= MAX_PLANS
-    assert functional._cached_operation.cache_info().maxsize
-    kept = [(1, int(axis)) for axis in "2" * (functional.MAX_CALLS + 10)]  # equal, each another object
-    for axes in kept:
-        batch_dot(torch.ones(1, 2, 2), torch.ones(1, 2, 2), axes=axes)
-    assert 0 < len(functional._PRODUCTS) <= functional.MAX_CALLS
-
-
-def test_a_call_is_not_taken_for_another():
-    """The operation of a call is found by which objects its arguments are."""
-    x, y = torch.randn(2, 3, 3), torch.randn(2, 3, 3)
-    swapped, cosines = torch.einsum("bik,bkj->bij", x, y), batch_dot(x, y, [1, 2], normalize=True)
-    pair, axes = (2, 1), [1, 2]
-    for _ in range(2):
-        torch.testing.assert_close(batch_dot(x, y, pair), swapped)
-        torch.testing.assert_close(batch_dot(x, y, axes), torch.einsum("bki,bjk->bij", x, y))
-        axes.reverse()
-        torch.testing.assert_close(batch_dot(x, y, axes), swapped)
-        axes.reverse()
-        torch.testing.assert_close(batch_dot(x, y, axes, normalize=True), cosines)
-        assert batch_dot(x, y, 2, batch_dims=2).shape == (2, 3)
-        assert batch_dot(x, y, 2).shape == (2, 3, 3)
-        assert batch_dot(0 * x + 1, y, 1, normalize=True, epsilon=1e12).max() < 1e-5
-        assert batch_dot(0 * x + 1, 0 * y + 1, 1, normalize=True).min() > 0.99
-        for wrong in (True, (2, True), (True, 1)):
-            with pytest.raises((TypeError, ValueError)):
-                batch_dot(x, y, wrong)
-        with pytest.raises(ValueError, match="shared"):
-            batch_dot(x, y, 1, batch_dims=2)
-
-
 def test_a_plan_is_a_value():
     x, y = torch.empty(2, 3), torch.empty(2, 3)
     assert plan(x, y, 1) == plan(x, y, -1)
     assert plan(x, y, 1) != plan(x, y, 1, normalize=True)
     with pytest.raises(AttributeError):
         plan(x, y, 1).label = MATMUL
-
-
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
-def test_a_nested_tensor_is_not_asked_for_its_strides(layout):
-    """The question that recognizes tensors ended the process."""
-    x = torch.ones(2, 3, 4)
-    nested = torch.nested.nested_tensor([torch.ones(3, 4), torch.ones(1, 4)], layout=layout)
-    for call in (lambda a, b: batch_dot(a, b, 2), dot, Dot(2)):
-        for _ in range(3):
-            call(x, x.mT if call is dot else x)
-        for pair in ((nested, x), (x, nested)):
-            with pytest.raises(TypeError, match=r"nested|jagged"):
-                call(*pair)
 
 
 @pytest.mark.usefixtures("aten_kernel")

@@ -60,15 +60,15 @@ REFUSED_INPUTS = [
     (
         {"shape": (3, "a")},
         ValueError,
-        "The shape of an Input is of sizes, None where unknown. Received: (3, 'a')",
+        "The shape of an Input holds sizes, None where unknown. Received: (3, 'a')",
     ),
-    ({"shape": (-3,)}, ValueError, "The shape of an Input is of sizes, None where unknown. Received: (-3,)"),
+    ({"shape": (-3,)}, ValueError, "The shape of an Input holds sizes, None where unknown. Received: (-3,)"),
     ({"shape": (3,), "colour": 1}, TypeError, "Input has no argument 'colour'."),
     ({"tensor": torch.ones(1)}, ValueError, "Input(tensor=...) takes a symbolic tensor."),
     (
         {"shape": (3,), "sparse": True},
         ValueError,
-        "An Input is dense and always given: sparse, ragged and optional are not for it.",
+        "An Input is dense and always given: sparse, ragged and optional are not supported.",
     ),
 ]
 

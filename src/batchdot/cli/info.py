@@ -42,9 +42,9 @@ def _devices() -> dict[str, str]:
 
 
 def _kernels() -> dict[str, str]:
-    return {kernel.name: "; ".join(kernel.unavailable()) or _available(kernel) for kernel in KERNELS}
+    return {kernel.name: "; ".join(kernel.unavailable_reasons()) or _available(kernel) for kernel in KERNELS}
 
 
 def _available(kernel: Kernel) -> str:
-    detail = kernel.detail()
+    detail = kernel.describe()
     return f"available, {detail}" if detail else "available"

@@ -1,7 +1,9 @@
 """Execution: bring two DTensors where their `Layout` says, and run the operation on the local shards."""
 
+from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from batchdot.convert import check_operands
@@ -10,11 +12,19 @@ from batchdot.distributed.consistency import check_call
 from batchdot.distributed.cosine import cosine_of_shards
 from batchdot.distributed.layout import lay_out
 from batchdot.ops.operation import Operation
-from batchdot.planning.lowering import ROW_COMPUTE, result_dtype
+from batchdot.planning.lowering import ACCUMULATION_DTYPE, result_dtype
 
 
-def run_sharded(operation: Operation, x: Any, y: Any) -> DTensor:
+def run_sharded(
+    operation: Operation, x: Any, y: Any, run: Callable[[Operation, Tensor, Tensor], Tensor]
+) -> DTensor:
     """Run an operation on two DTensors of one mesh; the result is a DTensor.
+
+    Args:
+        operation: what to compute.
+        x: the first DTensor.
+        y: the second.
+        run: runs an operation on two local shards.
 
     Raises:
         TypeError: one of them is not a DTensor, and what `check_operands` refuses.
@@ -37,12 +47,12 @@ def run_sharded(operation: Operation, x: Any, y: Any) -> DTensor:
     )
     x_local, y_local = enter(x, layout.x, layout.x_grad), enter(y, layout.y, layout.y_grad)
     if not layout.summed:
-        local = operation(x_local, y_local)
+        local = run(operation, x_local, y_local)
     elif normalize:
-        local = cosine_of_shards(operation, contraction, x_local, y_local, dtype, mesh, layout.summed)
+        local = cosine_of_shards(operation, contraction, x_local, y_local, dtype, mesh, layout.summed, run)
     else:
-        compute = ROW_COMPUTE[dtype]  # products and their sum over the ranks are rounded once
-        local = operation(x_local.to(compute), y_local.to(compute))
+        compute = ACCUMULATION_DTYPE[dtype]  # products and their sum over the ranks are rounded once
+        local = run(operation, x_local.to(compute), y_local.to(compute))
         local = sum_over(local, mesh, layout.summed).to(dtype)
     gradient = tuple(Replicate() if isinstance(p, Partial) else p for p in layout.out)
     return leave(local, mesh, layout.out, gradient, contraction.output_shape)

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from batchdot._torch import is_tracing
 from batchdot.convert import as_tensor
-from batchdot.layers.base.fast_call import constant, own_way
 from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.losses import reset_call_losses
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
 from batchdot.models.model import Model
@@ -26,10 +27,8 @@ from batchdot.models.structure import (
 )
 from batchdot.models.topology import topological_order
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
-
-_is_tracing = torch.compiler.is_dynamo_compiling
+from batchdot.symbolic.tensor import KerasTensor, Node, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
 @LAYERS.register("Model")
@@ -68,6 +67,8 @@ class Functional(Model):
     _config_form: ClassVar[dict[str, Any]] = {"class_name": "Functional"}
     """What a config says of the class: no module, for each version of Keras has it in another."""
 
+    _pure_call = True
+
     inputs: list[KerasTensor]
     outputs: list[KerasTensor]
     _program: Program
@@ -98,22 +99,22 @@ class Functional(Model):
     @property
     def input(self) -> Any:
         """The symbolic input, or the list of inputs."""
-        return unwrap(self.inputs)
+        return unpack_singleton(self.inputs)
 
     @property
     def output(self) -> Any:
         """The symbolic output, or the list of outputs."""
-        return unwrap(self.outputs)
+        return unpack_singleton(self.outputs)
 
     @property
     def input_shape(self) -> Any:
         """The shape of the input, (B, ...), or the list of shapes."""
-        return unwrap([tensor.shape for tensor in self.inputs])
+        return unpack_singleton([tensor.shape for tensor in self.inputs])
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, (B, ...), or the list of shapes."""
-        return unwrap([tensor.shape for tensor in self.outputs])
+        return unpack_singleton([tensor.shape for tensor in self.outputs])
 
     @property
     def input_names(self) -> list[str]:
@@ -141,16 +142,16 @@ class Functional(Model):
 
     # Calls.
 
-    @own_way
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Replay the calls on tensors; on symbolic tensors, make a node."""
         overridden = type(self).call is not Functional.call
-        if not self.built or kwargs or overridden or symbolic_leaves(args):
+        if not self.built or kwargs or overridden or symbolic_tensors(args):
             return super().forward(*args, **kwargs)
-        outputs = self.call(args[0] if len(args) == 1 else list(args))
-        if self.activity_regularizer is not None and not CONTEXT.inferring:
-            self._regularize_activity(outputs, args)
-        self._note_direct()
+        inputs = args[0] if len(args) == 1 else list(args)
+        if self.activity_regularizer is not None:
+            return self._call_tracked((inputs,), {}, None)
+        outputs = self.call(inputs)
+        self._enable_fast_call()
         return outputs
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -167,39 +168,30 @@ class Functional(Model):
         Raises:
             ValueError: another number of inputs, or an input of another rank.
         """
-        program, tracing = self._program, _is_tracing()
+        program = self._program
         masks = flatten(mask) if mask is not None else None
-        if masks is None or all(mask is None for mask in masks):
-            if not tracing:
-                outputs = program.run_straight(inputs)
-            else:
-                outputs = program.trace_straight(inputs) if self._is_straight_ahead() else None
-            if outputs is not None:
-                return pack_outputs(outputs, self._output_structure)
+        if masks is not None and all(mask is None for mask in masks):
             masks = None
-        values = self._flatten_inputs(inputs)
-        if tracing and self._is_plain():
-            return pack_outputs(program.run(values, masks), self._output_structure)
-        calls = CONTEXT.calls
-        if not calls:
-            self._forget_call_losses()
-        calls.append(self)
+        outputs = program.run_compiled(inputs) if program.is_pure and masks is None else None
+        if outputs is not None:
+            return pack_outputs(outputs, self._output_structure)
+        if is_tracing() and self._is_pure():
+            return pack_outputs(program.run(self._flatten_inputs(inputs), masks), self._output_structure)
+        self._begin_call_losses()
+        CONTEXT.calls.append(self)
         try:
-            return pack_outputs(program.run(values, masks), self._output_structure)
+            if masks is None and not program.is_pure:
+                outputs = program.run_compiled(inputs)
+            if outputs is None:
+                outputs = program.run(self._flatten_inputs(inputs), masks)
+            return pack_outputs(outputs, self._output_structure)
         finally:
-            calls.pop()
+            CONTEXT.calls.pop()
 
-    @constant
-    def _is_straight_ahead(self) -> bool:
-        """Whether the program is straight when torch.compile first looks on, which guards on none of this."""
-        for layer in self._program.layers:
-            layer._ask_ahead()
-        return self._program.is_straight()
-
-    def _is_plain(self) -> bool:
+    def _is_pure(self) -> bool:
         if type(self).call is not Functional.call or self.activity_regularizer is not None:
             return False
-        return all(layer._is_plain() for layer in self._layers)
+        return all(layer._is_pure() for layer in self._layers)
 
     def _flatten_inputs(self, inputs: Any) -> list[Tensor]:
         """Return the inputs as a list of tensors, one for each symbolic input.
@@ -210,7 +202,7 @@ class Functional(Model):
         values = order_inputs(inputs, self._input_structure, self.inputs, self.name)
         for index, (value, spec) in enumerate(zip(values, self.inputs, strict=True)):
             if value.__class__ is not Tensor:
-                values[index] = value = as_tensor(value, self._probe.device, self._input_dtype(index))
+                values[index] = value = as_tensor(value, self._placement.device, self._input_dtype(index))
             if value.ndim != len(spec.shape):
                 raise ValueError(
                     f"Input {index} of model {self.name} has shape {tuple(value.shape)} "
@@ -241,19 +233,19 @@ class Functional(Model):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the mask of the output, or the list of masks, None where there is none."""
         masks = flatten(mask) if mask is not None else None
-        return unwrap(self._program.run_masks(self._flatten_inputs(inputs), masks))
+        return unpack_singleton(self._program.run_masks(self._flatten_inputs(inputs), masks))
 
     # State.
 
     def _inner_modules(self) -> list[nn.Module]:
         return list(self._layers)
 
-    def _forget_call_losses(self) -> None:
-        if _is_tracing() or self._call_losses:
-            self._call_losses = []
+    def _clear_call_losses(self) -> None:
+        if is_tracing() or self._call_losses:
+            reset_call_losses(self)
         for layer in self._layers:
-            if _is_tracing() or layer._modules or layer._call_losses:
-                layer._forget_call_losses()
+            if is_tracing() or layer._modules or layer._call_losses:
+                layer._clear_call_losses()
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         keys = dict(zip(self._layer_keys, [layer.name for layer in self._layers], strict=True))

@@ -12,7 +12,7 @@ from batchdot.models.serialization import model_from_graph_config, model_to_json
 from batchdot.models.summary import print_summary
 
 if TYPE_CHECKING:
-    from batchdot.symbolic.node import Node
+    from batchdot.symbolic.tensor import Node
 
 
 class Model(Layer):

@@ -7,9 +7,9 @@ exceed Python's recursion limit on long ones.
 from collections.abc import Sequence
 from typing import Any
 
-from batchdot.models.program import Slot
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, map_structure
+from batchdot.models.program import ValueRef
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import map_structure
 
 
 class FlatGraph:
@@ -30,20 +30,20 @@ class FlatGraph:
         indices: dict[int, int] = {}
         self.tensors: list[Any] = []
 
-        def to_slot(leaf: Any) -> Any:
+        def refer(leaf: Any) -> Any:
             if not is_keras_tensor(leaf):
                 return leaf
             if id(leaf) not in indices:
                 indices[id(leaf)] = len(self.tensors)
                 mask = None if leaf.mask is None else (leaf.mask.shape, leaf.mask.dtype)
                 self.tensors.append((leaf.shape, leaf.dtype, leaf.name, mask))
-            return Slot(indices[id(leaf)])
+            return ValueRef(indices[id(leaf)])
 
         self.calls = [
-            (n.layer, *(map_structure(to_slot, v) for v in (n.args, n.kwargs, n.structure)), n.takes_mask)
+            (n.layer, *(map_structure(refer, v) for v in (n.args, n.kwargs, n.structure)), n.takes_mask)
             for n in nodes
         ]
-        self.structures = map_structure(to_slot, structures)
+        self.structures = map_structure(refer, structures)
 
     def restore(self) -> tuple[list[Node], Any]:
         """Return new nodes for the calls, connected to their layers, and the structures with new tensors."""
@@ -54,7 +54,7 @@ class FlatGraph:
             tensors.append(tensor)
 
         def fill(value: Any) -> Any:
-            return map_structure(lambda x: tensors[x.number] if isinstance(x, Slot) else x, value)
+            return map_structure(lambda x: tensors[x.index] if isinstance(x, ValueRef) else x, value)
 
         nodes = [
             Node(layer, fill(args), fill(kwargs), fill(structure), takes_mask)

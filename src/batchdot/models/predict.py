@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from batchdot.convert import as_array
-from batchdot.symbolic.tensor import flatten, map_structure, unwrap
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
 def predict_in_batches(model: Any, x: Any, batch_size: int, verbose: Any) -> Any:
@@ -40,4 +40,6 @@ def predict_in_batches(model: Any, x: Any, batch_size: int, verbose: Any) -> Any
     finally:
         for module, mode in modes:
             module.training = mode
-    return unwrap([np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)])
+    return unpack_singleton(
+        [np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)]
+    )

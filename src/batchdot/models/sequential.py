@@ -9,8 +9,8 @@ from batchdot.layers.base.registry import LAYERS, deserialize_layer, serialize_l
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.models.functional import Functional
 from batchdot.models.structure import map_shapes, register_layers
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import flatten, map_structure
 
 
 @LAYERS.register()
@@ -43,6 +43,7 @@ class Sequential(Functional):
     Source: ``tf.keras.Sequential``.
     """
 
+    _pure_call = True
     _config_form: ClassVar[dict[str, Any]] = {
         "module": "keras",
         "class_name": "Sequential",

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, unwrap
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 VERSION = "2.21.0"
 """The version of tf.keras whose form is written."""
@@ -134,7 +134,7 @@ class _GraphReader:
         entries = [call] if isinstance(call[0], str) else call
         inputs = [self.tensor(entry[:3]) for entry in entries]
         kwargs = entries[0][3] if len(entries[0]) > 3 else {}
-        return (unwrap(inputs),), {key: self.tf_keras_value(value) for key, value in kwargs.items()}
+        return (unpack_singleton(inputs),), {key: self.tf_keras_value(value) for key, value in kwargs.items()}
 
     def tf_keras_value(self, value: Any) -> Any:
         """Read a keyword argument: a list of a layer's name and two numbers is a tensor."""
@@ -180,7 +180,7 @@ class _GraphReader:
             return {key: self.tensors(value) for key, value in entries.items()}
         if entries and isinstance(entries[0], str):
             return self.tensor(entries[:3])
-        return unwrap([self.tensors(entry) for entry in entries])
+        return unpack_singleton([self.tensors(entry) for entry in entries])
 
 
 class _NotYetCalledError(ValueError):

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from batchdot.symbolic.tensor import KerasTensor, flatten, map_structure
+from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tree import flatten, map_structure
 
 
 def graph_tensors(value: Any, what: str) -> list[KerasTensor]:

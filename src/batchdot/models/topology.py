@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tensor import KerasTensor, Node
 
 
 def topological_order(

@@ -1,32 +1,13 @@
-"""The functions, and how their arguments are read."""
+"""The public functions `batch_dot`, `dot` and `plan`."""
 
-from functools import lru_cache
-from math import inf
-from operator import index
-from typing import Any, TypeAlias
+from typing import Any
 
-import torch
-
-from batchdot.ops.operation import Operation
-from batchdot.ops.sparse import sparse_dot
-from batchdot.planning.axes import Axes, is_bool, read_axes, refuse_shared_axes
-from batchdot.planning.contraction import Contraction, Shape
+from batchdot._torch import is_tracing
+from batchdot.kernels import select_kernel
+from batchdot.ops.arguments import DOT, EPSILON, batch_dot_operation, cached_operation
+from batchdot.ops.dispatch import run
+from batchdot.ops.operation import convert_operands
 from batchdot.planning.plan import Plan
-from batchdot.symbolic.functions import FUNCTIONS, INFERENCES
-from batchdot.symbolic.tensor import KerasTensor
-
-EPSILON = 1e-12
-"""TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
-
-_is_tracing = torch.compiler.is_dynamo_compiling
-
-# Operations of calls before, by the identity of their axes, and the other arguments they were called with:
-# the same objects ask for the same. To read the arguments and find their operation takes 0.5 µs, this 0.15.
-_Called: TypeAlias = dict[int, tuple[Any, ...]]
-_PRODUCTS: _Called = {}
-_COSINES: _Called = {}
-_NOT_CALLED: tuple[Any, ...] = (None, object(), None, None)
-MAX_CALLS = 1024
 
 
 def batch_dot(
@@ -73,15 +54,11 @@ def batch_dot(
     Source: ``tf.keras.backend.batch_dot`` of TensorFlow 2; the normalization is
     ``tf.math.l2_normalize``, ``x * rsqrt(max(sum(x**2), epsilon))``.
     """
-    if _is_tracing():
+    if is_tracing():
         from batchdot.ops.compile import trace_batch_dot
 
         return trace_batch_dot(x, y, axes, batch_dims, normalize, epsilon)
-    called = _COSINES if normalize else _PRODUCTS
-    _, dims, floor, operation = called.get(id(axes), _NOT_CALLED)
-    if dims is not batch_dims or floor is not epsilon:
-        operation = _read_call(called, axes, batch_dims, normalize, epsilon)
-    return operation(x, y)
+    return run(cached_operation(axes, batch_dims, normalize, epsilon), x, y)
 
 
 def dot(x: Any, y: Any) -> Any:
@@ -105,11 +82,11 @@ def dot(x: Any, y: Any) -> Any:
 
     Source: ``tf.keras.backend.dot``; 1-D and scalar operands as ``numpy.dot``.
     """
-    if _is_tracing():
+    if is_tracing():
         from batchdot.ops.compile import trace_operation
 
-        return trace_operation(_DOT, x, y)
-    return _DOT(x, y)
+        return trace_operation(DOT, x, y)
+    return run(DOT, x, y)
 
 
 def plan(
@@ -130,91 +107,5 @@ def plan(
       y.mT
       result (32, 128, 100) float32, products in float32
     """
-    operation = batch_dot_operation(axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon)
-    return operation.plan(*operation.read(x, y))
-
-
-def batch_dot_operation(
-    axes: Any = None, *, batch_dims: Any = 1, normalize: bool = False, epsilon: Any = EPSILON
-) -> Operation:
-    """Return the operation of a `batch_dot` call, for those who ask about shapes or plans."""
-    return _batch_dot_operation(*_read(axes, batch_dims, normalize, epsilon))
-
-
-def _read_call(called: _Called, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Operation:
-    """Return the operation of a call, and keep it for calls with the same arguments."""
-    operation = _cached_operation(*_read(axes, batch_dims, normalize, epsilon))
-    if is_constant(axes) and batch_dims.__class__ is int and epsilon.__class__ is float:
-        if len(called) >= MAX_CALLS:
-            called.clear()
-        called[id(axes)] = (axes, batch_dims, epsilon, operation)  # with axes, that no other has its identity
-    return operation
-
-
-def is_constant(axes: Any) -> bool:
-    """Whether axes are the same at the next call if they are the same object, and integers of 64 bits.
-
-    A list may change, a symbol of torch.compile may stand for another number.
-    """
-    if axes.__class__ is tuple:
-        for axis in axes:  # noqa: SIM110  # all(...) is two guards more where torch.compile looks on
-            if not is_constant(axis):
-                return False
-        return True
-    return axes is None or (axes.__class__ is int and -(2**63) <= axes < 2**63)
-
-
-def _batch_dot_operation(axes: Axes, batch_dims: int, normalize: bool, epsilon: float) -> Operation:
-    if batch_dims < 1:
-        raise ValueError(
-            f"batch_dims counts the axes shared between the samples, at least 1. Received: {batch_dims}. "
-            "Without a shared axis this is torch.tensordot."
-        )
-    if not 0 < epsilon < inf:
-        raise ValueError(f"epsilon is a floor on the squared norm, positive and finite. Received: {epsilon}.")
-    refuse_shared_axes(axes, batch_dims)
-
-    def rule(x_shape: Shape, y_shape: Shape) -> Contraction:
-        return Contraction.batch_dot(x_shape, y_shape, axes, batch_dims)
-
-    options = {"axes": axes, "batch_dims": batch_dims, "normalize": normalize, "epsilon": epsilon}
-    return Operation("batch_dot", rule, epsilon if normalize else None, options)
-
-
-_cached_operation = lru_cache(maxsize=1024)(_batch_dot_operation)
-
-_DOT = Operation("dot", Contraction.numpy_dot, sparse=sparse_dot)
-
-
-def _read(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> tuple[Axes, int, bool, float]:
-    return read_axes(axes), _read_batch_dims(batch_dims), bool(normalize), _read_epsilon(epsilon)
-
-
-def _read_batch_dims(value: Any) -> int:
-    if is_bool(value):
-        raise TypeError(f"batch_dims should be an integer. Received: {value!r}")
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"batch_dims should be an integer. Received: {value!r}") from None
-
-
-def _read_epsilon(value: Any) -> float:
-    if isinstance(value, float):
-        return float(value)  # a symbol of torch.compile, of which nothing else can be asked
-    if is_bool(value) or isinstance(value, str | bytes | bytearray):
-        raise TypeError(f"epsilon should be a number. Received: {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        return inf
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"epsilon should be a number. Received: {value!r}") from None
-
-
-def _infer_batch_dot(x: Any, y: Any, **options: Any) -> KerasTensor:
-    return batch_dot_operation(**options).infer(x, y)
-
-
-FUNCTIONS.update(batch_dot=batch_dot, dot=dot)
-INFERENCES.update(batch_dot=_infer_batch_dot, dot=_DOT.infer)
+    operation = batch_dot_operation(axes, batch_dims, normalize, epsilon)
+    return select_kernel(operation.lower(*convert_operands(x, y))).plan

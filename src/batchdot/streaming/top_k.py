@@ -13,7 +13,7 @@ from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, Name, Place
 from batchdot.io.atomic import NewFile
 from batchdot.io.regular_file import shown
-from batchdot.ops.functional import EPSILON
+from batchdot.ops.arguments import EPSILON
 from batchdot.retrieval.search import Best, Search, check_shapes
 from batchdot.streaming.dot import Written, converted, named_dtype
 from batchdot.streaming.progress import Progress

@@ -1,4 +1,3 @@
-"""Graphs: symbolic tensors, the calls between them, and models of both.
+"""Symbolic tensors, of a shape and a dtype but no numbers, and the graph of the layer calls on them."""
 
-Imported file by file: layers are made of `tensor` and `node`, models of layers.
-"""
+from batchdot.symbolic import functions as functions  # registers the handler of symbolic tensors

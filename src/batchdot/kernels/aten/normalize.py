@@ -8,7 +8,7 @@ things are done to it, none of which changes it:
 * Where the squares could leave the range of that dtype as well, slices are first scaled by a power of
   two, a constant to autograd.
 * Where no dtype is wider (float64), row cosines are evaluated in double-double arithmetic.
-* A value that was corrected keeps the derivative of the formula: `_with_value`.
+* A value that was corrected keeps the derivative of the formula: `straight_through`.
 """
 
 from typing import Any
@@ -38,9 +38,9 @@ def row_cosine(
 
     ``exact`` asks for double-double arithmetic where ``wide`` is no wider than ``dtype``.
     """
-    narrow = _as_narrow(dtype, wide)
-    x_wide, x_floor = _widen(x, dims, epsilon, wide, narrow)
-    y_wide, y_floor = _widen(y, dims, epsilon, wide, narrow)
+    narrow = _may_overflow(dtype, wide)
+    x_wide, x_floor = _upcast(x, dims, epsilon, wide, narrow)
+    y_wide, y_floor = _upcast(y, dims, epsilon, wide, narrow)
     x_scale = _inverse_norm(x_wide, dims, x_floor)
     y_scale = _inverse_norm(y_wide, dims, y_floor)
     out = (x_wide * y_wide).sum(dims, True) * x_scale * y_scale
@@ -48,25 +48,25 @@ def row_cosine(
         return out.to(dtype)
     if exact:
         value = double_double.cosine(x_wide.detach(), y_wide.detach(), dims, x_floor, y_floor)
-        return _with_value(out, value)
-    return bounded(out)
+        return straight_through(out, value)
+    return clamp_cosine(out)
 
 
-def unit(x: Tensor, dim: int, epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> Tensor:
+def l2_normalize(x: Tensor, dim: int, epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> Tensor:
     """Return x with its slices along ``dim`` normalized, rounded once to ``dtype``."""
-    x_wide, floor = _widen(x, (dim,), epsilon, wide, _as_narrow(dtype, wide))
+    x_wide, floor = _upcast(x, (dim,), epsilon, wide, _may_overflow(dtype, wide))
     return (x_wide * _inverse_norm(x_wide, (dim,), floor)).to(dtype)
 
 
-def bounded(cosine: Tensor) -> Tensor:
+def clamp_cosine(cosine: Tensor) -> Tensor:
     """Return real cosines with values in [-1, 1] and with the derivative they had.
 
     clamp's own derivative is 0 where rounding pushed a value over the edge; the formula's is not.
     """
-    return _with_value(cosine, cosine.detach().clamp(-1, 1))
+    return straight_through(cosine, cosine.detach().clamp(-1, 1))
 
 
-def _with_value(tensor: Tensor, value: Tensor) -> Tensor:
+def straight_through(tensor: Tensor, value: Tensor) -> Tensor:
     """Return ``value``, a constant, with the derivative of ``tensor``, which is finite where it is.
 
     What is added is 0, and carries the derivative; where nobody can ask for one it is left out.
@@ -85,21 +85,21 @@ def _is_differentiated(tensor: Tensor) -> bool:
     )
 
 
-def needs_scale(epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> bool:
+def needs_scaling(epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> bool:
     """Whether squares of ``dtype``, or a floor on them, can leave the range of ``wide``."""
-    return _as_narrow(dtype, wide) or bool(_lowest(epsilon, wide))
+    return _may_overflow(dtype, wide) or bool(_min_exponent(epsilon, wide))
 
 
-def largest_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+def max_abs(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Return the largest absolute value of slices along ``dims``, 0 of empty ones: a constant."""
     parts = x.detach()
     largest = parts.real.abs().maximum(parts.imag.abs()) if x.is_complex() else parts.abs()
     return largest.amax(dims, True) if x.numel() else largest.sum(dims, True)
 
 
-def power_of_two(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
+def power_of_two_scale(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
     """Return what to scale slices by whose largest element is this."""
-    lowest, step = _lowest(epsilon, wide), _STEP[wide]
+    lowest, step = _min_exponent(epsilon, wide), _STEP[wide]
     power: Tensor = torch.ones_like(largest) * _constant(2.0**-lowest, largest)
     for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
         above = largest > _constant(2.0 ** (exponent - step // 2), largest)
@@ -107,17 +107,17 @@ def power_of_two(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
     return power
 
 
-def squares_of(x: Tensor) -> Tensor:
+def abs_squared(x: Tensor) -> Tensor:
     """Return |x|²."""
     return x.real * x.real + x.imag * x.imag if x.is_complex() else x * x
 
 
-def _as_narrow(dtype: torch.dtype, wide: torch.dtype) -> bool:
+def _may_overflow(dtype: torch.dtype, wide: torch.dtype) -> bool:
     """Whether squares of ``dtype`` can leave the range of ``wide``."""
     return bool(torch.finfo(dtype).max > torch.finfo(wide).max ** 0.5)
 
 
-def _lowest(epsilon: float, wide: torch.dtype) -> int:
+def _min_exponent(epsilon: float, wide: torch.dtype) -> int:
     """Return the exponent, 0 or less, of the smallest slices that are worth scaling.
 
     A slice far below the floor needs none: the floor is what is divided by. (Compared, for torch.compile
@@ -127,15 +127,15 @@ def _lowest(epsilon: float, wide: torch.dtype) -> int:
     return -step * len([power for power in (step, 3 * step, 5 * step) if epsilon < 2.0**-power])
 
 
-def _widen(
+def _upcast(
     x: Tensor, dims: tuple[int, ...], epsilon: float, wide: torch.dtype, scale: bool
 ) -> tuple[Tensor, Tensor | float]:
     """Return x in the wide dtype, scaled where its squares would leave its range, and the floor for it."""
     x = x.to(wide)
     floor = _constant(epsilon, x)
-    if not (scale or _lowest(epsilon, wide)) or 0 in x.shape:
+    if not (scale or _min_exponent(epsilon, wide)) or 0 in x.shape:
         return x, floor
-    power = power_of_two(largest_of(x, dims), epsilon, wide)
+    power = power_of_two_scale(max_abs(x, dims), epsilon, wide)
     return x * power, floor * power * power
 
 
@@ -147,4 +147,4 @@ def _constant(value: float, x: Tensor) -> Any:
 
 
 def _inverse_norm(x: Tensor, dims: tuple[int, ...], floor: Tensor | float) -> Tensor:
-    return squares_of(x).sum(dims, True).clamp_min(floor).rsqrt()
+    return abs_squared(x).sum(dims, True).clamp_min(floor).rsqrt()

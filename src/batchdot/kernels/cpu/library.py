@@ -24,7 +24,7 @@ LIBRARY = Path(__file__).with_name("librows.so.1")
 
 
 @cache
-def why_not_loaded() -> list[str]:
+def unavailable_reasons() -> list[str]:
     """Load the library the first time, and list the reasons why it is not there."""
     names = os.environ.get("BATCHDOT_KERNELS", "")
     if names and "native" not in names.split(","):
@@ -49,18 +49,18 @@ def instructions() -> str:
     return str(function().decode())
 
 
-def compute_alone() -> None:
+def set_single_threaded() -> None:
     """Have the operators compute in this thread what it calls them for, and wake no other, for good."""
     CDLL(str(LIBRARY)).batchdot_compute_alone()
 
 
 def _register_rules() -> None:
-    for name, definition in DEFINITIONS.items():
+    for name, definition in REFERENCE.items():
         packet = getattr(torch.ops.batchdot, name)
         backward = getattr(torch.ops.batchdot, f"{name}_backward")
-        rule = RULES[name] = _rule(packet.values._op, backward.default, definition)
+        rule = AUTOGRAD[name] = _autograd_function(packet.values._op, backward.default, definition)
         fake = _fake_matrix if name == "cosine_matrix" else _fake_number_each
-        torch.library.register_autograd(packet.default, rule.backward, setup_context=rule.keep)
+        torch.library.register_autograd(packet.default, rule.backward, setup_context=_setup_context)
         for overload in (packet.default, packet.values):
             torch.library.register_fake(overload, fake)
             torch.library.register_vmap(overload, _batched(name, overload))
@@ -72,28 +72,32 @@ def _register_rules() -> None:
 # --- derivatives --------------------------------------------------------------------------------------
 
 
-def _define_product(x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
+def _reference_row_product(x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
     return (x * y).sum(-1, keepdim)
 
 
-def _define_cosine(x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
+def _reference_row_cosine(x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
     out = _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False)
     return out if keepdim else out.squeeze(-1)
 
 
-def _define_matrix(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
-    x, y = (_normalize.unit(t, -1, epsilon, t.dtype, torch.float64) for t in (x, y))
-    return _normalize.bounded(x @ y.mT)
+def _reference_cosine_matrix(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    x, y = (_normalize.l2_normalize(t, -1, epsilon, t.dtype, torch.float64) for t in (x, y))
+    return _normalize.clamp_cosine(x @ y.mT)
 
 
-DEFINITIONS = {"row_product": _define_product, "row_cosine": _define_cosine, "cosine_matrix": _define_matrix}
+REFERENCE = {
+    "row_product": _reference_row_product,
+    "row_cosine": _reference_row_cosine,
+    "cosine_matrix": _reference_cosine_matrix,
+}
 """The operators with derivatives, and what each computes: ATen, for whoever differentiates a gradient."""
 
-RULES: dict[str, Any] = {}
+AUTOGRAD: dict[str, Any] = {}
 """The derivatives of the operators, as `torch.autograd.Function`, when the library is loaded."""
 
 
-def _rule(values: Any, backward: Any, definition: Any) -> Any:
+def _autograd_function(values: Any, backward: Any, definition: Any) -> Any:
     """Return the derivative of an operator of x, y and its options, by its other operator.
 
     For eager calls by ``apply``, and for the dispatcher, which takes longer. Functions whose context is set
@@ -109,11 +113,6 @@ def _rule(values: Any, backward: Any, definition: Any) -> Any:
             return result
 
         @staticmethod
-        def keep(ctx: Any, inputs: Any, output: Any) -> None:
-            x, y, *ctx.options = inputs
-            ctx.save_for_backward(x, y)
-
-        @staticmethod
         def backward(ctx: Any, gradient: Tensor) -> Any:
             tensors, options, needed = ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]
             if torch.is_grad_enabled():  # there will be a second derivative
@@ -126,6 +125,11 @@ def _rule(values: Any, backward: Any, definition: Any) -> Any:
             return *found, *[None] * len(options)
 
     return Rule
+
+
+def _setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+    x, y, *ctx.options = inputs
+    ctx.save_for_backward(x, y)
 
 
 def _differentiate(

@@ -1,11 +1,11 @@
-"""The layers by name, and layers as configs."""
+"""Layers by name, and layers to and from configs."""
 
 from typing import Any
 
 from batchdot.registry import Registry
 
 LAYERS: Registry[Any] = Registry("layer", "keras.layers")
-"""The layers a config may name."""
+"""The layers that a config may name."""
 
 
 def serialize_layer(layer: Any) -> dict[str, Any]:
@@ -31,6 +31,6 @@ def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None)
     except ValueError as error:
         arguments = config.get("config") if isinstance(config, dict) else None
         if not isinstance(arguments, dict) or "layers" in arguments or str(error).startswith("Unknown layer"):
-            raise  # says already which layer
+            raise  # the text names the layer
         what = f"layer {arguments.get('name')!r} ({config['class_name']})"
         raise type(error)(f"Cannot make {what}: {error}") from error

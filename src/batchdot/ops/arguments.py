@@ -1,0 +1,132 @@
+"""Arguments: from what a user passed beside the tensors to an `Operation`; equal arguments share one.
+
+The cache of operations is one of two, with its own `clear`; the other is the plan cache of each operation.
+"""
+
+from functools import partial
+from math import inf
+from operator import index
+from typing import Any
+
+from batchdot._torch import is_tracing
+from batchdot.ops.operation import Operation
+from batchdot.planning.axes import is_bool, read_axes, refuse_shared_axes
+from batchdot.planning.contraction import Contraction
+from batchdot.types import Axes
+
+EPSILON = 1e-12
+"""TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
+
+OPERATION_CACHE_SIZE = 1024
+"""Operations kept. Arguments made anew at each call must not grow the cache for ever."""
+
+DOT = Operation("dot", Contraction.numpy_dot)
+"""The operation of `dot`, which takes no arguments beside its tensors."""
+
+_operations: dict[tuple[Any, ...], Operation] = {}
+
+
+def clear() -> None:
+    """Forget all operations of earlier calls."""
+    _operations.clear()
+
+
+def batch_dot_operation(
+    axes: Any = None, batch_dims: Any = 1, normalize: Any = False, epsilon: Any = EPSILON
+) -> Operation:
+    """Return the operation that the arguments of `batch_dot` ask for.
+
+    Raises:
+        TypeError: ``axes`` is not of integers, ``batch_dims`` not an integer or ``epsilon`` not a number.
+        ValueError: ``axes`` is no pair or names a shared axis, ``batch_dims`` is less than 1, or ``epsilon``
+            is not positive and finite.
+
+    >>> batch_dot_operation((1, 2)) is batch_dot_operation([1, 2])
+    True
+    """
+    if is_tracing():  # the symbols of torch.compile must not stay in the cache
+        return _make(*_read(axes, batch_dims, normalize, epsilon))
+    return cached_operation(axes, batch_dims, normalize, epsilon)
+
+
+def cached_operation(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Operation:
+    """Return the operation of earlier calls with equal arguments, or make it; not under torch.compile."""
+    key = (axes, batch_dims, normalize, epsilon)
+    if _is_canonical(*key):
+        operation = _operations.get(key)
+        if operation is not None:
+            return operation
+    key = _read(*key)
+    operation = _operations.get(key)
+    if operation is None:
+        operation = _make(*key)
+        if len(_operations) >= OPERATION_CACHE_SIZE:
+            _operations.clear()
+        _operations[key] = operation
+    return operation
+
+
+def _is_canonical(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> bool:
+    """Whether arguments are as they are read, so that they can be looked up: True == 1 == 1.0 are three."""
+    if axes.__class__ is tuple and len(axes) == 2:
+        x_axis, y_axis = axes
+        exact = x_axis.__class__ is int and y_axis.__class__ is int
+    else:
+        exact = axes.__class__ is int or axes is None
+    return (
+        exact and batch_dims.__class__ is int and normalize.__class__ is bool and epsilon.__class__ is float
+    )
+
+
+def is_static(axes: Any) -> bool:
+    """Return whether axes are plain 64-bit integers, in tuples: fit to be constants of an operator.
+
+    A list may change, and a symbol of torch.compile may stand for another number.
+    """
+    if axes.__class__ is tuple:
+        for axis in axes:  # noqa: SIM110  # all(...) is two guards more under torch.compile
+            if not is_static(axis):
+                return False
+        return True
+    return axes is None or (axes.__class__ is int and -(2**63) <= axes < 2**63)
+
+
+def _make(axes: Axes, batch_dims: int, normalize: bool, epsilon: float) -> Operation:
+    if batch_dims < 1:
+        raise ValueError(
+            f"batch_dims counts the axes shared between the samples, at least 1. Received: {batch_dims}. "
+            "Without a shared axis this is torch.tensordot."
+        )
+    if not 0 < epsilon < inf:
+        raise ValueError(f"epsilon is a floor on the squared norm, positive and finite. Received: {epsilon}.")
+    refuse_shared_axes(axes, batch_dims)
+    rule = partial(Contraction.batch_dot, axes=axes, batch_dims=batch_dims)
+    options = {"axes": axes, "batch_dims": batch_dims, "normalize": normalize, "epsilon": epsilon}
+    static = is_static((axes, batch_dims))
+    return Operation("batch_dot", rule, epsilon if normalize else None, options, static)
+
+
+def _read(axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> tuple[Axes, int, bool, float]:
+    return read_axes(axes), _read_batch_dims(batch_dims), bool(normalize), _read_epsilon(epsilon)
+
+
+def _read_batch_dims(value: Any) -> int:
+    if is_bool(value):
+        raise TypeError(f"batch_dims should be an integer. Received: {value!r}")
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"batch_dims should be an integer. Received: {value!r}") from None
+
+
+def _read_epsilon(value: Any) -> float:
+    if isinstance(value, float):
+        return float(value)  # also a symbol of torch.compile, which supports nothing else
+    if is_bool(value) or isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"epsilon should be a number. Received: {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"epsilon should be a number. Received: {value!r}") from None
