@@ -145,6 +145,19 @@ def test_subclass_may_wrap_the_call_of_its_graph() -> None:
     torch.testing.assert_close(outer(X), 2 * (X @ kernel + bias))
 
 
+def test_overridden_call_adds_the_losses_of_the_latest_call() -> None:
+    class Penalized(Tower):
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            out = super().call(inputs, training, mask)
+            self.add_loss(out.square().mean())
+            return out
+
+    model = Penalized(4)
+    for scale in (1, 2, 3):
+        out = model(scale * X)
+        torch.testing.assert_close(model.losses, [out.square().mean()])
+
+
 def test_one_subclass_serves_both_styles() -> None:
     first, second, third = Either(True), Either(False), Either(True)
     assert [isinstance(model, Functional) for model in (first, second, third)] == [True, False, True]

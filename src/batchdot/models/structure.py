@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.naming import unique_key
 from batchdot.symbolic.tensor import KerasTensor
 from batchdot.symbolic.tree import flatten, map_structure
 
@@ -102,7 +104,7 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
     return function(shapes) if is_shape(shapes) else [map_shapes(function, shape) for shape in shapes]
 
 
-def register_layers(model: nn.Module, layers: Sequence[Any]) -> list[str]:
+def register_layers(model: Layer, layers: Sequence[Any]) -> list[str]:
     """Register layers as submodules of a model, and return their keys, in the order of the layers.
 
     The key is the layer's name, so that ``state_dict`` has it. A dot, which torch does not allow, becomes an
@@ -110,18 +112,15 @@ def register_layers(model: nn.Module, layers: Sequence[Any]) -> list[str]:
     number: torch finds submodules by ``getattr`` as well (``torch.func.functional_call``, ``torch.export``,
     ``get_submodule``). Names that can stay as they are go first.
 
-    >>> model = nn.Module()
-    >>> class Named(nn.Module):
-    ...     def __init__(self, name):
-    ...         super().__init__()
-    ...         self.name = name
-    >>> register_layers(model, [Named("a.b"), Named("a_b"), Named("forward")])
+    >>> from batchdot.layers import Activation
+    >>> model = Layer()
+    >>> register_layers(model, [Activation(name=name) for name in ("a.b", "a_b", "forward")])
     ['a_b_1', 'a_b', 'forward_1']
     """
     keys: dict[Any, str] = {module: key for key, module in model._modules.items() if module is not None}
     for changes in (False, True):
         for layer in layers:
-            key = _unused_key(model, layer.name)
+            key = unique_key(layer.name or "layer", model._is_taken)
             if layer not in keys and (changes or key == layer.name):
                 keys[layer] = key
                 model._modules[key] = layer
@@ -151,17 +150,6 @@ def rename_saved_keys(names: dict[str, str], state: dict[str, Any], prefix: str)
             start = f"{prefix}{former}."
             for saved in [saved for saved in state if saved.startswith(start)]:
                 state[f"{prefix}{key}.{saved.removeprefix(start)}"] = state.pop(saved)
-
-
-def _unused_key(model: nn.Module, name: str) -> str:
-    base = name.replace(".", "_") or "layer"
-    key, number = base, 0
-    while hasattr(type(model), key) or any(
-        key in names for names in (model.__dict__, model._modules, model._parameters, model._buffers)
-    ):
-        number += 1
-        key = f"{base}_{number}"
-    return key
 
 
 def _is_list_of_inputs(inputs: Sequence[Any]) -> bool:
