@@ -20,10 +20,10 @@ class FlatGraph:
         structures: nested lists, tuples and dicts with symbolic tensors of the graph, to be kept with it.
 
     >>> from batchdot import Input
-    >>> x = Input((3,))
+    >>> x = Input((3,), name="x")
     >>> nodes, structures = FlatGraph([x.node], {"inputs": [x]}).restore()
     >>> structures["inputs"], structures["inputs"][0].node is nodes[0]
-    ([<KerasTensor name=input_1 shape=(None, 3) dtype=float32>], True)
+    ([<KerasTensor name=x shape=(None, 3) dtype=float32>], True)
     """
 
     def __init__(self, nodes: Sequence[Node], structures: Any) -> None:
