@@ -94,6 +94,7 @@ def test_model_of_an_unknown_input_shape_is_built_when_it_is_known(way: str) -> 
     assert (model.input_shape, model.output_shape) == ((batch, 3), (batch, 2))
     assert [weight.shape for weight in model.weights] == [(3, 4), (4,), (4, 2), (2,)]
     torch.testing.assert_close(model(X), expected(model, X))
+    model.build((None, 3))  # says nothing new
     assert model(X[:2]).shape == (2, 2)
     assert [len(layer.inbound_nodes) for layer in model.layers] == [1, 1]
 

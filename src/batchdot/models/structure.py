@@ -114,7 +114,7 @@ def register_layers(model: Layer, layers: Sequence[Any]) -> list[str]:
 
     >>> from batchdot.layers import Activation
     >>> model = Layer()
-    >>> register_layers(model, [Activation(name=name) for name in ("a.b", "a_b", "forward")])
+    >>> register_layers(model, [Activation("relu", name=name) for name in ("a.b", "a_b", "forward")])
     ['a_b_1', 'a_b', 'forward_1']
     """
     keys: dict[Any, str] = {module: key for key, module in model._modules.items() if module is not None}
