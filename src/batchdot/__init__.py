@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batchdot.errors import AxisError, NotConnectedError
     from batchdot.explanation.explain import explain
     from batchdot.layers import Dot, Input, Layer
-    from batchdot.models import Model
+    from batchdot.models import Model, Sequential
     from batchdot.ops.functional import batch_dot, dot, plan
     from batchdot.ops.operation import Operation
     from batchdot.retrieval import top_k
@@ -38,6 +38,7 @@ __all__ = [
     "Layer",
     "Model",
     "NotConnectedError",
+    "Sequential",
     "activations",
     "backend",
     "batch_dot",
@@ -61,6 +62,7 @@ _MODULES = {
     "Layer": "layers",
     "Model": "models",
     "NotConnectedError": "errors",
+    "Sequential": "models",
     "batch_dot": "ops.functional",
     "dot": "ops.functional",
     "explain": "explanation.explain",

@@ -488,6 +488,53 @@ def dot_of_higher_ranks():
     assert dot(x, y).shape == (2, 3, 2, 5)
 
 
+# Models
+
+
+@row
+def input_comes_first(live=True):
+    if live:
+        for module in (tf_keras, keras):
+            module.Sequential([module.layers.Dense(2), module.Input((3,))])
+    with pytest.raises(ValueError, match="An Input is the first thing in a Sequential model"):
+        batchdot.Sequential([layers.Dense(2), batchdot.Input((3,))])
+
+
+@row
+def empty_sequential(live=True):
+    x = np.ones((2, 3), "float32")
+    if live:
+        assert np.array_equal(tf_keras.Sequential()(x), x)
+        with pytest.raises(ValueError, match="cannot be built because it has no layers"):
+            keras.Sequential()(x)
+    with pytest.raises(ValueError, match="cannot be built because it has no layers"):
+        batchdot.Sequential()(x)
+
+
+@row
+def sequential_keeps_its_input_shape(live=True):
+    def called(module):
+        model = module.Sequential([module.layers.Dense(2)])
+        model(np.ones((5, 3), "float32"))
+        model(np.ones((7, 3), "float32"))
+        return model
+
+    if live:
+        model = called(tf_keras)
+        assert model.input_shape == (None, 3)
+        model.build((None, 4))
+        model = called(keras)
+        assert model.input_shape == (5, 3)
+        with pytest.raises(ValueError, match="already been configured to use input shape"):
+            model.build((None, 3))
+    model = called(batchdot)
+    assert model.input_shape == (5, 3)
+    model.build((None, 3))
+    assert model.input_shape == (5, 3)
+    with pytest.raises(ValueError, match="already been configured to use input shape"):
+        model.build((None, 4))
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_deviation(name):
     ROWS[name]()

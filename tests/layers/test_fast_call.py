@@ -380,6 +380,64 @@ def test_a_subclass_that_calls_differently_is_heard(kind: Any, place: Any) -> No
         torch.testing.assert_close(call(X), 2 * X)
 
 
+class Quiet(layers.Dense):
+    """A subclass that adds a loss, by a function of another module, only for large inputs."""
+
+    def call(self, inputs: Tensor) -> Any:
+        if inputs.sum() > 100:
+            penalize(self, inputs)
+        return super().call(inputs)
+
+
+def penalize(layer: Any, inputs: Tensor) -> None:
+    layer.add_loss(inputs.sum())
+
+
+@PLACES
+def test_subclass_of_a_built_in_layer_loss_added_later_is_of_that_call(place: Any) -> None:
+    """It does not inherit the promise that its `call` adds none."""
+    layer = Quiet(1, use_bias=False, kernel_initializer="ones")
+    call = warmed(place(layer))
+    for scale, count in ((1, 0), (100, 1), (100, 1), (1, 0)):
+        call(scale * X)
+        assert len(layer.losses) == count
+    layer.add_loss(1.0)  # outside a call
+    call(X)
+    assert len(layer.losses) == 1
+
+
+class Loud(layers.Layer):
+    def call(self, inputs: Tensor) -> Tensor:
+        self.add_loss(inputs.sum())
+        return inputs
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_layer_called_from_a_call_of_another_keeps_losses_of_the_latest_call(compiled: bool) -> None:
+    """It is no attribute of the other, which could not find it."""
+    torch.compiler.reset()
+    inner = Loud()
+
+    class Outer(layers.Layer):
+        def call(self, inputs: Tensor) -> Any:
+            return inner(inner(inputs))
+
+    outer = Outer()
+    call = torch.compile(outer, backend="eager", fullgraph=True) if compiled else outer
+    for scale in (1.0, 2.0, 3.0):
+        call(scale * X)
+        assert [loss.item() for loss in inner.losses] == [scale * X.sum().item()] * 2
+
+
+@pytest.mark.parametrize("method", ["register_forward_hook", "register_forward_pre_hook"])
+def test_hook_of_a_fast_layer_in_a_compiled_function_made_before_fires(method: str) -> None:
+    torch.compiler.reset()
+    layer, fired = warmed(make()), []
+    getattr(layer, method)(lambda *_: fired.append(1))
+    torch.compile(layer, backend="eager")(X)
+    assert fired == [1]
+
+
 class Lazy(layers.Layer):
     """A layer that makes a layer in its first call."""
 

@@ -90,7 +90,7 @@ ARGUMENTS: list[tuple[Any, type[Exception], str]] = [
     (
         lambda: layers.Reshape((-1, -1)),
         ValueError,
-        "Reshape finds out at most one size of `target_shape`. Received: target_shape=(-1, -1)",
+        "Reshape infers at most one size of `target_shape`. Received: target_shape=(-1, -1)",
     ),
     (
         lambda: layers.Reshape((None, 2)),

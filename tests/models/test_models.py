@@ -102,7 +102,7 @@ def is_input(layer: Any) -> bool:
 
 def test_names_types_and_order_of_layers(pair: Pair) -> None:
     assert [layer.name for layer in pair.ours.layers] == [layer.name for layer in pair.theirs.layers]
-    types = [type(layer).__name__.replace("Functional", "Model") for layer in pair.theirs.layers]
+    types = [type(layer).__name__ for layer in pair.theirs.layers]
     assert [type(layer).__name__ for layer in pair.ours.layers] == types
     assert pair.ours.name == pair.theirs.name
     assert pair.ours.input_names == pair.theirs.input_names

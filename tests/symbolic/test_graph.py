@@ -60,15 +60,15 @@ REFUSED_INPUTS = [
     (
         {"shape": (3, "a")},
         ValueError,
-        "The shape of an Input is of sizes, None where unknown. Received: (3, 'a')",
+        "The shape of an Input holds sizes, None where unknown. Received: (3, 'a')",
     ),
-    ({"shape": (-3,)}, ValueError, "The shape of an Input is of sizes, None where unknown. Received: (-3,)"),
+    ({"shape": (-3,)}, ValueError, "The shape of an Input holds sizes, None where unknown. Received: (-3,)"),
     ({"shape": (3,), "colour": 1}, TypeError, "Input has no argument 'colour'."),
     ({"tensor": torch.ones(1)}, ValueError, "Input(tensor=...) takes a symbolic tensor."),
     (
         {"shape": (3,), "sparse": True},
         ValueError,
-        "An Input is dense and always given: sparse, ragged and optional are not for it.",
+        "An Input is dense and always given: sparse, ragged and optional are not supported.",
     ),
 ]
 
@@ -324,7 +324,7 @@ item (InputLayer)                  (None, 1)                0
 embedding (Embedding)              (None, 1, 8)             160        item
 user (InputLayer)                  (None, 1)                0
 flatten_1 (Flatten)                (None, 8)                0          embedding
-tower (Model)                      (None, 32)               32,000     user
+tower (Functional)                 (None, 32)               32,000     user
 other (Dense)                      (None, 32)               288        flatten_1
 dot (Dot)                          (None, 1)                0          tower
                                                                        other
@@ -666,7 +666,7 @@ def test_a_model_of_one_input_counts_what_it_is_given() -> None:
 def test_a_model_prints_its_layers_once() -> None:
     x = Input((3,), name="x")
     lines = [
-        "Model(",
+        "Functional(",
         "  name='one'",
         "  (x): InputLayer(batch_input_shape=(None, 3), name='x')",
         "  (two): Dense(name='two', units=2, activation='linear', use_bias=True)",

@@ -1,6 +1,6 @@
-"""Layers: one file each."""
+"""Layers in Keras's folders, one file each; `base` is what they have in common."""
 
-import batchdot.symbolic.operators  # noqa: F401  # symbolic tensors take part in arithmetic
+import batchdot.symbolic.operators  # noqa: F401  # gives symbolic tensors their operators
 from batchdot.layers.activations.activation import Activation
 from batchdot.layers.activations.softmax import Softmax
 from batchdot.layers.base.layer import Layer
@@ -8,7 +8,7 @@ from batchdot.layers.base.registry import deserialize_layer as deserialize
 from batchdot.layers.base.registry import serialize_layer as serialize
 from batchdot.layers.core.dense import Dense
 from batchdot.layers.core.embedding import Embedding
-from batchdot.layers.core.function import Function
+from batchdot.layers.core.function import FunctionLayer as Function
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.layers.core.lambda_layer import Lambda
 from batchdot.layers.core.masking import Masking

@@ -1,12 +1,14 @@
-"""keras.models: models from configs."""
+"""keras.models: the models, and models from configs."""
 
 import json
 from typing import Any
 
 from batchdot.layers.base.registry import deserialize_layer
+from batchdot.models.functional import Functional
 from batchdot.models.model import Model
+from batchdot.models.sequential import Sequential
 
-__all__ = ["Model", "model_from_config", "model_from_json"]
+__all__ = ["Functional", "Model", "Sequential", "model_from_config", "model_from_json"]
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -1,58 +1,80 @@
-"""Straight: the calls of a graph as one Python function, for runs that are nothing but these calls.
+"""Code generation: a list of calls as the source of a Python function, for running a model or printing it.
 
-A loop over calls costs a model of small layers more than their arithmetic: it looks up layers, arguments
-and results by number. Here they are local variables of a function, as a person would have written it.
+>>> call = Call("dense_output", "self.dense", ("x",))
+>>> print(write_function("forward", ["self", "x"], [call], "dense_output"))
+def forward(self, x):
+    dense_output = self.dense(x)
+    return dense_output
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import builtins
+import keyword
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from torch import Tensor
+Names: TypeAlias = "str | Sequence[Names]"
+"""A name, or a list of names, as an argument or a result."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: ``result = function(*arguments)``.
+
+    Attributes:
+        result: the name of what it returns.
+        function: what is called: a name, with attributes.
+        arguments: the names of its arguments; a list of names is one argument.
+    """
+
+    result: str
+    function: str
+    arguments: tuple[Names, ...]
+
+    def __str__(self) -> str:
+        return f"{self.result} = {self.function}({', '.join(map(write_names, self.arguments))})"
+
+
+def write_names(names: Names) -> str:
+    """Return a name, or names in brackets.
+
+    >>> write_names(["x", ["y", "z"]])
+    '[x, [y, z]]'
+    """
+    return names if isinstance(names, str) else f"[{', '.join(map(write_names, names))}]"
 
 
 def write_function(
-    calls: Sequence[tuple[Any, Any]],
-    ranks: Sequence[int],
-    outputs: Sequence[int],
-    resume: Callable[[int, dict[str, Any]], list[Any]],
-) -> Callable[[Any], list[Any] | None]:
-    """Return the calls as a function of the inputs, a tensor or the list of several.
+    name: str, parameters: Sequence[str], statements: Sequence[Call | str], result: Names
+) -> str:
+    """Return the source of a function: its statements, each a call or a line of source, then ``return``."""
+    lines = [*map(str, statements), f"return {write_names(result)}"]
+    return "\n    ".join([f"def {name}({', '.join(parameters)}):", *lines])
 
-    The function returns the list of outputs; or None, before the first call, where the inputs are not of
-    class Tensor and the right ranks, so that there is more to do. What a call returns that is not of class
-    Tensor, it leaves to ``resume``, with the index of the call and the values so far: ``v0``, ``v1`` ...
 
-    Args:
-        calls: for each the layer, and the number of the value, or list of numbers, that it is called on.
-        ranks: those of the inputs.
-        outputs: the numbers of the values to return.
-        resume: returns the outputs where a call has returned something else than a tensor.
-
-    >>> class Double:
-    ...     def call(self, x):
-    ...         return x + x
-    >>> import torch
-    >>> write_function([(Double(), 0)], [1], [1], lambda index, values: [])(torch.ones(2))
-    [tensor([2., 2.])]
-    """
-    names = {f"layer{index}": layer for index, (layer, _) in enumerate(calls)}
-    names |= {"Tensor": Tensor, "resume": resume}
-    count = len(ranks)
-    if count == 1:
-        lines = ["v0 = inputs"]
-    else:
-        lines = [f"if inputs.__class__ is not list or len(inputs) != {count}: return None"]
-        lines += [", ".join([f"v{number}" for number in range(count)]) + " = inputs"]
-    for number, rank in enumerate(ranks):
-        lines += [f"if v{number}.__class__ is not Tensor or v{number}.ndim != {rank}: return None"]
-    for index, (_, numbers) in enumerate(calls):
-        single = numbers.__class__ is int
-        argument = f"v{numbers}" if single else f"[{', '.join([f'v{number}' for number in numbers])}]"
-        result = f"v{count + index}"
-        lines += [f"{result} = layer{index}.call({argument})"]
-        lines += [f"if {result}.__class__ is not Tensor: return resume({index}, locals())"]
-    lines += [f"return [{', '.join([f'v{number}' for number in outputs])}]"]
-    source = "\n    ".join(["def straight(inputs):", *lines])
-    exec(compile(source, "<the calls of a model>", "exec"), names)
-    function: Callable[[Any], list[Any] | None] = names["straight"]
+def compile_function(name: str, source: str, names: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the function of this name that generated source defines; ``names`` are its globals."""
+    namespace = dict(names)
+    exec(compile(source, f"<generated {name}>", "exec"), namespace)
+    function: Callable[..., Any] = namespace[name]
     return function
+
+
+def identifier(text: str, taken: set[str]) -> str:
+    """Return a text as a Python name that is not taken, and take it.
+
+    >>> taken = {"dense"}
+    >>> [identifier(text, taken) for text in ("dense", "tower/2", "class", "2nd")]
+    ['dense_1', 'tower_2', 'class_', '_2nd']
+    """
+    base = re.sub(r"[^0-9A-Za-z_]", "_", text) or "_"
+    base = f"_{base}" if base[0].isdigit() else base
+    if keyword.iskeyword(base) or hasattr(builtins, base):
+        base += "_"
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    taken.add(name)
+    return name

@@ -1,81 +1,93 @@
-"""Model: the layers between some symbolic tensors, as one layer that replays their calls."""
+"""Model: a layer made of layers, with the methods that Keras's models share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from batchdot.layers.base.fast_call import constant, own_way
 from batchdot.layers.base.layer import Layer
-from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.weights import weights_of
-from batchdot.models.pickling import FlatGraph
 from batchdot.models.predict import predict_in_batches
-from batchdot.models.program import Program
-from batchdot.models.structure import Ends
+from batchdot.models.serialization import model_from_graph_config, model_to_json
 from batchdot.models.summary import print_summary
-from batchdot.models.topology import sort_graph
-from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, map_structure, symbolic_leaves, unwrap
 
-_is_tracing = torch.compiler.is_dynamo_compiling
+if TYPE_CHECKING:
+    from batchdot.symbolic.tensor import Node
 
 
-@LAYERS.register("Functional")
-class Model(Ends):
-    """The calls that lead from symbolic inputs to symbolic outputs, as a layer and a torch.nn.Module.
+class Model(Layer):
+    """A layer made of layers, and a torch.nn.Module.
+
+    ``Model(inputs, outputs)`` returns a `Functional`, the model of the graph between symbolic tensors. A
+    subclass either does the same by ``super().__init__(inputs, outputs)``, or defines ``call``.
 
     Args:
         inputs: a symbolic tensor, or a list, tuple or dict of them.
-        outputs: what is computed from them, likewise.
-        name: name of the model, ``model`` and so on by default.
+        outputs: the symbolic tensors computed from them, likewise.
+        name: name of the model; by default the class name in snake case, made unique.
         **kwargs: as for every `Layer`.
 
-    A subclass may define ``call`` instead, and be made without inputs.
-
     Raises:
-        ValueError: an output does not come from the inputs, or two layers have one name.
+        ValueError: an output does not depend on the inputs alone, or two layers have the same name.
 
-    >>> from batchdot import Input
-    >>> from batchdot.layers import Dot
-    >>> x, y = Input((3,)), Input((3,))
-    >>> model = Model([x, y], Dot(1)([x, y]))
-    >>> model([torch.ones(2, 3), torch.ones(2, 3)])
-    tensor([[3.],
-            [3.]])
+    >>> from batchdot.layers import Dense, Dot
+    >>> class Matcher(Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.tower, self.dot = Dense(8), Dot(1)
+    ...     def call(self, inputs):
+    ...         x, y = inputs
+    ...         return self.dot([self.tower(x), self.tower(y)])
+    >>> model = Matcher()
+    >>> model([torch.ones(2, 3), torch.ones(2, 3)]).shape, model.count_params()
+    (torch.Size([2, 1]), 32)
+
+    Source: ``tf.keras.Model``.
     """
+
+    _functional_class: ClassVar[Callable[[type["Model"]], type["Model"]]]
+    """Returns the class of a class's instances that hold a graph. Set by `batchdot.models.functional`."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
+        """Make a `Functional` if ``Model`` itself is given inputs and outputs, as in Keras."""
+        if cls is Model and any(
+            value is not None for value in (*args[:2], kwargs.get("inputs"), kwargs.get("outputs"))
+        ):
+            cls = Model._functional_class(cls)
+        return super().__new__(cls)
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
     ) -> None:
+        if inputs is not None or outputs is not None:
+            # A subclass's `super().__init__(inputs, outputs)`: from here on the instance is a Functional too.
+            object.__setattr__(self, "__class__", Model._functional_class(type(self)))
+            Model._functional_class(Model).__init__(self, inputs, outputs, name, **kwargs)
+            return
         super().__init__(name=name, **kwargs)
         self.supports_masking = True
-        self._program = None
-        self._layers: list[Layer] = []
-        if inputs is None and outputs is None:
-            return
-        self._keep_ends(inputs, outputs)
-        self._nodes, self._layers = sort_graph(self.inputs, self.outputs)
-        for layer in self._layers:
-            # nn.Module keys may not hold dots; the names of a model's layers are unique.
-            self._modules[layer.name.replace(".", "_")] = layer
-        self._program = Program(self._nodes, self.inputs, self.outputs)
-        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Compute the outputs from the inputs; a subclass without a graph defines this."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has neither inputs and outputs nor a `call` of its own."
+        )
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in Keras's order: from the inputs to the outputs."""
-        if self._program is not None:
-            return list(self._layers)
+        """The layers directly inside, in the order they were assigned to attributes."""
         return [module for module in self.children() if isinstance(module, Layer)]
+
+    @property
+    def nodes(self) -> Sequence["Node"]:
+        """The calls of the model's own graph, in the order they run; none without a graph."""
+        return []
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return the layer of a name, or the one at an index.
 
         Raises:
-            ValueError: there is none, or neither is given, or both.
+            ValueError: there is no such layer; or neither a name nor an index is given, or both are.
         """
         layers = self.layers
         if (name is None) == (index is None):
@@ -91,85 +103,6 @@ class Model(Ends):
                 return layer
         raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
 
-    @own_way
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Replay the calls on tensors; on symbolic tensors, make a node."""
-        if self._program is None or kwargs or type(self).call is not Model.call or symbolic_leaves(args):
-            return super().forward(*args, **kwargs)
-        outputs = self.call(args[0] if len(args) == 1 else list(args))
-        if self.activity_regularizer is not None and not CONTEXT.inferring:
-            self._regularize_activity(outputs, args)
-        self._note_direct()
-        return outputs
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Replay the calls; layers inside hear what is said about training."""
-        program = self._program
-        if program is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} has neither inputs and outputs nor a `call` of its own."
-            )
-        tracing = _is_tracing()
-        if not tracing:
-            outputs = program.run_straight(inputs)
-        else:
-            outputs = program.trace_straight(inputs) if self._is_straight_ahead() else None
-        if outputs is not None:
-            return self._write_values(outputs)
-        values = self._read_values(inputs)
-        masks = flatten(mask) if mask is not None else None
-        if tracing and self._is_plain():
-            return self._write_values(program.run(values, masks))
-        calls = CONTEXT.calls
-        if not calls:
-            self._forget_call_losses()
-        calls.append(self)
-        try:
-            return self._write_values(program.run(values, masks))
-        finally:
-            calls.pop()
-
-    @constant
-    def _is_straight_ahead(self) -> bool:
-        """Whether the program is straight when torch.compile first looks on, which guards on none of this."""
-        program = self._program
-        if program is None:
-            return False
-        for layer in program.layers:
-            layer._ask_ahead()
-        return program.is_straight()
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the output, or the outputs' in their structure, for shapes of the inputs.
-
-        Raises:
-            ValueError: a layer does not fit these shapes.
-        """
-        if self._program is None:
-            return super().compute_output_shape(input_shape)
-        shapes = [input_shape] if _is_shape(input_shape) else list(input_shape)
-        values = [KerasTensor(tuple(s), t.dtype) for s, t in zip(shapes, self.inputs, strict=True)]
-        outputs = self._write_values(self._program.infer(values))
-        return map_structure(lambda tensor: tensor.shape, outputs)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the masks of the outputs."""
-        if self._program is None:
-            return super().compute_mask(inputs, mask)
-        masks = flatten(mask) if mask is not None else None
-        return unwrap(self._program.run_masks(self._read_values(inputs), masks))
-
-    def _is_plain(self) -> bool:
-        functional = self._program is not None and type(self).call is Model.call
-        return functional and self.activity_regularizer is None and all(x._is_plain() for x in self._layers)
-
-    def _forget_call_losses(self) -> None:
-        if _is_tracing() or self._call_losses:
-            self._call_losses = []
-        for layer in self.layers if self._program is None else self._layers:
-            if _is_tracing() or layer._modules or layer._call_losses:
-                layer._forget_call_losses()
-
     @property
     def weights(self) -> list[Tensor]:
         """All weights, layer by layer."""
@@ -177,92 +110,72 @@ class Model(Ends):
         found = [weight for module in self._inner_modules() for weight in weights_of(module, "weights")]
         return list({id(weight): weight for weight in found + own}.values())
 
-    def _inner_modules(self) -> list[nn.Module]:
-        return list(self._layers) if self._program is not None else super()._inner_modules()
-
     def predict(self, x: Any, batch_size: int = 32, verbose: Any = 0) -> Any:
         """Return the outputs for all samples, computed in batches, as numpy arrays.
 
-        The model is in evaluation mode meanwhile, and no gradient is kept.
+        The model runs in evaluation mode and without gradients; each module's mode is restored.
 
         Args:
-            x: the inputs: an array or tensor, or a list or dict of them, of equal batch sizes.
+            x: the inputs, of shape (B, ...): an array or tensor, or a list or dict of them.
             batch_size: samples to a batch.
             verbose: 1 shows a progress bar on stderr.
 
         Returns:
-            An array, or a list of arrays where there are several outputs.
+            An array of shape (B, ...), or a list of arrays if there are several outputs.
 
         Raises:
-            ValueError: inputs that do not fit, or of different batch sizes.
+            ValueError: the inputs do not fit the model, or differ in B; a ``batch_size`` below 1.
         """
         return predict_in_batches(self, x, batch_size, verbose)
 
+    def _prepare_inputs(self, x: Any) -> Any:
+        """Return the inputs of `predict` as tensors that the model can be called on."""
+        return self._read_input(x)
+
     def summary(self, line_length: int = 98, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print a table of the layers: their types, output shapes, weights, and what they connect to."""
+        """Print a table of the layers: type, output shape, number of weights, and their inputs' layers.
+
+        Args:
+            line_length: width of the table in characters.
+            print_fn: called with each line; by default `print`.
+        """
         print_summary(self, line_length, print if print_fn is None else print_fn)
 
     def extra_repr(self) -> str:
-        """Return the name; torch prints the layers inside by itself."""
+        """Return the name; torch prints the layers inside."""
         return f"name={self.name!r}"
 
     def get_config(self) -> dict[str, Any]:
-        """Return the model as Keras writes it: layers, their calls, inputs and outputs.
+        """Return what `from_config` needs to make the model again; a subclass with `call` defines this.
 
         Raises:
-            NotImplementedError: a subclass that defines `call` has to write its own.
+            NotImplementedError: the model has no graph to write.
         """
-        from batchdot.models.serialization import write_model
-
-        if self._program is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} defines `call`, and has to define `get_config`."
-            )
-        return write_model(self)
+        raise NotImplementedError(f"{type(self).__name__} defines `call`, and has to define `get_config`.")
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
         """Make the model from what `get_config` returned, here, in tf.keras or in Keras 3.
 
-        Raises:
-            ValueError: an unknown layer, or a config that does not fit together.
-        """
-        from batchdot.models.serialization import read_model
+        Args:
+            config: the config of a graph, which has ``layers``; else the arguments of the class.
+            custom_objects: classes and functions by the names that the config has for them.
 
+        Raises:
+            ValueError: an unknown layer, or a config that contradicts itself.
+        """
         if "layers" not in config:
             return cls(**config)
-        return read_model(cls, config, custom_objects)
+        return model_from_graph_config(cls, config, custom_objects)
 
     def to_json(self, **kwargs: Any) -> str:
-        """Return the config as JSON in the form of tf.keras, for `model_from_json` there and here."""
-        from batchdot.models.serialization import write_json
+        """Return the config as JSON in the form of tf.keras, for ``model_from_json`` there and here.
 
-        return write_json(self, **kwargs)
+        Args:
+            **kwargs: as for `json.dumps`.
 
-    @property
-    def nodes(self) -> Sequence[Node]:
-        """The calls of the graph, in the order they are replayed."""
-        return self._nodes
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Keep the graph inside: a copied model has its own."""
-        state = super().__getstate__()
-        if self._program is not None:
-            graph = {key: state.pop(key) for key in _GRAPH}
-            state["_graph"] = FlatGraph(self._nodes, graph)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        graph = state.pop("_graph", None)
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if graph is not None:
-            self._nodes, structures = graph.restore()
-            self.__dict__.update(structures)
-
-
-_GRAPH = ("inputs", "outputs", "_input_structure", "_output_structure")
-"""The attributes of a model that hold symbolic tensors; beside them, ``_nodes`` does."""
-
-
-def _is_shape(value: Any) -> bool:
-    return all(size is None or isinstance(size, int) for size in value)
+        Raises:
+            NotImplementedError: see `get_config`.
+            ValueError: the graph holds a tensor, which a config cannot.
+        """
+        return model_to_json(self, **kwargs)

@@ -1,53 +1,63 @@
-"""Flat: the calls of a graph as a table, so that copying a graph does not recurse from call to call."""
+"""Pickling: the calls of a graph as a flat table.
+
+A node refers to tensors, which refer to nodes: pickle and deepcopy would recurse along the whole graph, and
+exceed Python's recursion limit on long ones.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from batchdot.models.program import Slot
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, map_structure
+from batchdot.models.program import ValueRef
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import map_structure
 
 
 class FlatGraph:
-    """Calls whose symbolic tensors are numbers.
+    """The calls of a graph, with an index for each symbolic tensor.
 
     Args:
-        nodes: the calls, in the order they were made.
-        structures: symbolic tensors to keep beside them, in lists, tuples or dicts.
+        nodes: the calls, in topological order.
+        structures: nested lists, tuples and dicts with symbolic tensors of the graph, to be kept with it.
+
+    >>> from batchdot import Input
+    >>> x = Input((3,), name="x")
+    >>> nodes, structures = FlatGraph([x.node], {"inputs": [x]}).restore()
+    >>> structures["inputs"], structures["inputs"][0].node is nodes[0]
+    ([<KerasTensor name=x shape=(None, 3) dtype=float32>], True)
     """
 
     def __init__(self, nodes: Sequence[Node], structures: Any) -> None:
-        numbers: dict[int, int] = {}
+        indices: dict[int, int] = {}
         self.tensors: list[Any] = []
 
-        def number(leaf: Any) -> Any:
+        def refer(leaf: Any) -> Any:
             if not is_keras_tensor(leaf):
                 return leaf
-            if id(leaf) not in numbers:
-                numbers[id(leaf)] = len(self.tensors)
+            if id(leaf) not in indices:
+                indices[id(leaf)] = len(self.tensors)
                 mask = None if leaf.mask is None else (leaf.mask.shape, leaf.mask.dtype)
                 self.tensors.append((leaf.shape, leaf.dtype, leaf.name, mask))
-            return Slot(numbers[id(leaf)])
+            return ValueRef(indices[id(leaf)])
 
         self.calls = [
-            (n.layer, *(map_structure(number, v) for v in (n.args, n.kwargs, n.structure)), n.takes_mask)
+            (n.layer, *(map_structure(refer, v) for v in (n.args, n.kwargs, n.structure)), n.takes_mask)
             for n in nodes
         ]
-        self.structures = map_structure(number, structures)
+        self.structures = map_structure(refer, structures)
 
     def restore(self) -> tuple[list[Node], Any]:
-        """Return the calls, connected to their layers, and the structures beside them."""
+        """Return new nodes for the calls, connected to their layers, and the structures with new tensors."""
         tensors = []
         for shape, dtype, name, mask in self.tensors:
             tensor = KerasTensor(shape, dtype, name)
             tensor.mask = None if mask is None else KerasTensor(*mask)
             tensors.append(tensor)
 
-        def read(value: Any) -> Any:
-            return map_structure(lambda x: tensors[x.number] if isinstance(x, Slot) else x, value)
+        def fill(value: Any) -> Any:
+            return map_structure(lambda x: tensors[x.index] if isinstance(x, ValueRef) else x, value)
 
         nodes = [
-            Node(layer, read(args), read(kwargs), read(structure), takes_mask)
+            Node(layer, fill(args), fill(kwargs), fill(structure), takes_mask)
             for layer, args, kwargs, structure, takes_mask in self.calls
         ]
-        return nodes, read(self.structures)
+        return nodes, fill(self.structures)

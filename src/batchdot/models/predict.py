@@ -1,4 +1,4 @@
-"""Prediction: a model run on all samples, batch by batch, for numpy."""
+"""Predict: run a model on all samples, batch by batch, and return numpy arrays."""
 
 from operator import itemgetter
 from typing import Any
@@ -7,14 +7,21 @@ import numpy as np
 import torch
 
 from batchdot.convert import as_array
-from batchdot.symbolic.tensor import flatten, map_structure, unwrap
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
 def predict_in_batches(model: Any, x: Any, batch_size: int, verbose: Any) -> Any:
-    """Return the outputs of a model for all samples as `Model.predict` says."""
+    """Return the outputs of a model for all samples; see `Model.predict`.
+
+    Args:
+        model: the model.
+        x: its inputs, of shape (B, ...).
+        batch_size: samples to a batch.
+        verbose: 1 shows a progress bar.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size is at least 1. Received: {batch_size}")
-    x = model._read_values(x) if model._program is not None else map_structure(model._read_input, x)
+    x = model._prepare_inputs(x)
     sizes = {leaf.shape[0] for leaf in flatten(x)}
     if len(sizes) != 1:
         raise ValueError(f"The inputs of predict have different batch sizes: {sorted(sizes)}.")
@@ -33,4 +40,6 @@ def predict_in_batches(model: Any, x: Any, batch_size: int, verbose: Any) -> Any
     finally:
         for module, mode in modes:
             module.training = mode
-    return unwrap([np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)])
+    return unpack_singleton(
+        [np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)]
+    )

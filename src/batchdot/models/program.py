@@ -1,210 +1,254 @@
-"""Replay: the calls of a graph as a program over numbered values."""
+"""Program: the calls of a graph in order, run on tensors as one generated function or one by one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from torch import Tensor
 
-from batchdot.layers.base.fast_call import jit_state
-from batchdot.models.codegen import write_function
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
+from batchdot._torch import compile_time_constant, is_jit_tracing, is_tracing
+from batchdot.models.codegen import Call, Names, compile_function, identifier, write_function
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import flatten, map_structure
 
-# What a program knows of its layers as they are.
-_NOTED = ("_reasons", "_own_reasons", "_straight")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The place of a value among arguments."""
-
-    number: int
+_CACHED = ("_triggers", "_own_triggers", "_function")
+"""Attributes of a program that hold for these very layers, and not for copies."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One call: of the layer, on values by number.
+class ValueRef:
+    """Stands for a value among arguments, by its index."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One call of a layer. Values are numbered: the inputs of the program first, then each result.
 
     Attributes:
         layer: the layer to call.
-        numbers: the value, or list of values, that is the only argument; None where there is more.
-        args: all positional arguments, values as slots.
+        input_indices: the value, or list of values, that is the only argument; None if there is more.
+        args: all positional arguments, with a `ValueRef` for each value.
         kwargs: all keyword arguments, likewise.
-        takes_mask: whether the call is given the masks of its first argument.
+        takes_mask: whether the call receives masks of its first argument that are made in the graph.
+        accepts_mask: whether it can receive masks, such as those of the model's inputs.
         gives_mask: whether its outputs have masks.
-        kept: which leaves of what the call returns are values: those that are tensors.
+        tensor_outputs: which leaves of the result are values: those that are tensors.
     """
 
     layer: Any
-    numbers: int | list[int] | None
+    input_indices: int | list[int] | None
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     takes_mask: bool
+    accepts_mask: bool
     gives_mask: bool
-    kept: list[int]
+    tensor_outputs: list[int]
 
     def values(self, result: Any) -> list[Any]:
-        """Return the tensors of what the call returned."""
+        """Return the tensors of a result."""
         leaves = flatten(result)
-        return [leaves[index] for index in self.kept]
+        return [leaves[index] for index in self.tensor_outputs]
 
 
 class Program:
-    """The calls between inputs and outputs, in order; each reads values by number and adds its own.
+    """The calls between the inputs and the outputs of a graph.
 
     Attributes:
-        steps: the calls.
-        layers: the layers that are called, with those in models among them.
-        outputs: the numbers of the outputs.
-        needs_masks: whether a call takes masks, so that they have to travel along.
+        instructions: the calls, in order.
+        layers: the layers that are called, and those inside models among them.
+        outputs: the indices of the outputs among the values.
+        is_pure: whether all layers promise that their `call` only computes (`Layer._pure_call`). If not,
+            the model has to be on the stack of calls while the program runs.
+        needs_masks: whether a call takes masks, so that masks have to be computed.
     """
 
     def __init__(
         self, nodes: Sequence[Node], inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]
     ) -> None:
-        numbers: dict[int, int] = {id(tensor): index for index, tensor in enumerate(inputs)}
-        starts = {tensor.node for tensor in inputs}
+        indices: dict[int, int] = {id(tensor): index for index, tensor in enumerate(inputs)}
+        input_nodes = {tensor.node for tensor in inputs}
         count = len(inputs)
-        self.steps: list[Step] = []
+        self.instructions: list[Instruction] = []
         for node in nodes:
-            if node in starts:
+            if node in input_nodes:
                 continue
-            self.steps.append(_step(node, numbers))
+            self.instructions.append(_instruction(node, indices))
             for tensor in node.outputs:
-                numbers[id(tensor)] = count
+                indices[id(tensor)] = count
                 count += 1
-        self._calls: list[tuple[Any, Any, Step]] = [(step.layer, step.numbers, step) for step in self.steps]
-        self.ranks = [len(tensor.shape) for tensor in inputs]
-        self.outputs = [numbers[id(tensor)] for tensor in outputs]
-        self.needs_masks = any(step.takes_mask for step in self.steps)
-        layers = {layer: None for step in self.steps for layer in (step.layer, *_layers_inside(step.layer))}
-        self.layers: list[Any] = list(layers)
-        self._forget()
+        self._calls: list[tuple[Any, Any, Instruction]] = [
+            (step.layer, step.input_indices, step) for step in self.instructions
+        ]
+        self._input_names = [tensor.node.layer.name for tensor in inputs if tensor.node is not None]
+        self._input_ranks = [len(tensor.shape) for tensor in inputs]
+        self.outputs = [indices[id(tensor)] for tensor in outputs]
+        self.needs_masks = any(step.takes_mask for step in self.instructions)
+        self.layers: list[Any] = list(
+            dict.fromkeys(x for step in self.instructions for x in (step.layer, *_sublayers(step.layer)))
+        )
+        self._pure_layers = [layer for layer in self.layers if _promises_purity(layer)]
+        self.is_pure = len(self._pure_layers) == len(self.layers)
+        self._is_simple = not self.needs_masks and all(map(_is_simple, self.instructions))
+        self._reset()
 
-    def _forget(self) -> None:
-        # Why a run may be more than the `call` of every layer: what the layers noted, for all of them; and
-        # the part of it that is the layers' own.
-        self._reasons: tuple[Any, ...] = (True,)
-        self._own_reasons: list[Any] = [True]  # of a tuple torch.compile would ask whether it is the same
-        self._straight: Callable[[Any], list[Any] | None] | None = None
+    def _reset(self) -> None:
+        self._triggers: tuple[Any, ...] = (True,)  # what would make any layer need a full call
+        self._own_triggers: list[Any] = [True]  # of these, each layer's own
+        self._function: Callable[[Any], list[Any] | None] | None = None
 
-    def run_straight(self, inputs: Any) -> list[Any] | None:
-        """Return the outputs for the inputs, or None where there is more to do than `call` every layer.
+    def run_compiled(self, inputs: Any) -> list[Any] | None:
+        """Return the outputs by the generated function; None if a built-in layer may need a full call."""
+        if is_tracing():  # few guards: hooks that are registered later are not seen, as in every module
+            slow = not self.can_compile() or any(self._own_triggers)
+        else:
+            slow = (any(self._triggers) and not self.can_compile()) or is_jit_tracing()
+        return None if slow or self._function is None else self._function(inputs)
 
-        There is less than in `run` then, and the calls around do not matter.
-        """
-        if (any(self._reasons) and not self.is_straight()) or jit_state() or self._straight is None:
-            return None
-        return self._straight(inputs)
-
-    def trace_straight(self, inputs: Any) -> list[Any] | None:
-        """Do as `run_straight` where `is_straight`, while torch.compile looks on, with few guards."""
-        return None if any(self._own_reasons) or self._straight is None else self._straight(inputs)
-
-    def is_straight(self) -> bool:
-        """Note here, and return, whether the layers noted that there is nothing to do but to `call` them."""
-        reasons = [layer._reasons for layer in self.layers]
-        if any(map(any, reasons)) or not self._is_simple():
+    @compile_time_constant
+    def can_compile(self) -> bool:
+        """Return whether every built-in layer is on its fast path, and generate the function then."""
+        if not self._is_simple:
             return False
-        self._reasons = tuple({id(reason): reason for reason in chain.from_iterable(reasons)}.values())
-        self._own_reasons = [own for own, *_ in reasons]
-        if self._straight is None:
-            calls = [(step.layer, step.numbers) for step in self.steps]
-            self._straight = write_function(calls, self.ranks, self.outputs, self._resume)
+        for layer in self._pure_layers:
+            if any(layer._slow_path_triggers) and layer._prepare_compile():
+                return False
+        triggers = [layer._slow_path_triggers for layer in self._pure_layers]
+        self._triggers = tuple({id(t): t for each in triggers for t in each}.values())
+        self._own_triggers = [own for own, *_ in triggers]
+        if self._function is None:
+            self._function = self._generate()
         return True
 
     def run(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
         """Return the outputs for the inputs, whose list is used up."""
-        return self._run_with_masks(values, masks)[0] if self.needs_masks else self._run_from(0, values)
+        if self.needs_masks or masks is not None:
+            return self._run_with_masks(values, masks)[0]
+        return self._run_from(0, values)
+
+    def infer(self, values: list[Any]) -> list[Any]:
+        """Return symbolic outputs for symbolic inputs, whose list is used up; no node is made."""
+        for step in self.instructions:
+            spec = step.layer.compute_output_spec(*_fill(step.args, values), **_fill(step.kwargs, values))
+            values += flatten(spec)
+        return [values[index] for index in self.outputs]
+
+    def run_masks(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
+        """Return the masks of the outputs for the inputs and their masks."""
+        return self._run_with_masks(values, masks)[1]
 
     def _run_from(self, start: int, values: list[Any]) -> list[Any]:
-        for layer, numbers, step in self._calls[start:]:
-            if numbers.__class__ is int:
-                result = layer(values[numbers])
-            elif numbers is not None:
-                result = layer([values[number] for number in numbers])
+        for layer, indices, step in self._calls[start:]:
+            if indices.__class__ is int:
+                result = layer(values[indices])
+            elif indices is not None:
+                result = layer([values[index] for index in indices])
             else:
                 result = layer(*_fill(step.args, values), **_fill(step.kwargs, values))
             if result.__class__ is Tensor:
                 values.append(result)
             else:
                 values += step.values(result)
-        return [values[number] for number in self.outputs]
-
-    def _resume(self, index: int, values: dict[str, Any]) -> list[Any]:
-        """Go on where a call has returned something else than a tensor."""
-        number = len(self.ranks) + index
-        known = [values[f"v{n}"] for n in range(number)]
-        return self._run_from(index + 1, known + self.steps[index].values(values[f"v{number}"]))
-
-    def _is_simple(self) -> bool:
-        """Whether each call has one argument, a tensor or a list of them, and one value."""
-        simple = all(step.numbers is not None and len(step.kept) == 1 for step in self.steps)
-        return simple and not self.needs_masks
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave behind what is about these layers: a copy has its own."""
-        return {key: value for key, value in self.__dict__.items() if key not in _NOTED}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def infer(self, values: list[Any]) -> list[Any]:
-        """Return symbolic outputs for symbolic inputs, whose list is used up; no call is kept."""
-        for step in self.steps:
-            values += flatten(
-                step.layer._infer(_fill(step.args, values), _fill(step.kwargs, values), None)[0]
-            )
-        return [values[number] for number in self.outputs]
-
-    def run_masks(self, values: list[Any], masks: list[Any] | None = None) -> list[Any]:
-        """Return the masks of the outputs for the inputs and their masks."""
-        return self._run_with_masks(values, masks)[1]
+        return [values[index] for index in self.outputs]
 
     def _run_with_masks(self, values: list[Any], masks: list[Any] | None) -> tuple[list[Any], list[Any]]:
         masks = list(masks) if masks is not None else [None] * len(values)
-        for step in self.steps:
+        for step in self.instructions:
             args, kwargs = _fill(step.args, values), _fill(step.kwargs, values)
-            its_masks = _fill(step.args[0], masks) if step.args else None
-            if step.takes_mask:
-                kwargs = kwargs | {"mask": its_masks}
+            input_masks = _fill(step.args[0], masks) if step.args else None
+            is_masked = any(mask is not None for mask in flatten(input_masks))
+            if step.accepts_mask and is_masked:
+                kwargs = kwargs | {"mask": input_masks}
             results = step.values(step.layer(*args, **kwargs))
-            given = flatten(step.layer.compute_mask(args[0], its_masks)) if step.gives_mask else [None]
+            gives_mask = step.gives_mask or is_masked
+            given = flatten(step.layer.compute_mask(args[0], input_masks)) if gives_mask else [None]
             values += results
             masks += given if len(given) == len(results) else [None] * len(results)
-        return [values[number] for number in self.outputs], [masks[number] for number in self.outputs]
+        return [values[index] for index in self.outputs], [masks[index] for index in self.outputs]
+
+    def _generate(self) -> Callable[[Any], list[Any] | None]:
+        """Return the calls as one function of the inputs, a tensor or the list of several.
+
+        Looking up layers and values by index would cost small layers more than their arithmetic. The
+        function returns None, before the first call, for inputs that have to be converted or refused.
+        """
+        taken = {"forward", "inputs", "resume", "Tensor"}
+        values = [identifier(name, taken) for name in self._input_names]
+        layers = {layer: identifier(layer.name, taken) for layer, _, _ in self._calls}
+        lines: list[Call | str] = []
+        if len(values) == 1:
+            lines += [f"{values[0]} = inputs"]
+        else:
+            lines += [f"if inputs.__class__ is not list or len(inputs) != {len(values)}: return None"]
+            lines += [f"{', '.join(values)} = inputs"]
+        for name, rank in zip(values, self._input_ranks, strict=True):
+            lines += [f"if {name}.__class__ is not Tensor or {name}.ndim != {rank}: return None"]
+        for index, (layer, indices, _) in enumerate(self._calls):
+            result = identifier(f"{layers[layer]}_output", taken)
+            single = isinstance(indices, int)
+            argument: Names = values[indices] if single else [values[i] for i in indices]
+            function = f"{layers[layer]}.call" if _promises_purity(layer) else layers[layer]
+            lines += [Call(result, function, (argument,))]
+            lines += [f"if {result}.__class__ is not Tensor: return resume({index}, locals())"]
+            values.append(result)
+
+        def resume(index: int, known: dict[str, Any]) -> list[Any]:
+            """Run the rest one by one, after a call has returned something else than a tensor."""
+            number = len(self._input_names) + index
+            results = self.instructions[index].values(known[values[number]])
+            return self._run_from(index + 1, [*[known[name] for name in values[:number]], *results])
+
+        source = write_function("forward", ["inputs"], lines, [values[index] for index in self.outputs])
+        names = {name: layer for layer, name in layers.items()} | {"Tensor": Tensor, "resume": resume}
+        return compile_function("forward", source, names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what holds for these very layers: a copy has its own."""
+        return {key: value for key, value in self.__dict__.items() if key not in _CACHED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
 
 
-def _layers_inside(layer: Any) -> list[Any]:
-    """Return the layers that a layer calls, where it is a model with a program."""
+def _is_simple(step: Instruction) -> bool:
+    """Whether a call has one argument, a tensor or a list of them, and one value."""
+    return step.input_indices is not None and len(step.tensor_outputs) == 1
+
+
+def _promises_purity(layer: Any) -> bool:
+    return "_pure_call" in type(layer).__dict__
+
+
+def _sublayers(layer: Any) -> list[Any]:
+    """Return the layers that a layer calls, if it is a model with a program."""
     program = layer.__dict__.get("_program")
     return [] if program is None else list(program.layers)
 
 
-def _step(node: Node, numbers: dict[int, int]) -> Step:
-    def place(leaf: Any) -> Any:
-        return Slot(numbers[id(leaf)]) if is_keras_tensor(leaf) else leaf
+def _instruction(node: Node, indices: dict[int, int]) -> Instruction:
+    def refer(leaf: Any) -> Any:
+        return ValueRef(indices[id(leaf)]) if is_keras_tensor(leaf) else leaf
 
-    plain: int | list[int] | None = None
+    only: int | list[int] | None = None
     if len(node.args) == 1 and not node.kwargs:
         (argument,) = node.args
         if is_keras_tensor(argument):
-            plain = numbers[id(argument)]
+            only = indices[id(argument)]
         elif isinstance(argument, list | tuple) and all(map(is_keras_tensor, argument)):
-            plain = [numbers[id(tensor)] for tensor in argument]
-    return Step(
+            only = [indices[id(tensor)] for tensor in argument]
+    return Instruction(
         node.layer,
-        plain,
-        map_structure(place, node.args),
-        map_structure(place, node.kwargs),
+        only,
+        map_structure(refer, node.args),
+        map_structure(refer, node.kwargs),
         node.takes_mask,
+        "mask" in node.layer._call_params and node.kwargs.get("mask") is None,
         any(tensor.mask is not None for tensor in node.outputs),
         [index for index, leaf in enumerate(flatten(node.structure)) if is_keras_tensor(leaf)],
     )
 
 
 def _fill(template: Any, values: list[Any]) -> Any:
-    return map_structure(lambda leaf: values[leaf.number] if isinstance(leaf, Slot) else leaf, template)
+    return map_structure(lambda leaf: values[leaf.index] if isinstance(leaf, ValueRef) else leaf, template)

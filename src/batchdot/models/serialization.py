@@ -1,6 +1,6 @@
-"""Config: a model as Keras writes it, and from what Keras wrote.
+"""Serialization: a functional model as a config, and from one.
 
-Written in the form of tf.keras, which tf.keras reads; read in that form and in Keras 3's.
+Written in the form of tf.keras 2.21, which tf.keras reads; read in that form and in Keras 3's.
 """
 
 import inspect
@@ -11,32 +11,31 @@ import numpy as np
 from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 VERSION = "2.21.0"
-"""The tf.keras whose form is written."""
+"""The version of tf.keras whose form is written."""
 
 
-def write_json(model: Any, **kwargs: Any) -> str:
+def model_to_json(model: Any, **kwargs: Any) -> str:
     """Return a model's config as JSON, as ``tf_keras.Model.to_json`` does."""
-    document = {
-        "class_name": "Functional",
-        "config": model.get_config(),
-        "keras_version": VERSION,
-        "backend": "tensorflow",
-    }
-    return json.dumps(document, default=_write_plain, **kwargs)
+    document = layer_registry.serialize_layer(model) | {"keras_version": VERSION, "backend": "tensorflow"}
+    return json.dumps(document, default=_to_json_value, **kwargs)
 
 
-def write_model(model: Any) -> dict[str, Any]:
-    """Return the config of a functional model."""
-    kept = {id(node) for node in model.nodes}
-    index: dict[int, int] = {}
+def model_config(model: Any) -> dict[str, Any]:
+    """Return the config of a functional model: its layers with their calls, its inputs and outputs.
+
+    Raises:
+        ValueError: the graph holds a tensor, or a call that tf.keras has no form for.
+    """
+    nodes = {id(node) for node in model.nodes}
+    # A call is referred to by the layer's name and the number of the call, among those in this graph.
+    node_index: dict[int, int] = {}
     for layer in model.layers:
-        # tf.keras counts the model's own inputs as the first call of a model.
-        nodes = [node for node in layer.inbound_nodes if id(node) in kept]
-        index.update({id(node): number + _first_node(layer) for number, node in enumerate(nodes)})
+        calls = [node for node in layer.inbound_nodes if id(node) in nodes]
+        node_index.update({id(node): number for number, node in enumerate(calls, _first_call(layer))})
     entries = []
     for layer in model.layers:
         entry: dict[str, Any] = layer_registry.serialize_layer(layer)
@@ -44,91 +43,113 @@ def write_model(model: Any) -> dict[str, Any]:
             raise ValueError(
                 f"Layer {layer.name} works with a tensor of its own, which a config cannot hold."
             )
-        calls = [node for node in layer.inbound_nodes if id(node) in kept and node.inputs]
-        entry |= {"name": layer.name, "inbound_nodes": [_write_node(node, index) for node in calls]}
+        calls = [node for node in layer.inbound_nodes if id(node) in nodes and node.inputs]
+        entry |= {"name": layer.name, "inbound_nodes": [_call_config(node, node_index) for node in calls]}
         entries.append(entry)
     return {
         "name": model.name,
         "trainable": model.trainable,
         "layers": entries,
-        "input_layers": [_write_tensor(tensor, index) for tensor in model.inputs],
-        "output_layers": [_write_tensor(tensor, index) for tensor in model.outputs],
+        "input_layers": [_tensor_config(tensor, node_index) for tensor in model.inputs],
+        "output_layers": [_tensor_config(tensor, node_index) for tensor in model.outputs],
     }
 
 
-def read_model(cls: Any, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+def model_from_graph_config(
+    cls: Any, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> Any:
     """Make a functional model from its config.
 
+    Args:
+        cls: the class to make.
+        config: what `model_config` returned, or Keras wrote.
+        custom_objects: classes and functions by the names that the config has for them.
+
     Raises:
-        ValueError: an unknown layer, a part that is missing, or calls that refer to what is not there.
+        ValueError: an unknown layer, a part that is missing, or a call that refers to what is not there.
     """
+    name = config.get("name")
     entries = config["layers"]
     parts = [(config, key) for key in ("input_layers", "output_layers")]
     for part, key in parts + [(entry, key) for entry in entries for key in ("config", "inbound_nodes")]:
         if key not in part:
-            raise ValueError(f"The config of model {config.get('name')!r} lacks {key!r}.")
-    layers = {
-        entry["name"] if "name" in entry else entry["config"]["name"]: entry for entry in config["layers"]
-    }
-    made = {name: layer_registry.deserialize_layer(entry, custom_objects) for name, entry in layers.items()}
-    waiting = [(made[name], call) for name, entry in layers.items() for call in entry["inbound_nodes"]]
-    reader = _Reader(made)
-    while waiting:
-        blocked = []
-        blocked_layers: set[int] = set()
-        for layer, call in waiting:
-            # The calls of a layer are made in order, so that their numbers are right.
-            if id(layer) in blocked_layers or not reader.make(layer, call):
-                blocked_layers.add(id(layer))
-                blocked.append((layer, call))
-        if len(blocked) == len(waiting):
-            names = sorted({layer.name for layer, _ in blocked})
-            raise ValueError(f"The config of model {config.get('name')!r} has calls without inputs: {names}.")
-        waiting = blocked
+            raise ValueError(f"The config of model {name!r} lacks {key!r}.")
+    by_name = {entry["name"] if "name" in entry else entry["config"]["name"]: entry for entry in entries}
+    layers = {key: layer_registry.deserialize_layer(entry, custom_objects) for key, entry in by_name.items()}
+    calls = [(layers[key], call) for key, entry in by_name.items() for call in entry["inbound_nodes"]]
+    first_calls = {key: _first_call(layer) for key, layer in layers.items()}
+    is_keras_3 = any(isinstance(call, dict) for _, call in calls)
+    reader = _GraphReader(layers, dict.fromkeys(layers, 0) if is_keras_3 else first_calls)
+    reader.replay(calls, name)
+    if is_keras_3:  # counts calls from 0, but those of a Functional from 1 among inputs and outputs
+        is_sequential = {key: entry.get("class_name") == "Sequential" for key, entry in by_name.items()}
+        reader.first_calls = {key: 0 if is_sequential[key] else first for key, first in first_calls.items()}
     options = {key: config[key] for key in ("name", "trainable") if config.get(key) is not None}
     return cls(reader.tensors(config["input_layers"]), reader.tensors(config["output_layers"]), **options)
 
 
-class _Reader:
-    """Makes the calls of a config, once their inputs are there."""
+class _GraphReader:
+    """Repeats the calls of a config on symbolic tensors.
 
-    def __init__(self, layers: dict[str, Any]) -> None:
+    Args:
+        layers: the layers by name.
+        first_calls: the number that the config gives to the first call of each.
+    """
+
+    def __init__(self, layers: dict[str, Any], first_calls: dict[str, int]) -> None:
         self.layers = layers
+        self.first_calls = first_calls
+
+    def replay(self, calls: list[tuple[Any, Any]], model_name: Any) -> None:
+        """Make the calls, each as soon as its inputs are there.
+
+        Raises:
+            ValueError: calls wait for each other.
+        """
+        while calls:
+            waiting: list[tuple[Any, Any]] = []
+            blocked: set[int] = set()
+            for layer, call in calls:
+                # A layer's calls keep their order, so that their numbers stay right.
+                if id(layer) in blocked or not self.make(layer, call):
+                    blocked.add(id(layer))
+                    waiting.append((layer, call))
+            if len(waiting) == len(calls):
+                names = sorted({layer.name for layer, _ in waiting})
+                raise ValueError(f"The config of model {model_name!r} has calls without inputs: {names}.")
+            calls = waiting
 
     def make(self, layer: Any, call: Any) -> bool:
-        """Make a call, or return that an input is not there yet."""
+        """Make a call, or return False if an input is not there yet."""
         try:
-            args, kwargs = self.read_keras3(call) if isinstance(call, dict) else self.read_tf(call)
-        except _MissingError:
+            read = self.keras_3_arguments if isinstance(call, dict) else self.tf_keras_arguments
+            args, kwargs = read(call)
+        except _NotYetCalledError:
             return False
         layer(*args, **kwargs)
         return True
 
-    def read_tf(self, call: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def tf_keras_arguments(self, call: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Read ``[[name, node, tensor, kwargs], ...]``, or one of these for a function."""
         entries = [call] if isinstance(call[0], str) else call
-        inputs = [self.tensor(entry[:3], form=2) for entry in entries]
+        inputs = [self.tensor(entry[:3]) for entry in entries]
         kwargs = entries[0][3] if len(entries[0]) > 3 else {}
-        read = {key: self.argument(value) for key, value in kwargs.items()}
-        return (inputs if len(inputs) > 1 else inputs[0],), read
+        return (unpack_singleton(inputs),), {key: self.tf_keras_value(value) for key, value in kwargs.items()}
 
-    def argument(self, value: Any) -> Any:
-        """Read an argument: a list of a name and two numbers is a tensor."""
-        if (
-            isinstance(value, list)
-            and len(value) == 3
-            and isinstance(value[0], str)
-            and value[0] in self.layers
-        ):
-            return self.tensor(value, form=2)
-        return [self.argument(item) for item in value] if isinstance(value, list) else value
+    def tf_keras_value(self, value: Any) -> Any:
+        """Read a keyword argument: a list of a layer's name and two numbers is a tensor."""
+        if not isinstance(value, list):
+            return value
+        if len(value) == 3 and isinstance(value[0], str) and value[0] in self.layers:
+            return self.tensor(value)
+        return [self.tf_keras_value(item) for item in value]
 
-    def read_keras3(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Read ``{"args": [...], "kwargs": {...}}`` with tensors as dictionaries."""
+    def keras_3_arguments(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Read ``{"args": [...], "kwargs": {...}}``, in which tensors are dictionaries."""
 
         def read(value: Any) -> Any:
             if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-                return self.tensor(value["config"]["keras_history"], form=3)
+                return self.tensor(value["config"]["keras_history"])
             if isinstance(value, dict):
                 return {key: read(item) for key, item in value.items()}
             return [read(item) for item in value] if isinstance(value, list) else value
@@ -136,49 +157,48 @@ class _Reader:
         kwargs = {key: value for key, value in read(call.get("kwargs", {})).items() if value is not None}
         return tuple(read(call.get("args", []))), kwargs
 
-    def tensor(self, history: Any, form: int) -> KerasTensor:
-        """Return an output of a call that was made."""
+    def tensor(self, history: Any) -> KerasTensor:
+        """Return the output of a call: of a layer's name, the call's number and the output's.
+
+        Raises:
+            ValueError: there is no such layer.
+            _NotYetCalledError: there is no such call yet.
+        """
         name, node, index = history
         if name not in self.layers:
             raise ValueError(f"The config of a model refers to layer {name!r}, which it does not have.")
-        layer = self.layers[name]
-        number = node - _first_node(layer) if form == 2 else node
-        if number >= len(layer.inbound_nodes):
-            raise _MissingError
-        tensor: KerasTensor = layer.inbound_nodes[number].outputs[index]
+        nodes = self.layers[name].inbound_nodes
+        number = node - self.first_calls[name]
+        if not 0 <= number < len(nodes):
+            raise _NotYetCalledError(f"The config of a model refers to call {node} of layer {name!r}.")
+        tensor: KerasTensor = nodes[number].outputs[index]
         return tensor
 
     def tensors(self, entries: Any) -> Any:
-        """Read the inputs or outputs of a model, in the structure they are written in."""
+        """Read the inputs or outputs of a model, in the structure they were written in."""
         if isinstance(entries, dict):
             return {key: self.tensors(value) for key, value in entries.items()}
         if entries and isinstance(entries[0], str):
-            return self._either(entries)
-        read = [self.tensors(entry) for entry in entries]
-        return read if len(read) > 1 else read[0]
-
-    def _either(self, entry: Any) -> KerasTensor:
-        try:
-            return self.tensor(entry[:3], form=2)
-        except (_MissingError, IndexError):
-            return self.tensor(entry[:3], form=3)
+            return self.tensor(entries[:3])
+        return unpack_singleton([self.tensors(entry) for entry in entries])
 
 
-class _MissingError(Exception):
+class _NotYetCalledError(ValueError):
     """A call whose output is not there yet."""
 
 
-def _first_node(layer: Any) -> int:
-    return 1 if getattr(layer, "_program", None) is not None else 0
+def _first_call(layer: Any) -> int:
+    """Return the number of a layer's first call: tf.keras counts the graph of a model as its call 0."""
+    return 1 if layer.built and "_program" in layer.__dict__ else 0
 
 
-def _write_node(node: Node, index: dict[int, int]) -> list[Any]:
-    """Write a call: its first argument as a list of tensors, each with the other arguments."""
+def _call_config(node: Node, node_index: dict[int, int]) -> list[Any]:
+    """Return a call in tf.keras's form: the tensors of its first argument, each with the other arguments."""
     names = list(inspect.signature(type(node.layer).call).parameters)[1:]
     later = dict(zip(names[1:], node.args[1:], strict=False)) | node.kwargs
 
     def write(leaf: Any) -> Any:
-        return _write_tensor(leaf, index) if is_keras_tensor(leaf) else _write_plain(leaf)
+        return _tensor_config(leaf, node_index) if is_keras_tensor(leaf) else _to_json_value(leaf)
 
     kwargs = {key: map_structure(write, value) for key, value in later.items()}
     first = node.args[0] if node.args else []
@@ -187,17 +207,18 @@ def _write_node(node: Node, index: dict[int, int]) -> list[Any]:
         raise ValueError(
             f"Layer {node.layer.name} was called on more than symbolic tensors; a config cannot hold that."
         )
-    return [[*_write_tensor(tensor, index), kwargs] for tensor in tensors]
+    return [[*_tensor_config(tensor, node_index), kwargs] for tensor in tensors]
 
 
-def _write_tensor(tensor: KerasTensor, index: dict[int, int]) -> list[Any]:
+def _tensor_config(tensor: KerasTensor, node_index: dict[int, int]) -> list[Any]:
+    """Return ``[layer name, number of the call, number of the output]``."""
     node = tensor.node
     assert node is not None
-    return [node.layer.name, index[id(node)], tensor.index]
+    return [node.layer.name, node_index[id(node)], tensor.index]
 
 
-def _write_plain(value: Any) -> Any:
-    """Write what JSON lacks: numpy's numbers and arrays, shapes."""
+def _to_json_value(value: Any) -> Any:
+    """Return a value that JSON has for one that it lacks: numpy numbers and arrays, shapes."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

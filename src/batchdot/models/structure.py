@@ -1,108 +1,26 @@
-"""Ends: what a model is called on and what it returns, in the structures that it was made with."""
+"""Structure: how inputs and outputs are nested, and the keys that a model's layers have in state_dict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from batchdot.convert import as_tensor
 from batchdot.layers.base.layer import Layer
-from batchdot.models.program import Program
-from batchdot.symbolic.tensor import KerasTensor, flatten, map_structure, unwrap
+from batchdot.layers.base.naming import unique_key
+from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tree import flatten, map_structure
 
 
-class Ends(Layer):
-    """The members of a model that speak of its inputs and outputs.
+def graph_tensors(value: Any, what: str) -> list[KerasTensor]:
+    """Return the symbolic tensors in a structure, in order.
 
-    A model as a place in a graph is asked for those of its own graph, if it has one.
+    Args:
+        value: a symbolic tensor, or nested lists, tuples and dicts of them.
+        what: "inputs" or "outputs", for the error.
 
-    Attributes:
-        inputs: the symbolic tensors that its calls lead from, in order.
-        outputs: those that they lead to.
+    Raises:
+        ValueError: a leaf is no symbolic tensor, or comes from no layer.
     """
-
-    inputs: list[KerasTensor]
-    outputs: list[KerasTensor]
-    _program: Program | None
-
-    def _keep_ends(self, inputs: Any, outputs: Any) -> None:
-        self._input_structure, self._output_structure = inputs, outputs
-        self.inputs = _symbolic_tensors(inputs, "inputs")
-        self.outputs = _symbolic_tensors(outputs, "outputs")
-
-    @property
-    def input(self) -> Any:
-        """The symbolic input, or the list of inputs."""
-        return super().input if self._program is None else unwrap(self.inputs)
-
-    @property
-    def output(self) -> Any:
-        """The symbolic output, or the list of outputs."""
-        return super().output if self._program is None else unwrap(self.outputs)
-
-    @property
-    def input_shape(self) -> Any:
-        """The shape of the input, or the list of shapes."""
-        return super().input_shape if self._program is None else unwrap([t.shape for t in self.inputs])
-
-    @property
-    def output_shape(self) -> Any:
-        """The shape of the output, or the list of shapes."""
-        return super().output_shape if self._program is None else unwrap([t.shape for t in self.outputs])
-
-    @property
-    def input_names(self) -> list[str]:
-        """The names of the layers that the inputs come from."""
-        return [tensor.node.layer.name for tensor in self.inputs if tensor.node is not None]
-
-    @property
-    def output_names(self) -> list[str]:
-        """The names of the layers that the outputs come from."""
-        return [tensor.node.layer.name for tensor in self.outputs if tensor.node is not None]
-
-    def _read_values(self, inputs: Any) -> list[Tensor]:
-        """Return the input tensors in order, from a tensor, a list, or a dict by the inputs' names."""
-        if isinstance(inputs, dict):
-            names = [tensor.node.layer.name for tensor in self.inputs if tensor.node is not None]
-            if isinstance(self._input_structure, dict) and set(inputs) == set(self._input_structure):
-                names = list(self._input_structure)
-            missing = [name for name in names if name not in inputs]
-            if missing:
-                raise ValueError(f"Model {self.name} has no value for its inputs {missing}.")
-            values = [inputs[name] for name in names]
-        elif isinstance(inputs, list | tuple) and (len(self.inputs) > 1 or _is_of_tensors(inputs)):
-            values = list(inputs) if len(inputs) == len(self.inputs) else flatten(inputs)
-        else:
-            values = [inputs]
-        specs = self.inputs
-        if len(values) != len(specs):
-            count = f"{len(specs)} input" + ("" if len(specs) == 1 else "s")
-            raise ValueError(f"Model {self.name} has {count}. Received: {len(values)}.")
-        for index, value in enumerate(values):
-            if value.__class__ is not Tensor:
-                values[index] = value = as_tensor(value, self._probe.device, self._input_dtype(index))
-            if value.ndim != len(specs[index].shape):
-                raise ValueError(
-                    f"Input {index} of model {self.name} has shape {tuple(value.shape)} "
-                    f"instead of {specs[index].shape}."
-                )
-        return values
-
-    def _input_dtype(self, index: int) -> torch.dtype:
-        """Return the dtype of an input: what it was given, or what ``double()`` and the like made of it."""
-        node = self.inputs[index].node
-        assert node is not None
-        return node.layer._dtype if not node.inputs else self.inputs[index].dtype
-
-    def _write_values(self, values: list[Any]) -> Any:
-        if self._output_structure.__class__ is KerasTensor:
-            return values[0]
-        remaining = iter(values)
-        return map_structure(lambda _: next(remaining), self._output_structure)
-
-
-def _symbolic_tensors(value: Any, what: str) -> list[KerasTensor]:
     tensors = flatten(value)
     for tensor in tensors:
         if not isinstance(tensor, KerasTensor) or tensor.node is None:
@@ -112,6 +30,128 @@ def _symbolic_tensors(value: Any, what: str) -> list[KerasTensor]:
     return tensors
 
 
-def _is_of_tensors(inputs: Sequence[Any]) -> bool:
-    """Whether a list is of inputs, rather than the numbers of one."""
+def layer_names(tensors: Sequence[KerasTensor]) -> list[str]:
+    """Return, for each symbolic tensor, the name of the layer it comes from."""
+    return [tensor.node.layer.name for tensor in tensors if tensor.node is not None]
+
+
+def order_inputs(inputs: Any, structure: Any, tensors: Sequence[KerasTensor], model_name: str) -> list[Any]:
+    """Return what a model was called on as a list, one value for each of its inputs.
+
+    Args:
+        inputs: a tensor or array; a list or tuple of them; or a dict by the keys of ``structure``, or by the
+            names of the input layers.
+        structure: the inputs as the model was made with them.
+        tensors: the same, flat.
+        model_name: for the error.
+
+    Raises:
+        ValueError: a value is missing, or there are too many.
+    """
+    if isinstance(inputs, dict):
+        names = layer_names(tensors)
+        if isinstance(structure, dict) and set(inputs) == set(structure):
+            names = list(structure)
+        missing = [name for name in names if name not in inputs]
+        if missing:
+            raise ValueError(f"Model {model_name} has no value for its inputs {missing}.")
+        values = [inputs[name] for name in names]
+    elif isinstance(inputs, list | tuple) and (len(tensors) > 1 or _is_list_of_inputs(inputs)):
+        values = list(inputs) if len(inputs) == len(tensors) else flatten(inputs)
+    else:
+        values = [inputs]
+    if len(values) != len(tensors):
+        count = f"{len(tensors)} input" + ("" if len(tensors) == 1 else "s")
+        raise ValueError(f"Model {model_name} has {count}. Received: {len(values)}.")
+    return values
+
+
+def pack_outputs(values: list[Any], structure: Any) -> Any:
+    """Return a flat list of values in the structure of a model's outputs.
+
+    >>> x = KerasTensor((None, 3))
+    >>> pack_outputs([1, 2, 3], {"first": x, "rest": (x, [x])})
+    {'first': 1, 'rest': (2, [3])}
+    """
+    if structure.__class__ is KerasTensor:
+        return values[0]
+    remaining: Iterator[Any] = iter(values)
+    return map_structure(lambda _: next(remaining), structure)
+
+
+def is_shape(value: Any) -> bool:
+    """Return whether a value is one shape, rather than a list or dict of shapes.
+
+    >>> is_shape((None, 3)), is_shape([2, 3]), is_shape([(2, 3)]), is_shape({"x": (2, 3)})
+    (True, True, False, False)
+    """
+    return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)
+
+
+def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
+    """Apply a function to a shape, or to each shape in nested lists and dicts.
+
+    Raises:
+        ValueError: something is neither a shape nor a list or dict of shapes.
+
+    >>> map_shapes(len, [(None, 3), {"x": (None,)}])
+    [2, {'x': 1}]
+    """
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, shape) for key, shape in shapes.items()}
+    if not isinstance(shapes, list | tuple):
+        raise ValueError(f"Expected a shape, or a list or dict of shapes. Received: {shapes!r}")
+    return function(shapes) if is_shape(shapes) else [map_shapes(function, shape) for shape in shapes]
+
+
+def register_layers(model: Layer, layers: Sequence[Any]) -> list[str]:
+    """Register layers as submodules of a model, and return their keys, in the order of the layers.
+
+    The key is the layer's name, so that ``state_dict`` has it. A dot, which torch does not allow, becomes an
+    underscore. If the key is then taken, by another layer or by an attribute of the model, it gets a
+    number: torch finds submodules by ``getattr`` as well (``torch.func.functional_call``, ``torch.export``,
+    ``get_submodule``). Names that can stay as they are go first.
+
+    >>> from batchdot.layers import Activation
+    >>> model = Layer()
+    >>> register_layers(model, [Activation("relu", name=name) for name in ("a.b", "a_b", "forward")])
+    ['a_b_1', 'a_b', 'forward_1']
+    """
+    keys: dict[Any, str] = {module: key for key, module in model._modules.items() if module is not None}
+    for changes in (False, True):
+        for layer in layers:
+            key = unique_key(layer.name or "layer", model._is_taken)
+            if layer not in keys and (changes or key == layer.name):
+                keys[layer] = key
+                model._modules[key] = layer
+    for layer in dict.fromkeys(layers):  # torch prints and iterates in this order
+        model._modules[keys[layer]] = model._modules.pop(keys[layer])
+    return [keys[layer] for layer in layers]
+
+
+def rename_saved_keys(names: dict[str, str], state: dict[str, Any], prefix: str) -> None:
+    """Rename, in a state that is about to be loaded, the keys that version 0.1 gave to layers.
+
+    It had underscores for dots, and no number after names that are taken.
+
+    Args:
+        names: the names of a model's layers by their keys.
+        state: the state of a model that holds this one, changed in place.
+        prefix: of this model in it.
+
+    >>> state = {"output.kernel": 1, "dense.bias": 2}
+    >>> rename_saved_keys({"output_1": "output", "dense": "dense"}, state, "")
+    >>> state
+    {'dense.bias': 2, 'output_1.kernel': 1}
+    """
+    for key, name in names.items():
+        former = name.replace(".", "_")
+        if former not in names:
+            start = f"{prefix}{former}."
+            for saved in [saved for saved in state if saved.startswith(start)]:
+                state[f"{prefix}{key}.{saved.removeprefix(start)}"] = state.pop(saved)
+
+
+def _is_list_of_inputs(inputs: Sequence[Any]) -> bool:
+    """Return whether a list holds inputs, rather than the numbers of one input."""
     return len(inputs) == 1 or any(isinstance(item, Tensor) for item in inputs)

@@ -4,11 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 _WIDTHS = (0.36, 0.26, 0.12, 0.26)
-"""Shares of the line: layer, output shape, weights, connections."""
+"""Shares of the line for the columns: layer, output shape, weights, connections."""
 
 
 def print_summary(model: Any, line_length: int, print_fn: Callable[[str], Any]) -> None:
-    """Print a row a layer, then how many weights there are."""
+    """Print a row for each layer, then the number of weights and their size in memory.
+
+    Args:
+        model: the model.
+        line_length: width of the table in characters.
+        print_fn: called with each line.
+    """
     widths = [max(8, int(share * line_length)) for share in _WIDTHS]
     rule = "─" * sum(widths)
     print_fn(f'Model: "{model.name}"')
@@ -28,7 +34,7 @@ def print_summary(model: Any, line_length: int, print_fn: Callable[[str], Any]) 
 
 
 def _rows_of(model: Any, layer: Any, widths: list[int]) -> list[str]:
-    nodes = [node for node in getattr(model, "_nodes", ()) if node.layer is layer]
+    nodes = [node for node in model.nodes if node.layer is layer]
     sources = [t.node.layer.name for node in nodes for t in node.inputs if t.node is not None]
     shapes = list(dict.fromkeys(str(node.output_shapes) for node in nodes)) or ["?"]
     count = f"{layer.count_params():,}" if layer.built else "not built"

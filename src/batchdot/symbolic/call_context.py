@@ -1,4 +1,4 @@
-"""What a layer call must know of the calls around it."""
+"""The layer calls under way in a thread, which inner calls depend on."""
 
 import threading
 from collections.abc import Iterator
@@ -7,29 +7,31 @@ from typing import Any
 
 
 class CallContext(threading.local):
-    """The calls of layers that are under way in this thread.
+    """The layer calls under way in this thread.
 
     Attributes:
         calls: the layers being called, outermost first.
-        training: what the nearest call around said about training, None if none said anything.
-        inferring: whether shapes are being inferred: tensors are on the meta device.
+        layers_with_losses: the layers that have added losses since the outermost call began.
+        training: the argument ``training`` of the nearest call that was given one, else None.
+        in_shape_inference: whether layers run on meta tensors for the shapes of their outputs.
     """
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.layers_with_losses: list[Any] = []
         self.training: bool | None = None
-        self.inferring = False
+        self.in_shape_inference = False
 
 
 CONTEXT = CallContext()
 
 
 @contextmanager
-def inferring() -> Iterator[None]:
+def shape_inference() -> Iterator[None]:
     """Run layers for the shapes of their outputs alone."""
-    before = CONTEXT.inferring
-    CONTEXT.inferring = True
+    before = CONTEXT.in_shape_inference
+    CONTEXT.in_shape_inference = True
     try:
         yield
     finally:
-        CONTEXT.inferring = before
+        CONTEXT.in_shape_inference = before

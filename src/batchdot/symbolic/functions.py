@@ -13,7 +13,7 @@ from batchdot.ops.arguments import DOT, batch_dot_operation
 from batchdot.ops.functional import batch_dot, dot
 from batchdot.ops.handlers import Handler, register
 from batchdot.ops.operation import Operation
-from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_leaves
+from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
 
 SYMBOLIC_FUNCTIONS: dict[str, Callable[..., Any]] = {"batch_dot": batch_dot, "dot": dot}
 """The functions that a config may name."""
@@ -38,7 +38,7 @@ def symbolic(function: F) -> F:
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if symbolic_leaves([args, kwargs]):
+        if symbolic_tensors([args, kwargs]):
             return symbolic_call(function.__name__, *args, **kwargs)
         return function(*args, **kwargs)
 

@@ -1,8 +1,7 @@
-"""Inference: what a layer returns for symbolic tensors, found without numbers.
+"""Shape inference: the symbolic outputs of a layer, found without numbers.
 
-Unless a layer knows the answer, its `call` is run on tensors of the meta device, which have shapes
-and dtypes and no storage: twice, with two sizes for what is unknown. A size of the output that
-differs between the two runs is unknown as well.
+Unless a layer knows its output, its `call` is run on meta tensors, which have shapes and dtypes and no
+storage: twice, with two sizes for each unknown one. A size of the output is unknown if the runs differ in it.
 """
 
 from collections.abc import Iterator
@@ -12,80 +11,93 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from batchdot.symbolic.call_context import inferring
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.symbolic.call_context import shape_inference
+from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure
 
-# Primes unlike any size in use, so that no product or sum of sizes agrees by chance.
-_STAND_INS = (10007, 10009)
+_PROBE_SIZES = (10007, 10009)
+"""Stand for unknown sizes: primes that no model uses, so that no product or sum agrees by chance."""
 
 
 def infer_call(
-    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any, ask: bool = True
+    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any, shape: Any = None
 ) -> tuple[Any, Any]:
-    """Return what a built layer returns, and the mask of that, as symbolic tensors.
+    """Return the outputs of a built layer, and their masks, as symbolic tensors.
 
     Args:
         layer: the layer.
         args: positional arguments of the call; KerasTensors, tensors and other values.
         kwargs: keyword arguments of the call.
         masks: the masks of the first argument, in its structure.
-        ask: whether to ask the layer's own compute_output_shape, if it has one.
+        shape: the shape of the output, or the list of shapes, if the layer knows it.
 
     Raises:
-        ValueError: `call` cannot be run without numbers, and the layer has no compute_output_shape.
+        ValueError: `call` cannot be run on meta tensors, and the layer does not know its shape.
     """
-    own_shape = ask and _overrides(layer, "compute_output_shape")
-    layer.__dict__["_inferred_inputs"] = symbolic_leaves([args, kwargs])
-    # Asked first, because what it refuses it says in the sizes that the user knows.
-    shapes = layer.compute_output_shape(_shapes_of(args[0])) if own_shape else None
+    layer.__dict__["_inferred_inputs"] = symbolic_tensors([args, kwargs])
     try:
-        first, first_mask = _run(layer, args, kwargs, masks, _STAND_INS[0])
-        if not own_shape or any(mask is not None for mask in flatten(first_mask)):
-            second, second_mask = _run(layer, args, kwargs, masks, _STAND_INS[1], record=False)
+        first, first_mask = _run(layer, args, kwargs, masks, _PROBE_SIZES[0])
+        if shape is None or any(mask is not None for mask in flatten(first_mask)):
+            second, second_mask = _run(layer, args, kwargs, masks, _PROBE_SIZES[1], record=False)
         else:
             second, second_mask = first, first_mask
-        if own_shape:
-            return _with_shapes(first, shapes), _between(first_mask, second_mask)
+        outputs = _common_shape(first, second) if shape is None else _with_shapes(first, shape)
+        return outputs, _common_shape(first_mask, second_mask)
     except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
-        if not own_shape:
+        if shape is None:
             text = str(error).partition("\n")[0]
             raise ValueError(
                 f"Layer {layer.name} cannot be called on {_describe(args, kwargs)}: {text}"
             ) from error
-        return _from_shapes(shapes, _promoted(args)), None
+        return _from_shapes(shape, _promoted(args)), None
     finally:
         layer.__dict__.pop("_inferred_inputs", None)
-    return _between(first, second), _between(first_mask, second_mask)
+
+
+def infer_mask(layer: Any, args: tuple[Any, ...], masks: Any) -> Any:
+    """Return the masks of the outputs as symbolic tensors, from the layer's `compute_mask` alone."""
+    if not layer.supports_masking:
+        return None
+    found, inputs = [], args[0] if args else None
+    for size in _PROBE_SIZES:
+        meta_inputs, meta_masks = (map_structure(_as_meta(size), value) for value in (inputs, masks))
+        with shape_inference(), on_meta(layer), torch.no_grad():
+            found.append(layer.compute_mask(meta_inputs, meta_masks))
+    return _common_shape(*found)
 
 
 def _run(
-    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any, stand_in: int, record: bool = True
+    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any, size: int, record: bool = True
 ) -> tuple[Any, Any]:
-    def as_meta(leaf: Any) -> Any:
-        if is_keras_tensor(leaf):
-            sizes = [stand_in if size is None else size for size in leaf.shape]
-            return torch.empty(sizes, dtype=leaf.dtype, device="meta")
-        return leaf.to("meta") if isinstance(leaf, Tensor) else leaf
-
-    meta_args, meta_kwargs, meta_masks = (map_structure(as_meta, v) for v in (args, kwargs, masks))
+    """Run `call` and `compute_mask` on meta tensors whose unknown sizes are ``size``."""
+    meta_args, meta_kwargs, meta_masks = (map_structure(_as_meta(size), v) for v in (args, kwargs, masks))
     if "mask" not in meta_kwargs and any(mask is not None for mask in flatten(meta_masks)):
         meta_kwargs["mask"] = meta_masks
     losses, updates = list(layer._symbolic_losses), list(layer._updates)
-    with inferring(), on_meta(layer), torch.no_grad():
-        outputs = layer._call_with_care(meta_args, meta_kwargs)
-        mask = (
-            layer.compute_mask(meta_args[0] if meta_args else None, meta_masks)
-            if layer.supports_masking
-            else None
-        )
+    with shape_inference(), on_meta(layer), torch.no_grad():
+        outputs = layer._call_eager(meta_args, meta_kwargs)
+        inputs = meta_args[0] if meta_args else None
+        mask = layer.compute_mask(inputs, meta_masks) if layer.supports_masking else None
     if not record:
         layer._symbolic_losses, layer._updates = losses, updates
     return outputs, mask
 
 
+def _as_meta(size: int) -> Any:
+    """Return a function that makes a meta tensor of a tensor, symbolic ones of this size where unknown."""
+
+    def convert(leaf: Any) -> Any:
+        if is_keras_tensor(leaf):
+            sizes = [size if known is None else known for known in leaf.shape]
+            return torch.empty(sizes, dtype=leaf.dtype, device="meta")
+        return leaf.to("meta") if isinstance(leaf, Tensor) else leaf
+
+    return convert
+
+
 @contextmanager
 def on_meta(module: nn.Module) -> Iterator[None]:
-    """Have a module's weights on the meta device for a while; those it makes meanwhile stay."""
+    """Replace a module's weights by meta tensors for a while; weights that it makes meanwhile stay."""
     saved = []
     for inner in module.modules():
         for store in (inner._parameters, inner._buffers):
@@ -99,24 +111,17 @@ def on_meta(module: nn.Module) -> Iterator[None]:
             store.update(before)  # type: ignore[arg-type]
 
 
-def _overrides(layer: Any, method: str) -> bool:
-    for cls in type(layer).__mro__:
-        if method in cls.__dict__:
-            return cls.__module__ != "batchdot.layers.base.layer"
-    return False
-
-
-def _between(first: Any, second: Any) -> Any:
+def _common_shape(first: Any, second: Any) -> Any:
     """Return symbolic tensors of two runs: a size is known where the runs agree."""
     if isinstance(first, list | tuple):
-        items = [_between(a, b) for a, b in zip(first, second, strict=True)]
+        items = [_common_shape(a, b) for a, b in zip(first, second, strict=True)]
         return items if isinstance(first, list) else tuple(items)
     if isinstance(first, dict):
-        return {key: _between(first[key], second[key]) for key in first}
+        return {key: _common_shape(first[key], second[key]) for key in first}
     if not isinstance(first, Tensor):
         return first
     same = zip(first.shape, second.shape, strict=True)
-    return KerasTensor(tuple([a if a == b and a not in _STAND_INS else None for a, b in same]), first.dtype)
+    return KerasTensor(tuple([a if a == b and a not in _PROBE_SIZES else None for a, b in same]), first.dtype)
 
 
 def _with_shapes(outputs: Any, shapes: Any) -> Any:
@@ -133,7 +138,8 @@ def _from_shapes(shapes: Any, dtype: torch.dtype) -> Any:
     return KerasTensor(tuple(shapes), dtype)
 
 
-def _shapes_of(inputs: Any) -> Any:
+def as_input_shape(inputs: Any) -> Any:
+    """Return the shape of the input, or the list of shapes, as `compute_output_shape` takes it."""
     shapes = map_structure(lambda leaf: tuple(leaf.shape), inputs)
     return list(shapes) if isinstance(inputs, tuple) else shapes
 

@@ -1,19 +1,17 @@
-"""The symbolic tensor: a shape and a dtype that flow where numbers will."""
+"""Symbolic tensors, and the layer calls that connect them to a graph."""
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 
 from batchdot.convert import dtype_name
+from batchdot.symbolic.tree import flatten, unpack_singleton
 from batchdot.types import Shape
-
-if TYPE_CHECKING:
-    from batchdot.symbolic.node import Node
 
 
 class History(NamedTuple):
-    """Where a symbolic tensor comes from: the layer, which of its calls, which of the outputs."""
+    """Where a symbolic tensor comes from: the layer, the index of its call, the index of the output."""
 
     layer: Any
     node_index: int
@@ -21,11 +19,11 @@ class History(NamedTuple):
 
 
 class KerasTensor:
-    """A tensor that is known by its shape and dtype, and holds no numbers.
+    """A symbolic tensor: it has a shape and a dtype, and holds no numbers.
 
-    Layers take it and give one back, and keep the call as a `Node`; arithmetic and indexing do too,
-    through a layer that stands for them. Between the tensors of a graph and a `Model` of it lies
-    nothing else.
+    A layer called on symbolic tensors returns symbolic tensors and records the call as a `Node`.
+    Arithmetic and indexing do the same, through a layer made for the operation. `Model` is built from
+    this graph.
 
     Attributes:
         shape: tuple of sizes, None where unknown.
@@ -33,7 +31,7 @@ class KerasTensor:
         name: a name to print, or None.
         node: the call it is an output of, None for a placeholder.
         index: which output of that call.
-        mask: the symbolic mask that travels with it, or None.
+        mask: its symbolic mask, or None.
 
     >>> KerasTensor((None, 3))
     <KerasTensor shape=(None, 3) dtype=float32>
@@ -86,32 +84,86 @@ def is_keras_tensor(value: Any) -> bool:
     return isinstance(value, KerasTensor)
 
 
-def map_structure(function: Callable[[Any], Any], value: Any) -> Any:
-    """Apply a function to the leaves of nested lists, tuples and dicts."""
-    if isinstance(value, list | tuple):
-        items = [map_structure(function, item) for item in value]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, dict):
-        return {key: map_structure(function, item) for key, item in value.items()}
-    return function(value)
-
-
-def flatten(value: Any) -> list[Any]:
-    """Return the leaves of nested lists, tuples and dicts, in order.
-
-    >>> flatten([1, (2, {"a": 3})])
-    [1, 2, 3]
-    """
-    leaves: list[Any] = []
-    map_structure(leaves.append, value)
-    return leaves
-
-
-def symbolic_leaves(value: Any) -> list[KerasTensor]:
-    """Return the symbolic tensors among the leaves, in order."""
+def symbolic_tensors(value: Any) -> list[KerasTensor]:
+    """Return the symbolic tensors in nested lists, tuples and dicts, in order."""
     return [leaf for leaf in flatten(value) if is_keras_tensor(leaf)]
 
 
-def unwrap(items: list[Any]) -> Any:
-    """Return the only item of a list, or the list."""
-    return items[0] if len(items) == 1 else items
+class Node:
+    """One call of a layer on symbolic tensors: its arguments and its outputs.
+
+    Making a node connects it: to the layer it calls, to the layers its inputs come from, and to its
+    outputs.
+
+    Attributes:
+        layer: the layer that was called.
+        args: the positional arguments, symbolic tensors among them.
+        kwargs: the keyword arguments, without masks that the graph carries itself.
+        structure: the outputs as the layer returned them, in lists, tuples or dicts.
+        inputs: the symbolic tensors among the arguments.
+        outputs: the symbolic tensors among the outputs.
+        takes_mask: whether the call receives the masks of its inputs.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        structure: Any,
+        takes_mask: bool = False,
+    ) -> None:
+        self.layer = layer
+        self.args = args
+        self.kwargs = kwargs
+        self.structure = structure
+        self.takes_mask = takes_mask
+        self.inputs: list[KerasTensor] = symbolic_tensors([args, kwargs])
+        self.outputs: list[KerasTensor] = symbolic_tensors(structure)
+        self.connect()
+
+    def connect(self) -> None:
+        """Register with the layers on both sides, and with the outputs."""
+        self.layer.inbound_nodes.append(self)
+        for node in dict.fromkeys(t.node for t in self.inputs if t.node is not None):
+            node.layer.outbound_nodes.append(self)
+        for index, tensor in enumerate(self.outputs):
+            tensor.node, tensor.index = self, index
+
+    @property
+    def input_tensors(self) -> Any:
+        """The input, or the list of inputs; the node of an `Input` has its output here."""
+        return unpack_singleton(self.inputs or self.outputs)
+
+    @property
+    def output_tensors(self) -> Any:
+        """The output, or the list of outputs."""
+        return unpack_singleton(self.outputs)
+
+    @property
+    def input_shapes(self) -> Any:
+        """The shape of the input, or the list of shapes."""
+        return unpack_singleton([tensor.shape for tensor in self.inputs or self.outputs])
+
+    @property
+    def output_shapes(self) -> Any:
+        """The shape of the output, or the list of shapes."""
+        return unpack_singleton([tensor.shape for tensor in self.outputs])
+
+    @property
+    def input_masks(self) -> Any:
+        """The mask of the input, or the list of masks, None where there is none."""
+        return unpack_singleton([tensor.mask for tensor in self.inputs or self.outputs])
+
+    @property
+    def output_masks(self) -> Any:
+        """The mask of the output, or the list of masks, None where there is none."""
+        return unpack_singleton([tensor.mask for tensor in self.outputs])
+
+    @property
+    def inbound_layers(self) -> Any:
+        """The layer that the input comes from, or the list of layers."""
+        return unpack_singleton([tensor.node.layer for tensor in self.inputs if tensor.node is not None])
+
+    def __repr__(self) -> str:
+        return f"<Node of {self.layer.name}: {self.input_shapes} -> {self.output_shapes}>"

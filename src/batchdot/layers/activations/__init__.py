@@ -1,1 +1,1 @@
-"""Layers that apply an activation."""
+"""Layers that apply an activation function to each element, or along an axis."""

@@ -1,4 +1,4 @@
-"""Activation: a function of the elements, as a layer."""
+"""Activation: an activation function as a layer."""
 
 from typing import Any
 
@@ -12,10 +12,11 @@ class Activation(Layer):
     """Layer that applies an activation function.
 
     Args:
-        activation: a name, a config or a function of a tensor; None stands for the identity.
+        activation: a name, a config or a function of a tensor; None means the identity.
         **kwargs: as for every `Layer`.
 
-    The output has the shape of the input.
+    Call it on a tensor of any shape (B, ...) and any dtype that the function takes. The output has the shape
+    of the input.
 
     Raises:
         ValueError: an unknown activation.
@@ -28,13 +29,15 @@ class Activation(Layer):
     Source: ``tf.keras.layers.Activation``.
     """
 
+    _pure_call = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
-        """Return the function's value."""
+        """Return the value of the function."""
         return self.activation(inputs)
 
     def get_config(self) -> dict[str, Any]:

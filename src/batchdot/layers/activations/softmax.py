@@ -1,4 +1,4 @@
-"""Softmax: exp(x) / sum(exp(x)), over what a mask leaves."""
+"""Softmax: exp(x) / sum(exp(x)) along an axis, without masked elements."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import read_axis, read_flag
+from batchdot.layers.base.validation import check_axis, check_bool
 
 
 @LAYERS.register()
@@ -17,12 +17,13 @@ class Softmax(Layer):
 
     Args:
         axis: an axis, or a list of axes.
-        robust_masking: whether a masked element is replaced by a large negative number, instead of
-            having it added; the difference shows where elements are as large.
+        robust_masking: whether a masked element is replaced by a large negative number. By default that
+            number is added to it, which differs if the element is as large.
         **kwargs: as for every `Layer`.
 
-    Call it on a floating tensor; with a mask of the same shape, ``layer(x, mask)``, elements where the
-    mask is False do not count.
+    Call it on a floating tensor of shape (B, ...), and for masking on a mask of the same shape too,
+    ``layer(x, mask)``: elements where the mask is False are left out. The output has the shape and dtype of
+    the input.
 
     Raises:
         TypeError: `axis` is not of integers; an input that is not floating; a keyword that no layer has.
@@ -32,20 +33,22 @@ class Softmax(Layer):
     >>> layer(scores, torch.tensor([[True, False, True]]))
     tensor([[0.5000, 0.0000, 0.5000]])
 
-    Source: ``tf.keras.layers.Softmax``.
+    Source: ``tf.keras.layers.Softmax``: ``exp(x) / sum(exp(x))``.
     """
+
+    _pure_call = True
 
     def __init__(self, axis: Any = -1, robust_masking: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(axis, list | tuple):
-            self.axis: Any = type(axis)([read_axis("Softmax", item) for item in axis])
+            self.axis: Any = type(axis)([check_axis("Softmax", item) for item in axis])
         else:
-            self.axis = read_axis("Softmax", axis)
-        self.robust_masking = read_flag("Softmax", "robust_masking", robust_masking)
+            self.axis = check_axis("Softmax", axis)
+        self.robust_masking = check_bool("Softmax", "robust_masking", robust_masking)
         self.supports_masking = True
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
-        """Return the softmax of what the mask leaves."""
+        """Return the softmax of the elements that are not masked."""
         if not inputs.is_floating_point():
             raise TypeError(f"Layer {self.name} takes floating tensors. Received: {inputs.dtype}")
         if mask is not None:

@@ -1,30 +1,112 @@
-"""The members of a layer that speak of a call: on tensors, on symbolic tensors, with the calls around it."""
+"""The call of a layer: `__call__`, `forward`, and what they do around `call`.
+
+A full call runs the hooks of nn.Module and then `forward`. On symbolic tensors that makes a node. On tensors
+it converts and casts the inputs, builds the layer, passes ``training`` and ``mask``, and records losses.
+
+Fast path: built-in layers promise that their `call` only computes (`_pure_call`). If a full call of one found
+nothing else to do, it keeps the containers that would give a later call something to do: torch's hooks, and
+a list of its own that setting an attribute adds to. While all are empty, `__call__` goes straight to `call`.
+"""
 
 import inspect
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from batchdot._torch import (
+    compile_time_constant,
+    global_hooks,
+    has_compiled_call,
+    is_jit_tracing,
+    is_tracing,
+    module_hooks,
+)
 from batchdot.convert import as_tensor
-from batchdot.layers.base.fast_call import RESERVED, Direct, own_way
+from batchdot.layers.base.losses import Losses
+from batchdot.ops.plan_cache import are_exact_tensors
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.shape_inference import infer_call, on_meta
-from batchdot.symbolic.tensor import KerasTensor, flatten, is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, on_meta
+from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure
+
+RESERVED = frozenset(["training", "mask"])
+"""Parameters of `call` that every call of a layer accepts, and passes on to a `call` that has them."""
 
 
-class Calls(Direct):
-    """What happens in a call that is more than `call`."""
+class Calls(Losses):
+    """The part of `Layer` that calls it."""
 
-    @own_way
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer: straight to `call` if a full call would do nothing more."""
+        if is_tracing():  # a conditional expression would be longer than a line
+            slow = self._prepare_compile() or self._slow_path_triggers[0]
+        else:
+            slow = any(self._slow_path_triggers) or is_jit_tracing()
+        if not (kwargs or slow):
+            for arg in args:
+                if not (are_exact_tensors(arg) if arg.__class__ is list else arg.__class__ is Tensor):
+                    break
+            else:
+                if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
+                    return self.call(*args)
+        return super().__call__(*args, **kwargs)
+
+    def _is_pure(self) -> bool:
+        """Whether a call only runs `call`: as its class promises, without losses, sublayers or context."""
+        context_args = self._call_context_args
+        return (
+            "_pure_call" in type(self).__dict__
+            and "call" not in self.__dict__
+            and self.activity_regularizer is None
+            and not (context_args - {"training"} if self._resolves_training else context_args)
+            and not self._modules
+        )
+
+    def _enable_fast_call(self) -> None:
+        """Let later calls take the fast path, unless they may need a full call."""
+        if (
+            "_slow_path_triggers" not in self.__dict__
+            and not is_tracing()  # a compiled call leaves the layer as it was
+            and self.built
+            and self._is_pure()
+            and not self.autocast
+            and self.input_spec is None
+            and "forward" not in self.__dict__
+            and not has_compiled_call(self)
+        ):
+            self.__dict__["_slow_path_triggers"] = ([], *module_hooks(self), *global_hooks())
+
+    def _disable_fast_call(self, why: str) -> None:
+        """Have the next call be a full one. A program that keeps the triggers sees it in them."""
+        triggers = self.__dict__.pop("_slow_path_triggers", None)
+        if triggers is not None:
+            triggers[0].append(why)
+
+    @compile_time_constant
+    def _prepare_compile(self) -> bool:
+        """Return whether a call that torch.compile starts to trace has to be a full one.
+
+        Decided once, so that compiled calls guard on the layer's own triggers alone. They do not see hooks
+        that are registered later, as with every module.
+        """
+        if "built" in self.__dict__:  # not so while the compiled function itself makes the layer
+            if self._built_at_init and not self.built:
+                self.built = True
+            self._enable_fast_call()
+        return any(self._slow_path_triggers)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the layer: on tensors `call`; on symbolic tensors, make a node."""
-        if len(args) > 1 and self._call_takes & RESERVED:
-            args, kwargs = self._name_reserved(args, kwargs)
-        if symbolic_leaves([args, kwargs]):
-            return self._call_symbolically(args, kwargs)
-        return self._call_with_care(args, kwargs)
+        """Run the layer: `call` on tensors; on symbolic tensors, make a node."""
+        if len(args) > 1 and self._call_params & RESERVED:
+            args, kwargs = self._bind_reserved(args, kwargs)
+        if args:
+            args = self._bind_inputs(*args)
+        if (kwargs or not are_exact_tensors(args)) and symbolic_tensors([args, kwargs]):
+            return self._call_symbolic(args, kwargs)
+        return self._call_eager(args, kwargs)
 
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call the layer on inputs, as in Keras; or a function on every module inside, as in PyTorch."""
@@ -33,74 +115,105 @@ class Calls(Direct):
         return self(inputs, *args, **kwargs)
 
     def is_training(self, training: bool | None) -> bool:
-        """Return whether a call trains: what it was told, else the call around, else the module's mode."""
+        """Return whether a call trains: by its argument, else by the call around it, else by the mode."""
         if training is not None:
             return bool(training)
         return self.training if CONTEXT.training is None else CONTEXT.training
 
-    def _name_reserved(
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output for the shape of the input, or a list of shapes.
+
+        Unless a subclass overrides it, `call` is run on meta tensors.
+
+        Raises:
+            ValueError: the layer does not fit these shapes.
+        """
+        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
+        tensors = [KerasTensor(tuple(shape), self._dtype) for shape in shapes]
+        inputs = tensors if _is_shape_list(input_shape) else tensors[0]
+        self._build_once(inputs)
+        outputs, _ = infer_call(self, (inputs,), {}, None)
+        return map_structure(lambda tensor: tensor.shape, outputs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the symbolic output of a call on symbolic tensors, without making a node.
+
+        Unless a subclass overrides it, the shape is that of `compute_output_shape` if the layer defines
+        one, and `call` is run on meta tensors for the rest.
+
+        Raises:
+            ValueError: the layer does not fit these inputs.
+        """
+        return self._infer_by_call(args, kwargs, None)[0]
+
+    def _bind_inputs(self, *args: Any) -> tuple[Any, ...]:
+        """Return the positional arguments of a call as `call` takes them."""
+        return args
+
+    def _bind_reserved(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of a call with those by name that follow the first that is reserved."""
+        """Return the arguments with those by name that follow the first reserved one."""
         names = list(inspect.signature(self.call).parameters)[: len(args)]
         first = next((i for i, name in enumerate(names) if name in RESERVED), len(args))
         return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 
-    def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run `call` on tensors the first time, and where there is more to do than that."""
+    def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run `call` on tensors, with all that a full call does around it."""
         args = tuple([self._read_input(arg) for arg in args])
         kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
-        if "training" in self._call_takes:
+        if "training" in self._call_params:
             given = training is not None or self._resolves_training
             kwargs["training"] = training if given else self.is_training(None)
-        if "mask" in self._call_takes:
+        if "mask" in self._call_params:
             kwargs["mask"] = mask
-        unheard = training is not None and bool(self._modules)  # what layers inside are to be told
-        plain = self._is_plain() and not CONTEXT.inferring and not unheard
-        outputs = self.call(*args, **kwargs) if plain else self._call_in_context(args, kwargs, training)
+        training_for_sublayers = training is not None and bool(self._modules)
+        if self._is_pure() and not (CONTEXT.in_shape_inference or training_for_sublayers):
+            outputs = self.call(*args, **kwargs)
+            self._enable_fast_call()
+        else:
+            outputs = self._call_tracked(args, kwargs, training)
         if outputs is None:
             raise ValueError(
                 f"The `call` of layer {self.name} returned None: it should return a tensor, or several."
             )
-        if plain:
-            self._note_direct()
         return outputs
 
-    def _call_in_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
-        """Run `call` where calls inside, or losses, depend on this call being under way."""
-        if not CONTEXT.calls:
-            self._forget_call_losses()
-        around = CONTEXT.training
-        CONTEXT.training = around if training is None else bool(training)
+    def _call_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
+        """Run `call` as the call under way: what it adds are its losses, and inner calls see ``training``."""
+        self._begin_call_losses()
+        training_before = CONTEXT.training
+        if training is not None:
+            CONTEXT.training = bool(training)
         CONTEXT.calls.append(self)
         try:
-            if CONTEXT.inferring:  # weights that have just been made are not where the inputs are
-                with on_meta(self):
-                    outputs = self.call(*args, **kwargs)
-            else:
-                outputs = self.call(*args, **kwargs)
+            if CONTEXT.in_shape_inference:
+                with on_meta(self):  # weights that `build` has just made are not there yet
+                    return self.call(*args, **kwargs)
+            outputs = self.call(*args, **kwargs)
+            if self.activity_regularizer is not None:
+                self._regularize_activity(outputs, args)
+            return outputs
         finally:
             CONTEXT.calls.pop()
-            CONTEXT.training = around
-        if self.activity_regularizer is not None and not CONTEXT.inferring:
-            self._regularize_activity(outputs, args[0] if args else None)
-        return outputs
+            if training is not None:
+                CONTEXT.training = training_before
 
-    def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Build, infer what comes out, and keep the call as a node."""
-        self._build_once(args[0] if args else symbolic_leaves(kwargs))
+    def _call_symbolic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Build the layer, infer the outputs, and record the call as a node."""
+        self._build_once(args[0] if args else symbolic_tensors(kwargs))
         masks = map_structure(
             lambda leaf: leaf.mask if is_keras_tensor(leaf) else None, args[0] if args else None
         )
-        takes_mask = "mask" in self._call_takes and any(m is not None for m in flatten(masks))
+        takes_mask = "mask" in self._call_params and any(m is not None for m in flatten(masks))
         if kwargs.get("mask") is not None:
             takes_mask, masks = False, kwargs["mask"]
         outputs, mask = self._infer(args, kwargs, masks)
-        outputs = map_structure(_distinct(symbolic_leaves([args, kwargs])), outputs)
-        for tensor, its_mask in zip(symbolic_leaves(outputs), flatten(mask), strict=False):
+        outputs = map_structure(_distinct_from(symbolic_tensors([args, kwargs])), outputs)
+        for tensor, its_mask in zip(symbolic_tensors(outputs), flatten(mask), strict=False):
             tensor.mask = its_mask
         node = Node(self, args, kwargs, outputs, takes_mask)
         if self.activity_regularizer is not None:
@@ -108,11 +221,20 @@ class Calls(Direct):
         return outputs
 
     def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        """Return what comes out of a call on symbolic tensors, and the mask of that."""
-        return infer_call(self, args, kwargs, masks)
+        """Return the symbolic outputs of a call on symbolic tensors, and their masks."""
+        if type(self).compute_output_spec is not Calls.compute_output_spec:
+            return self.compute_output_spec(*args, **kwargs), infer_mask(self, args, masks)
+        return self._infer_by_call(args, kwargs, masks)
+
+    def _infer_by_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+        shape = None
+        if type(self).compute_output_shape is not Calls.compute_output_shape:
+            # Asked before `call` runs: what it refuses, it says in the sizes that the user knows.
+            shape = self.compute_output_shape(as_input_shape(args[0]))
+        return infer_call(self, args, kwargs, masks, shape)
 
     def _read_input(self, value: Any) -> Any:
-        """Return an input as the layer takes it: tensors, cast where the layer was given a dtype."""
+        """Return an input as a tensor, or tensors, cast if the layer was given a dtype."""
         if isinstance(value, Tensor):
             return value.to(self._dtype) if self.autocast and value.is_floating_point() else value
         if isinstance(value, list | tuple) and any(
@@ -123,14 +245,28 @@ class Calls(Direct):
             return {key: self._read_input(item) for key, item in value.items()}
         if value is None or isinstance(value, bool | str):
             return value
-        return as_tensor(value, self._probe.device, self._dtype)
+        return as_tensor(value, self._placement.device, self._dtype)
 
 
-def _distinct(inputs: list[KerasTensor]) -> Any:
-    """Return a function that copies an output which is an input: each tensor comes from one node."""
+@lru_cache(maxsize=1024)
+def read_signature(call: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the parameters of a `call`, and those of ``training`` and ``mask`` that it must be given."""
+    parameters = inspect.signature(call).parameters
+    required = {key for key in RESERVED if key in parameters}
+    if "mask" in required and parameters["mask"].default is None:
+        required.remove("mask")  # a missing mask is None too
+    return frozenset(parameters), frozenset(required)
+
+
+def _distinct_from(inputs: list[KerasTensor]) -> Callable[[Any], Any]:
+    """Return a function that copies outputs that are inputs, so that each tensor comes from one node."""
     taken = {id(tensor) for tensor in inputs}
 
     def copy(leaf: Any) -> Any:
         return KerasTensor(leaf.shape, leaf.dtype, leaf.name) if id(leaf) in taken else leaf
 
     return copy
+
+
+def _is_shape_list(shape: Any) -> bool:
+    return bool(shape) and all(isinstance(item, list | tuple) for item in shape)

@@ -1,19 +1,14 @@
-"""The members of a layer that speak of its place in a graph: nodes, inputs, outputs, their shapes."""
+"""The place of a layer in a graph: its nodes, their inputs and outputs, shapes and masks. Read-only."""
 
 from typing import Any
 
-from torch import nn
-
 from batchdot.errors import NotConnectedError
-from batchdot.symbolic.node import Node
+from batchdot.layers.base.state import LayerState
+from batchdot.symbolic.tensor import Node
 
 
-class Connections(nn.Module):
-    """What a layer knows of the symbolic calls it took part in."""
-
-    name: str
-    inbound_nodes: list[Node]
-    outbound_nodes: list[Node]
+class Connectivity(LayerState):
+    """The part of `Layer` that reports its symbolic calls."""
 
     @property
     def input(self) -> Any:

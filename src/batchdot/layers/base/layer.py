@@ -1,9 +1,9 @@
-"""Layer: a torch.nn.Module with the manners of a Keras layer.
+"""Layer: a torch.nn.Module with the contract of a Keras layer.
 
-Here are its arguments, its config and what a subclass defines. The rest of its contract is large, so that
-each part of it has a file: `_weights`, `_building`, `_losses`, `_connections`, `_calls`, and `_direct` for
-calls that are nothing but `call`. What PyTorch owns stays PyTorch's: parameters, buffers, state_dict,
-hooks, ``to``, ``train`` and ``eval``.
+Here are its arguments, its config, and what a subclass defines. Each other part of the contract has a file,
+each built on the one before: `state` (all attributes), `weights`, `lazy` (building at the first call),
+`losses`, `call`; and `connectivity` (its nodes in a graph). What belongs to PyTorch is left to PyTorch:
+parameters, buffers, state_dict, hooks, ``to``, ``train`` and ``eval``.
 """
 
 import inspect
@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from batchdot import activations, regularizers
+from batchdot._torch import is_tracing
 from batchdot.config import float_dtype, floatx
 from batchdot.convert import dtype_name, parse_dtype
-from batchdot.layers.base.call import Calls
-from batchdot.layers.base.connectivity import Connections
+from batchdot.layers.base.call import Calls, read_signature
+from batchdot.layers.base.connectivity import Connectivity
 from batchdot.layers.base.naming import unique_name
 from batchdot.registry import custom_object_scope
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.shape_inference import infer_call
-from batchdot.symbolic.tensor import KerasTensor, map_structure
 
 if TYPE_CHECKING:
     from typing import Self
@@ -30,13 +28,13 @@ if TYPE_CHECKING:
 _UNPRINTED = ("trainable", "dtype", "sparse", "ragged")
 
 _IGNORED = ("dynamic", "implementation", "batch_size", "input_dim")
-"""Keywords of Keras layers that mean nothing here, or are read with others."""
+"""Keywords of Keras layers that have no effect here, or only beside others."""
 
 _UNSET = ("lora_rank", "lora_alpha", "quantization_config")
-"""Keywords of Keras 3 that may be None: a weight here is what it is."""
+"""Keywords of Keras 3 that may only be None here."""
 
 
-class Layer(Connections, Calls):
+class Layer(Calls, Connectivity):
     """Base of all layers.
 
     Args:
@@ -45,17 +43,17 @@ class Layer(Connections, Calls):
         dtype: a torch dtype or its name. Weights have it, and floating inputs are cast to it. By
             default weights are `backend.floatx()`, torch tensors keep their dtype, and what is not a
             tensor becomes floatx.
-        autocast: False keeps tensors as they are although a dtype is given.
+        autocast: False keeps floating inputs as they are although a dtype is given.
         activity_regularizer: a name, config, or function of the output to a scalar that joins
             `losses`, divided by the batch size.
-        input_shape: kept for the config, without the batch axis; a layer finds out by itself.
+        input_shape: kept for the config, without the batch axis; the layer does not need it.
         batch_input_shape: the same with the batch axis.
-        weights: arrays that the weights are set to when they come into being.
+        weights: arrays that the weights are set to when they are made.
 
     Raises:
         TypeError: an argument of the wrong type, or one that no layer has.
 
-    A subclass defines ``call``, and where it needs them ``build``, which makes the weights,
+    A subclass defines ``call``, and where needed ``build``, which makes the weights,
     ``compute_output_shape``, ``compute_mask`` and ``get_config``:
 
     >>> class Scale(Layer):
@@ -88,28 +86,39 @@ class Layer(Connections, Calls):
             raise TypeError(f"Expected `name` argument to be a string, but got: {name!r}")
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
-        self.__dict__["_name"] = unique_name(type(self).__name__) if name is None else name
-        kind = float_dtype() if dtype is None else parse_dtype(dtype)
-        # Every base is a Module of its own; each initializes the one above it.
-        Calls.__init__(self, trainable, kind)
-        self.inbound_nodes: list[Node] = []
-        self.outbound_nodes: list[Node] = []
-        self.autocast = autocast and dtype is not None
-        self.activity_regularizer = regularizers.get(activity_regularizer)
+        name = unique_name(type(self).__name__) if name is None else name
+        given_dtype = float_dtype() if dtype is None else parse_dtype(dtype)
+        # torch.compile warns of a cache, which it traces through anyway.
+        read = read_signature.__wrapped__ if is_tracing() else read_signature
+        call_params, call_context_args = read(type(self).call)
         if input_shape is None and "input_dim" in kwargs:
             input_shape = (kwargs["input_dim"],)
+
+        super().__init__()
+        self.autocast = autocast and dtype is not None
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.batch_input_shape = _batch_shape(input_shape, batch_input_shape, kwargs.get("batch_size"))
-        self._initial_weights = weights
         self.built = False
         self.supports_masking = False
         self.input_spec: Any = None
+        self.inbound_nodes = []
+        self.outbound_nodes = []
+        self._name = name
+        self._trainable = trainable
+        self._placement = torch.empty(0, dtype=given_dtype)
+        self._given_dtype = given_dtype
+        self._weight_infos = []
+        self._pending_state = {}
+        self._initial_weights = weights
+        self._built_at_init = False
+        self._call_params = call_params
+        self._call_context_args = call_context_args
+        self._persistent_losses = []
+        self._call_losses = []
+        self._symbolic_losses = []
+        self._updates = []
 
     # What the layer is.
-
-    @property
-    def name(self) -> str:  # type: ignore[override]  # read-only, unlike the bases' annotation
-        """The name of the layer."""
-        return str(self._name)
 
     @property
     def dtype(self) -> str:
@@ -152,37 +161,27 @@ class Layer(Connections, Calls):
     # What a subclass defines.
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape, a tuple, or these shapes, a list of tuples."""
+        """Make the weights for inputs of this shape, a tuple, or these shapes, a list of tuples.
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output from the inputs: what a subclass is about."""
-        raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the mask of the output: that of the input where the layer supports masking."""
-        return mask if self.supports_masking else None
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the output for the shape of the input, or a list of shapes.
-
-        Unless a subclass knows better, `call` is run on tensors without storage.
-
-        Raises:
-            ValueError: the layer does not fit these shapes.
+        A layer that is built at init checks the shapes.
         """
-        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
-        tensors = [KerasTensor(tuple(shape), self._dtype) for shape in shapes]
-        inputs = tensors if _is_shape_list(input_shape) else tensors[0]
-        self._build_once(inputs)
-        outputs, _ = infer_call(self, (inputs,), {}, None, ask=False)
-        return map_structure(lambda tensor: tensor.shape, outputs)
+        if self._built_at_init:
+            self.compute_output_shape(input_shape)
+            self.built = True
+
+    def _build_at_init(self) -> None:
+        """Say, at the end of ``__init__``, that there are no weights: the first call just sets `built`.
+
+        Without effect in a subclass that defines `build`.
+        """
+        self._built_at_init = type(self).build is Layer.build
 
     # As a torch.nn.Module.
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse to replace what is only read; take the careful way again where a call may change."""
+        """Refuse to replace a read-only property; have the next call be a full one."""
         found = getattr(type(self), name, None)
-        if isinstance(found, property) and found.fset is None:  # torch.nn.Module lets parameters pass
+        if isinstance(found, property) and found.fset is None:  # torch.nn.Module lets a Parameter pass
             raise AttributeError(
                 f'Can\'t set the attribute "{name}", likely because it conflicts with an existing read-only '
                 "@property of the object. Please choose a different name."
@@ -190,14 +189,16 @@ class Layer(Connections, Calls):
         super().__setattr__(name, value)
         if name == "activity_regularizer":
             self.__dict__["_call_losses"] = []
-        if name != "training":  # which `call` asks for itself
-            self._take_care(name)
+        if name != "training":  # a mode that `call` reads anew
+            self._disable_fast_call(name)
+            for derived in self._derived:
+                self.__dict__.pop(derived, None)
 
     def __getattr__(self, name: str) -> Any:
-        """Find a weight; say why where a property has no answer.
+        """Return a weight, or another attribute that torch.nn.Module keeps.
 
-        torch.nn.Module asks here after a property has raised AttributeError, and would report the
-        property as missing.
+        Python also calls this after a property has raised AttributeError, and torch.nn.Module would then
+        report the property as missing. The property is run again, so that its own error is seen.
         """
         parameters = self.__dict__.get("_parameters", ())
         if name in parameters:
@@ -211,9 +212,10 @@ class Layer(Connections, Calls):
         return found.fget(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the graph behind: a copy of a layer is not connected, and its calls are its own."""
+        """Leave out the graph and what is cached: a copy of a layer is not connected."""
         state = super().__getstate__()  # type: ignore[no-untyped-call]
-        state.pop("_reasons", None)
+        for name in ("_slow_path_triggers", *self._derived):
+            state.pop(name, None)
         return state | {  # type: ignore[no-any-return]
             "inbound_nodes": [],
             "outbound_nodes": [],
@@ -226,10 +228,6 @@ class Layer(Connections, Calls):
         arguments = {key: value for key, value in self.get_config().items() if key not in _UNPRINTED}
         shown = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, dict)}
         return ", ".join(f"{key}={value!r}" for key, value in shown.items())
-
-
-def _is_shape_list(shape: Any) -> bool:
-    return bool(shape) and all(isinstance(item, list | tuple | torch.Size) for item in shape)
 
 
 def _batch_shape(input_shape: Any, batch_input_shape: Any, batch_size: Any) -> tuple[Any, ...] | None:

@@ -1,103 +1,107 @@
-"""The members of a layer that speak of its being built.
+"""Lazy building: a layer's weights are made at its first call, as those of torch's lazy modules.
 
-Its weights come into being with the first call. Until then it does what torch's lazy modules do: it
-remembers where it was moved to, keeps a state that was loaded, and gives that back when it is saved.
+Until then the layer remembers the device and dtype it was moved to, and keeps a state_dict that was loaded.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from batchdot._torch import is_tracing
+from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.weights import Weights, set_trainable
-from batchdot.symbolic.tensor import map_structure
+from batchdot.symbolic.tree import map_structure
 
 
-class Building(Weights):
-    """How a layer comes by its weights, and what was done to it before."""
-
-    build: Callable[[Any], None]
-    _initial_weights: Any
-
-    def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
-        super().__init__(trainable, dtype)
-        self._pending: dict[str, Tensor] = {}
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._probe = fn(self._probe)
-        self._pending = {key: fn(value) for key, value in self._pending.items()}
-        return result
+class LazyWeights(Weights):
+    """The part of `Layer` that builds it, and that keeps what was done to it before."""
 
     def _build_once(self, inputs: Any) -> None:
+        """Build the layer for these inputs, unless it is built; undo everything if that fails."""
         if self.built:
             return
+        if self._built_at_init:
+            if not is_tracing():  # a compiled call leaves the layer as it was
+                self.built = True
+            return
         shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
-        with torch.inference_mode(False), self._all_or_nothing() as before:
-            self._adopt_lists()
-            known = list(self.children())
+        with torch.inference_mode(False), self._rollback_on_error() as keys_before:
+            self._register_containers()
+            children_before = list(self.children())
             self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
-            self._adopt_lists()
-            self._take_in(known)
+            self._register_containers()
+            self._sync_new_children(children_before)
             self.built = True
             if self._initial_weights is not None:
                 self.set_weights(self._initial_weights)
-            self._load_pending(before)
+            self._load_pending_state(keys_before)
         self._initial_weights = None
 
-    def _adopt_lists(self) -> None:
-        """Make lists and dicts of modules modules, as Keras does; torch would not find those inside."""
+    def _register_containers(self) -> None:
+        """Register lists and dicts of modules as modules, as Keras does; torch would not find those inside.
+
+        A dict whose keys cannot be names of modules stays, and its modules are registered beside it.
+        """
         for name, value in list(self.__dict__.items()):
             items = value.values() if isinstance(value, dict) else value
             if name == "_modules" or not isinstance(value, list | tuple | dict) or not value:
                 continue
-            if all(isinstance(item, nn.Module) for item in items):
-                kind: Any = nn.ModuleDict if isinstance(value, dict) else nn.ModuleList
+            if not all(isinstance(item, nn.Module) for item in items):
+                continue
+            if not isinstance(value, dict):
                 del self.__dict__[name]
-                self._modules[name] = kind(value)
+                self._modules[name] = nn.ModuleList(value)
+                continue
+            registered = self._modules.get(name)
+            if isinstance(registered, nn.ModuleDict) and list(registered.values()) == list(value.values()):
+                continue
+            self._modules[name] = modules = _module_dict(value)
+            if list(modules) == list(value):
+                del self.__dict__[name]
 
     @contextmanager
-    def _all_or_nothing(self) -> Iterator[set[str]]:
-        """Undo what was built where building fails; give the keys of the state before."""
+    def _rollback_on_error(self) -> Iterator[set[str]]:
+        """Undo what was built where building fails; yield the keys of the state before."""
         stores: list[dict[str, Any]] = [self._parameters, self._buffers, self._modules]
         before = [dict(store) for store in stores]
-        records, pending = list(self._records), dict(self._pending)
+        infos, pending = list(self._weight_infos), dict(self._pending_state)
         try:
             yield set(self.state_dict()) - set(pending)
         except BaseException:
             for store, contents in zip(stores, before, strict=True):
                 store.clear()
                 store.update(contents)
-            self._records, self._pending, self.built = records, pending, False
+            self._weight_infos, self._pending_state, self.built = infos, pending, False
             raise
 
-    def _take_in(self, known: list[nn.Module]) -> None:
-        """Do to the modules that `build` made what was done to the layer before: move them, freeze them."""
-        kind = None if self._dtype == self._given_dtype else self._dtype
+    def _sync_new_children(self, known: list[nn.Module]) -> None:
+        """Move and freeze the modules that `build` made, as the layer was before."""
+        dtype = None if self._dtype == self._given_dtype else self._dtype
         for module in self.children():
             if all(module is not other for other in known):
-                module.to(device=self._probe.device, dtype=kind)
+                module.to(device=self._placement.device, dtype=dtype)
                 if not self._trainable:
                     set_trainable(module, False)
 
-    def _load_pending(self, before: set[str]) -> None:
-        """Load what `load_state_dict` brought before the layer knew its sizes.
+    def _load_pending_state(self, keys_before: set[str]) -> None:
+        """Load the state_dict that was given before the weights existed.
 
         Raises:
-            ValueError: it does not fit what has been built since the state had the keys ``before``.
+            ValueError: it does not fit the weights made since the state had these keys.
         """
-        if not self._pending:
+        if not self._pending_state:
             return
-        given, self._pending = self._pending, {}
+        given, self._pending_state = self._pending_state, {}
         own = self.state_dict()
         wrong = [
             f"{key} has shape {tuple(own[key].shape)}, not {tuple(value.shape)}"
             for key, value in given.items()
             if key in own and own[key].shape != value.shape
         ]
-        wrong += [f"{key} is missing" for key in own if key not in given and key not in before]
+        wrong += [f"{key} is missing" for key in own if key not in given and key not in keys_before]
         if not wrong:
             wrong = [f"there is no {key}" for key in self.load_state_dict(given, strict=False)[1]]
         if wrong:
@@ -105,6 +109,12 @@ class Building(Weights):
                 f"Layer {self.name} cannot take the state it was given before it was built: "
                 f"{', '.join(wrong)}."
             )
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._placement = fn(self._placement)
+        self._pending_state = {key: fn(value) for key, value in self._pending_state.items()}
+        return result
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
@@ -114,10 +124,18 @@ class Building(Weights):
             for key in state_dict:
                 rest = key.removeprefix(prefix)
                 if key.startswith(prefix) and rest.split(".")[0] not in known:
-                    self._pending[rest] = state_dict[key].detach().clone()
+                    self._pending_state[rest] = state_dict[key].detach().clone()
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict and self.built, *lists)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        for key, value in self._pending.items():
+        for key, value in self._pending_state.items():
             destination[prefix + key] = value
+
+
+def _module_dict(modules: dict[Any, nn.Module]) -> nn.ModuleDict:
+    """Return modules under their keys, changed where torch does not take a key as a name."""
+    result = nn.ModuleDict()
+    for key, module in modules.items():
+        result[unique_key(str(key) or "_", lambda name: hasattr(result, name))] = module
+    return result

@@ -1,68 +1,78 @@
-"""The members of a layer that speak of losses and updates."""
+"""Losses and updates of a layer: adding, collecting and clearing them."""
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from batchdot.layers.base.lazy import Building
+from batchdot._torch import is_tracing
+from batchdot.layers.base.lazy import LazyWeights
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.tensor import KerasTensor, flatten, symbolic_leaves
+from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
+from batchdot.symbolic.tree import flatten
 
-_is_tracing = torch.compiler.is_dynamo_compiling
 
+class Losses(LazyWeights):
+    """The part of `Layer` that adds to the training loss.
 
-class Losses(Building):
-    """What a layer adds to the loss of whoever trains it.
-
-    Losses added outside a call stay. Losses added in a call on real tensors are those of the latest
-    call, so that a training loop does not gather them. Losses of symbolic calls are symbolic scalars.
+    Losses added outside a call stay. Losses added in a call on real tensors replace those of the call
+    before, so that a training loop does not gather them. Losses of symbolic calls are symbolic scalars.
     """
 
-    activity_regularizer: Callable[[Tensor], Tensor] | None
-    _call_adds: bool
-
-    def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
-        super().__init__(trainable, dtype)
-        # Each is (value, the inputs it is conditional on, or None).
-        self._lasting_losses: list[tuple[Any, Any]] = []
-        self._call_losses: list[tuple[Any, Any]] = []
-        self._symbolic_losses: list[tuple[Any, Any]] = []
-        self._updates: list[tuple[Any, Any]] = []
-
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Add losses, to be added to the loss that is trained for.
+        """Add losses to the training loss.
 
         Args:
             losses: a scalar tensor, a number, a function without arguments that returns one and is
                 evaluated on access, or a list of these.
-            inputs: what the losses are conditional on, for `get_losses_for`; None where nothing.
+            inputs: what the losses are conditional on, for `get_losses_for`; None if nothing.
         """
         for loss in flatten(losses):
             if loss is None:
                 continue
-            if isinstance(loss, KerasTensor) or CONTEXT.inferring:
-                self._keep_symbolic_loss(loss, inputs)
+            if isinstance(loss, KerasTensor) or CONTEXT.in_shape_inference:
+                self._add_symbolic_loss(loss, inputs)
             elif any(layer is self for layer in CONTEXT.calls):
-                self._call_losses.append((loss, inputs))
-            elif _is_running(self):  # through a function that `call` calls, which it does not show
-                self._call_adds = True  # which the next call minds, for an attribute was set
-                self._call_losses.append((loss, inputs))
+                self._add_call_loss(loss, inputs)
             else:
-                self._lasting_losses.append((loss, inputs))
+                self._persistent_losses.append((loss, inputs))
 
     @property
     def losses(self) -> list[Any]:
-        """The losses of this layer and those inside; functions and regularizers are evaluated now."""
+        """The losses of this layer and its sublayers; functions and regularizers are evaluated now."""
         found: list[Any] = []
-        for layer in self._layers_inside():
+        for layer in self._sublayers():
             found += [_evaluate(loss) for loss, _ in layer._own_losses()] + layer._weight_losses()
         return found
 
-    def _layers_inside(self) -> list["Losses"]:
-        """Return this layer and those inside, in order; one that stands in several places once."""
+    def get_losses_for(self, inputs: Any) -> list[Any]:
+        """Return the losses conditional on ``inputs``; for None, those conditional on nothing."""
+        own = self._own_losses()
+        if inputs is None:
+            return [_evaluate(loss) for loss, on in own if on is None] + self._weight_losses()
+        return [_evaluate(loss) for loss, on in own if on is not None and _depends([on, loss], inputs)]
+
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
+        """Keep updates of a symbolic call. On real tensors nothing is kept."""
+        if CONTEXT.in_shape_inference or symbolic_tensors([updates, inputs]):
+            on = _call_inputs(self) if CONTEXT.in_shape_inference and inputs is not None else inputs
+            self._updates += [(update, on) for update in flatten(updates) if update is not None]
+
+    @property
+    def updates(self) -> list[Any]:
+        """The updates that were added; none if the layer is not trainable."""
+        layers = self._sublayers() if self.trainable else []
+        return [update for layer in layers if layer.trainable for update, _ in layer._updates]
+
+    def get_updates_for(self, inputs: Any) -> list[Any]:
+        """Return the updates conditional on ``inputs``; for None, those conditional on nothing."""
+        updates = self._updates if self.trainable else []
+        if inputs is None:
+            return [update for update, on in updates if on is None]
+        return [update for update, on in updates if on is not None and _depends([on, update], inputs)]
+
+    def _sublayers(self) -> list["Losses"]:
+        """Return this layer and the layers inside, in order, each once."""
         found: dict[Losses, None] = {}
         seen: set[nn.Module] = set()
         waiting: list[nn.Module] = [self]
@@ -77,41 +87,20 @@ class Losses(Building):
             waiting += reversed(inner)
         return list(found)
 
-    def get_losses_for(self, inputs: Any) -> list[Any]:
-        """Return the losses conditional on ``inputs``, or for None those conditional on nothing."""
-        own = self._own_losses()
-        if inputs is None:
-            return [_evaluate(loss) for loss, on in own if on is None] + self._weight_losses()
-        return [_evaluate(loss) for loss, on in own if on is not None and _depends([on, loss], inputs)]
-
-    def add_update(self, updates: Any, inputs: Any = None) -> None:
-        """Keep updates of a symbolic call; on real tensors there is nothing to keep, and none is."""
-        if CONTEXT.inferring or symbolic_leaves([updates, inputs]):
-            on = _call_inputs(self) if CONTEXT.inferring and inputs is not None else inputs
-            self._updates += [(update, on) for update in flatten(updates) if update is not None]
-
-    @property
-    def updates(self) -> list[Any]:
-        """The updates that were added; none where the layer is not trainable."""
-        layers = self._layers_inside() if self.trainable else []
-        return [update for layer in layers if layer.trainable for update, _ in layer._updates]
-
-    def get_updates_for(self, inputs: Any) -> list[Any]:
-        """Return the updates conditional on ``inputs``, or for None those conditional on nothing."""
-        kept = self._updates if self.trainable else []
-        if inputs is None:
-            return [update for update, on in kept if on is None]
-        return [update for update, on in kept if on is not None and _depends([on, update], inputs)]
-
     def _own_losses(self) -> list[tuple[Any, Any]]:
-        return self._lasting_losses + (self._call_losses or self._symbolic_losses)
+        return self._persistent_losses + (self._call_losses or self._symbolic_losses)
 
-    def _keep_symbolic_loss(self, loss: Any, inputs: Any) -> None:
-        """Keep a loss of a symbolic call; one that was inferred on meta tensors as a symbolic scalar."""
-        if CONTEXT.inferring and isinstance(loss, Tensor):
+    def _add_symbolic_loss(self, loss: Any, inputs: Any) -> None:
+        """Keep a loss of a symbolic call; a meta tensor of shape inference as a symbolic scalar."""
+        if CONTEXT.in_shape_inference and isinstance(loss, Tensor):
             loss = KerasTensor((), loss.dtype)
-        on = _call_inputs(self) if CONTEXT.inferring and inputs is not None else inputs
+        on = _call_inputs(self) if CONTEXT.in_shape_inference and inputs is not None else inputs
         self._symbolic_losses.append((loss, on))
+
+    def _add_call_loss(self, loss: Any, inputs: Any) -> None:
+        if CONTEXT.calls:
+            CONTEXT.layers_with_losses.append(self)
+        self._call_losses.append((loss, inputs))
 
     def _regularize_activity(self, outputs: Any, inputs: Any) -> None:
         """Add the activity regularizer's value, divided by the batch size, for each output."""
@@ -121,24 +110,33 @@ class Losses(Building):
             if isinstance(output, KerasTensor):
                 self._symbolic_losses.append((KerasTensor((), output.dtype), inputs))
             else:
-                self._call_losses.append((self.activity_regularizer(output) / output.shape[0], inputs))
+                self._add_call_loss(self.activity_regularizer(output) / output.shape[0], inputs)
 
-    def _forget_call_losses(self) -> None:
-        """Drop the losses of the call before, here and inside."""
+    def _begin_call_losses(self) -> None:
+        """Drop the losses of the call before, when a call begins that may add losses.
+
+        The outermost call does so for all layers inside. A layer that is called but is none of them, such
+        as a global variable, does so when it is first called.
+        """
+        if not CONTEXT.calls:
+            CONTEXT.layers_with_losses = []
+            self._clear_call_losses()
+        elif (is_tracing() or self._call_losses) and all(
+            layer is not self for layer in CONTEXT.layers_with_losses
+        ):
+            reset_call_losses(self)
+
+    def _clear_call_losses(self) -> None:
         for module in self.modules() if self._modules else (self,):
-            # A compiler that looks at old losses asks for their gradients.
-            if isinstance(module, Losses) and (_is_tracing() or module._call_losses):
-                module._call_losses = []
+            # If traced, a test of old losses would make torch.compile ask for their gradients.
+            if isinstance(module, Losses) and (is_tracing() or module._call_losses):
+                reset_call_losses(module)
 
 
-def _is_running(layer: Any) -> bool:
-    """Whether `call` of a layer is on the stack: a plain call leaves no other trace."""
-    frame, code = inspect.currentframe(), getattr(type(layer).call, "__code__", None)
-    while frame is not None:
-        if frame.f_code is code and any(value is layer for value in frame.f_locals.values()):
-            return True
-        frame = frame.f_back
-    return False
+def reset_call_losses(layer: Losses) -> None:
+    """Drop the losses of the latest call."""
+    # Not by the layer's own __setattr__, with which compiled calls would have more guards.
+    object.__setattr__(layer, "_call_losses", [])
 
 
 def _evaluate(loss: Any) -> Any:
@@ -147,7 +145,7 @@ def _evaluate(loss: Any) -> Any:
 
 
 def _call_inputs(layer: Any) -> list[KerasTensor]:
-    """Return the symbolic inputs of the call of a layer that is being inferred."""
+    """Return the symbolic inputs of the call whose shape is being inferred."""
     return list(layer.__dict__.get("_inferred_inputs", ()))
 
 

@@ -1,11 +1,10 @@
-"""Names of layers: the class name in snake case, numbered, unique in a process."""
+"""Names: of layers, unique in a process; and keys for ``state_dict``, unique in a module."""
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
-import torch
-
-_is_tracing = torch.compiler.is_dynamo_compiling
+from batchdot._torch import is_tracing
 
 _given: Counter[str] = Counter()
 
@@ -13,15 +12,15 @@ _given: Counter[str] = Counter()
 def unique_name(class_name: str) -> str:
     """Return ``dot``, then ``dot_1``, ``dot_2``, ... for a class named ``Dot``.
 
-    A layer made while torch.compile traces is gone after the call, and gets no number: one that changed
-    from call to call would make a graph for each.
+    A layer made inside a compiled function gets no number: one that changed from call to call would make
+    torch.compile compile each time.
 
     >>> clear_names()
     >>> [unique_name("Dot"), unique_name("Dot"), unique_name("HTTPDot"), unique_name("_Private")]
     ['dot', 'dot_1', 'http_dot', 'private__private']
     """
     base = snake_case(class_name)
-    if _is_tracing():
+    if is_tracing():
         return base
     count = _given[base]
     _given[base] += 1
@@ -44,3 +43,17 @@ def snake_case(class_name: str) -> str:
 def clear_names() -> None:
     """Start numbering anew."""
     _given.clear()
+
+
+def unique_key(name: str, is_taken: Callable[[str], bool]) -> str:
+    """Return a name as a key of ``state_dict``: without dots, and with a number if it is taken.
+
+    >>> unique_key("a.b", {"a"}.__contains__), unique_key("a.b", {"a_b", "a_b_1"}.__contains__)
+    ('a_b', 'a_b_2')
+    """
+    base = key = name.replace(".", "_")
+    count = 0
+    while is_taken(key):
+        count += 1
+        key = f"{base}_{count}"
+    return key

@@ -1,17 +1,18 @@
-"""The layers by name, and layers as configs."""
+"""Layers by name, and layers to and from configs."""
 
-from typing import Any, cast
+from typing import Any
 
 from batchdot.registry import Registry
 
 LAYERS: Registry[Any] = Registry("layer", "keras.layers")
-"""The layers a config may name."""
+"""The layers that a config may name."""
 
 
 def serialize_layer(layer: Any) -> dict[str, Any]:
     """Return the config of a layer with its class name, as Keras writes it."""
-    if getattr(layer, "_program", None) is not None:
-        return {"class_name": "Functional", "config": layer.get_config()}
+    form = type(layer).__dict__.get("_config_form")
+    if form is not None:  # a model, whose module is another than that of layers
+        return {**form, "config": layer.get_config()}
     return cast(dict[str, Any], LAYERS.serialize(layer))
 
 
@@ -22,11 +23,13 @@ def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None)
         ValueError: an unknown class, or a config that does not fit it.
         TypeError: an argument that the layer does not have.
     """
+    if isinstance(config, dict) and isinstance(config.get("config"), list):
+        config = config | {"config": {"layers": config["config"]}}  # a Sequential of Keras before 2.2.3
     try:
         return LAYERS.deserialize(config, custom_objects)
     except ValueError as error:
         arguments = config.get("config") if isinstance(config, dict) else None
         if not isinstance(arguments, dict) or "layers" in arguments or str(error).startswith("Unknown layer"):
-            raise  # says already which layer
+            raise  # the text names the layer
         what = f"layer {arguments.get('name')!r} ({config['class_name']})"
         raise type(error)(f"Cannot make {what}: {error}") from error

@@ -1,24 +1,24 @@
-"""What layers say of arguments and inputs that they cannot take: one wording, most of it tf.keras's."""
+"""Checks of arguments and input shapes that layers share, with the error texts of tf.keras."""
 
 import operator
 from typing import Any
 
 
-def read_size(layer: str, argument: str, value: Any, least: int = 1) -> int:
-    """Return an argument that is a size as an int.
+def check_positive_int(layer: str, argument: str, value: Any, least: int = 1) -> int:
+    """Return an argument as an integer of at least 1, or another minimum.
 
     Args:
         layer: the class of the layer.
         argument: the name of the argument.
         value: an integer, or a float that is one.
-        least: the smallest that is allowed.
+        least: the smallest value that is allowed.
 
     Raises:
-        ValueError: it is no integer, or too small.
+        ValueError: it is not an integer, or too small.
 
-    >>> read_size("Dense", "units", 3.0)
+    >>> check_positive_int("Dense", "units", 3.0)
     3
-    >>> read_size("Dense", "units", 0)
+    >>> check_positive_int("Dense", "units", 0)
     Traceback (most recent call last):
     ...
     ValueError: Dense received an invalid value for `units`, expected a positive integer. Received: units=0
@@ -37,13 +37,13 @@ def read_size(layer: str, argument: str, value: Any, least: int = 1) -> int:
     return size
 
 
-def read_flag(layer: str, argument: str, value: Any) -> bool:
-    """Return an argument that is a bool, or 0 or 1.
+def check_bool(layer: str, argument: str, value: Any) -> bool:
+    """Return an argument that is a bool, 0 or 1, as a bool.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is anything else.
 
-    >>> read_flag("Dense", "use_bias", 1)
+    >>> check_bool("Dense", "use_bias", 1)
     True
     """
     if not isinstance(value, int) or value not in (0, 1):
@@ -51,13 +51,13 @@ def read_flag(layer: str, argument: str, value: Any) -> bool:
     return bool(value)
 
 
-def read_axis(layer: str, axis: Any) -> int:
-    """Return an argument that is an axis.
+def check_axis(layer: str, axis: Any) -> int:
+    """Return an argument that is an axis as an int.
 
     Raises:
-        TypeError: it is no integer.
+        TypeError: it is not an integer.
 
-    >>> read_axis("Concatenate", -1)
+    >>> check_axis("Concatenate", -1)
     -1
     """
     try:
@@ -68,10 +68,10 @@ def read_axis(layer: str, axis: Any) -> int:
     raise TypeError(f"{layer} expects `axis` to be an integer. Received: axis={axis!r}")
 
 
-def incompatible(layer: Any, why: str, shape: Any) -> ValueError:
-    """Return the error of an input whose shape a layer does not take.
+def shape_error(layer: Any, why: str, shape: Any) -> ValueError:
+    """Return the error for an input of a wrong shape.
 
-    >>> incompatible(type("_", (), {"name": "permute"}), "expected ndim=3, found ndim=2", (2, 3))
+    >>> shape_error(type("_", (), {"name": "permute"}), "expected ndim=3, found ndim=2", (2, 3))
     ValueError('Input 0 of layer "permute" is incompatible with the layer: expected ndim=3, found ndim=2. \
 Full shape received: (2, 3)')
     """
@@ -82,20 +82,20 @@ Full shape received: (2, 3)')
 
 
 def check_rank(layer: Any, shape: Any, expected: int) -> None:
-    """Refuse a shape of another rank than expected.
+    """Raise an error for a shape of another rank than expected.
 
     Raises:
-        ValueError: in the words of tf.keras.
+        ValueError: the rank differs.
     """
     if len(shape) != expected:
-        raise incompatible(layer, f"expected ndim={expected}, found ndim={len(shape)}", shape)
+        raise shape_error(layer, f"expected ndim={expected}, found ndim={len(shape)}", shape)
 
 
 def check_least_rank(layer: Any, shape: Any, least: int) -> None:
-    """Refuse a shape of fewer axes than the layer needs.
+    """Raise an error for a shape of fewer axes than the layer needs.
 
     Raises:
-        ValueError: in the words of tf.keras.
+        ValueError: the rank is smaller.
     """
     if len(shape) < least:
-        raise incompatible(layer, f"expected min_ndim={least}, found ndim={len(shape)}", shape)
+        raise shape_error(layer, f"expected min_ndim={least}, found ndim={len(shape)}", shape)

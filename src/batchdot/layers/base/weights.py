@@ -1,8 +1,7 @@
-"""The members of a layer that speak of its weights.
+"""Weights of a layer: making, listing, getting and setting them.
 
-A weight is a torch.nn.Parameter where it is trained and a buffer where it is not: state_dict,
-optimizers and ``to`` find it as they find any other. What Keras adds, a regularizer and a constraint,
-stands in a record beside it.
+A weight is a torch.nn.Parameter if it is trained and a buffer if not, so state_dict, optimizers and ``to``
+treat it as any other. What Keras adds, a name, a regularizer and a constraint, is in a `WeightInfo`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +14,21 @@ from torch import Tensor, nn
 
 from batchdot import constraints, initializers, regularizers
 from batchdot.convert import as_array, as_tensor, parse_dtype
+from batchdot.layers.base.naming import unique_key
+from batchdot.layers.base.state import LayerState
 
 
 @dataclass
-class Weight:
+class WeightInfo:
     """What Keras knows of a weight beside its value.
 
-    ``key`` is its name among torch's; ``is_attribute`` says that it was assigned to one.
+    Attributes:
+        name: the name it was given.
+        key: its key in ``state_dict``.
+        trainable: whether it is trained while the layer is.
+        regularizer: a function of the weight whose value joins `losses`, or None.
+        constraint: a function of the weight that `apply_constraints` replaces it by, or None.
+        is_attribute: whether it was assigned to the attribute ``key``.
     """
 
     name: str
@@ -32,24 +39,8 @@ class Weight:
     is_attribute: bool = False
 
 
-class Weights(nn.Module):
-    """What a layer owns."""
-
-    name: str
-    built: bool
-
-    def __init__(self, trainable: bool, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._trainable = trainable
-        self._records: list[Weight] = []
-        # Weights that come into being later are made where the module was moved to: this goes along.
-        self._probe = torch.empty(0, dtype=dtype)
-        self._given_dtype = dtype
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        """The layer's dtype: what it was given, or what ``double()`` and the like have made of it."""
-        return self._probe.dtype
+class Weights(LayerState):
+    """The part of `Layer` that makes, lists, gets and sets weights."""
 
     def add_weight(
         self,
@@ -69,8 +60,8 @@ class Weights(nn.Module):
         """Make a weight.
 
         Args:
-            name: its name; also the key in ``state_dict``, unless it is assigned to an attribute of
-                another name.
+            name: its name; also its key in ``state_dict``, with underscores for dots and slashes, unless
+                it is assigned to an attribute of another name.
             shape: tuple of sizes; () is a number.
             dtype: a torch dtype or its name; by default the layer's.
             initializer: a name, config, or function of (shape, dtype); by default Glorot's uniform
@@ -105,19 +96,19 @@ class Weights(nn.Module):
         if initializer is None:
             initializer = "glorot_uniform" if kind.is_floating_point or kind.is_complex else "zeros"
         value = self._initial_value(name, shape, kind, initializers.get(initializer))
-        record = Weight(
+        info = WeightInfo(
             name,
-            self._free_key(name),
+            self._unique_key(name),
             trainable is not False and not on_read,
             regularizers.get(regularizer),
             constraints.get(constraint),
         )
-        self._records.append(record)
-        if record.trainable:
+        self._weight_infos.append(info)
+        if info.trainable:
             can_train = kind.is_floating_point or kind.is_complex
-            self.register_parameter(record.key, nn.Parameter(value, requires_grad=trained and can_train))
-            return self._parameters[record.key]
-        self.register_buffer(record.key, value)
+            self.register_parameter(info.key, nn.Parameter(value, requires_grad=trained and can_train))
+            return self._parameters[info.key]
+        self.register_buffer(info.key, value)
         return value
 
     def add_variable(self, *args: Any, **kwargs: Any) -> Any:
@@ -132,7 +123,7 @@ class Weights(nn.Module):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        fixed = {record.key for record in self._records if not record.trainable}
+        fixed = {info.key for info in self._weight_infos if not info.trainable}
         for key, parameter in self._parameters.items():
             if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
                 parameter.requires_grad_(self._trainable and key not in fixed)
@@ -212,46 +203,49 @@ class Weights(nn.Module):
         return sum(weight.numel() for weight in self.weights)
 
     def apply_constraints(self) -> None:
-        """Replace each weight with what its constraint makes of it: after an optimizer's step.
+        """Replace each weight by the value of its constraint. Call it after each optimizer step.
 
-        Keras's ``fit`` does this; a loop of PyTorch says it.
+        Keras's ``fit`` does so itself.
         """
         with torch.no_grad():
             for layer in [module for module in self.modules() if isinstance(module, Weights)]:
-                for record in layer._records:
-                    if record.constraint is not None:
-                        weight = layer.get_parameter_or_buffer(record.key)
-                        weight.copy_(record.constraint(weight))
+                for info in layer._weight_infos:
+                    if info.constraint is not None:
+                        weight = layer.get_parameter_or_buffer(info.key)
+                        weight.copy_(info.constraint(weight))
 
     def get_parameter_or_buffer(self, key: str) -> Tensor:
-        """Return the weight that torch knows by a key."""
+        """Return the weight of a key in ``state_dict``."""
         parameter, buffer = self._parameters.get(key), self._buffers.get(key)
         found = buffer if parameter is None else parameter
         assert found is not None
         return found
 
-    def _find_weight(self, key: str) -> Any:
-        """Return a weight for `call`, at a tenth of what the attribute costs.
+    def _get_weight(self, key: str) -> Any:
+        """Return a weight for `call`, ten times faster than as an attribute.
 
-        A weight that was parametrized or pruned is no parameter under its key, but an attribute still.
+        A parametrized or pruned weight is no parameter under its key any more, but still an attribute.
         """
         own = self._parameters
         return own[key] if key in own else getattr(self, key)
 
     def _weight_losses(self) -> list[Tensor]:
         """Return the values of this layer's regularizers, those of layers inside excluded."""
-        regularized = [record for record in self._records if record.regularizer is not None]
-        return [r.regularizer(self.get_parameter_or_buffer(r.key)) for r in regularized if r.regularizer]
+        return [
+            info.regularizer(self.get_parameter_or_buffer(info.key))
+            for info in self._weight_infos
+            if info.regularizer is not None
+        ]
 
     def _own_weights(self) -> Iterator[Tensor]:
-        keys = dict.fromkeys([*(record.key for record in self._records), *self._parameters])
+        keys = dict.fromkeys([*(info.key for info in self._weight_infos), *self._parameters])
         for key in keys:
             yield self.get_parameter_or_buffer(key)
 
     def _gather_weights(self, which: str) -> list[Tensor]:
         """Return the weights of a list, the layer's own and those inside."""
         own = list(self._own_weights())
-        if which == "weights":  # as a layer that is not trained has them: parameters first
+        if which == "weights":  # the order of a layer that is not trained: parameters first
             own.sort(key=lambda weight: not isinstance(weight, nn.Parameter))
         else:
             own = [weight for weight in own if weight.requires_grad == (which == "trainable_weights")]
@@ -287,38 +281,59 @@ class Weights(nn.Module):
                     f"Layer {self.name} asked for weight {name!r} of shape {sizes}, and its initializer gave "
                     f"{tuple(value.shape)}."
                 )
-            return value.to(device=self._probe.device, dtype=dtype).clone()
+            return value.to(device=self._placement.device, dtype=dtype).clone()
 
-    def _free_key(self, name: str) -> str:
-        base = name.split(":")[0].replace("/", "_").replace(".", "_") or "weight"
-        key, count = base, 0
-        while key in self._parameters or key in self._buffers or _is_taken(self, key):
-            count += 1
-            key = f"{base}_{count}"
-        return key
+    def _unique_key(self, name: str) -> str:
+        return unique_key(name.split(":")[0].replace("/", "_") or "weight", self._is_taken)
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether the layer has an attribute of this name, which a weight may not replace."""
+        stores = (self.__dict__, self._parameters, self._buffers, self._modules)
+        return any(name in store for store in stores) or hasattr(type(self), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Let a weight go by the attribute it is assigned to."""
-        if isinstance(value, Tensor) and "_records" in self.__dict__:
-            for record in self._records:
-                if self.get_parameter_or_buffer(record.key) is not value:
-                    continue
-                is_buffer = record.key in self._buffers
-                if record.key != name and not record.is_attribute:
-                    self._parameters.pop(record.key, None)
-                    self._buffers.pop(record.key, None)
-                    record.key = name
-                record.is_attribute = True
-                if is_buffer:
-                    self.__dict__.pop(name, None)
-                    self._buffers[name] = value
-                    return
-                break
+        """Move a weight that is assigned to an attribute to the key of that name."""
+        infos: list[WeightInfo] = self.__dict__.get("_weight_infos", [])
+        if infos and "." not in name:
+            self._free_attribute(name, value)
+            for info in infos:
+                if isinstance(value, Tensor) and self.get_parameter_or_buffer(info.key) is value:
+                    if self._move_to_attribute(info, name, value):
+                        return
+                    break
         super().__setattr__(name, value)
+
+    def _free_attribute(self, name: str, value: Any) -> None:
+        """Give another key to a weight that has the name of an attribute only because it is named so.
+
+        A tensor that is no weight of this layer replaces the weight, as it does in PyTorch.
+        """
+        infos = [info for info in self._weight_infos if info.key == name and not info.is_attribute]
+        for info in infos:
+            weight = self.get_parameter_or_buffer(name)
+            mine = any(self.get_parameter_or_buffer(other.key) is value for other in self._weight_infos)
+            if weight is value or (isinstance(value, Tensor) and not mine):
+                continue
+            info.key = self._unique_key(name)
+            store: dict[str, Any] = self._parameters if name in self._parameters else self._buffers
+            store[info.key] = store.pop(name)
+
+    def _move_to_attribute(self, info: WeightInfo, name: str, value: Tensor) -> bool:
+        """Give a weight the key ``name``, unless it has the key of another attribute. True if that is all."""
+        is_buffer = info.key in self._buffers
+        if info.key != name and not info.is_attribute:
+            self._parameters.pop(info.key, None)
+            self._buffers.pop(info.key, None)
+            info.key = name
+        info.is_attribute = True
+        if is_buffer:
+            self.__dict__.pop(name, None)
+            self._buffers[name] = value
+        return is_buffer
 
 
 def set_trainable(module: nn.Module, value: bool) -> None:
-    """Let a module inside a layer, and the layers inside it, be trained or not."""
+    """Set whether a module inside a layer is trained, and all modules inside it."""
     if isinstance(module, Weights):
         module.trainable = value
         return
@@ -330,7 +345,7 @@ def set_trainable(module: nn.Module, value: bool) -> None:
 
 
 def weights_of(module: nn.Module, which: str) -> list[Tensor]:
-    """Return the weights of a module inside a layer: of a layer its list, of another what torch says."""
+    """Return the weights of a module inside a layer: the list of a Layer, else by ``requires_grad``."""
     if isinstance(module, Weights):
         return list(getattr(module, which))
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
@@ -338,8 +353,3 @@ def weights_of(module: nn.Module, which: str) -> list[Tensor]:
     for child in module.children():
         found += weights_of(child, which)
     return found
-
-
-def _is_taken(module: nn.Module, name: str) -> bool:
-    """Whether a module has an attribute of this name that a weight may not replace."""
-    return name in module.__dict__ or name in module._modules or hasattr(type(module), name)

@@ -1,4 +1,4 @@
-"""Dense: inputs times a matrix, plus a vector."""
+"""Dense: matrix product with a kernel, plus a bias."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import activations, constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import incompatible, read_flag, read_size
+from batchdot.layers.base.validation import check_bool, check_positive_int, shape_error
 from batchdot.types import Shape
 
 
@@ -18,19 +18,19 @@ class Dense(Layer):
 
     Args:
         units: size of the last axis of the output.
-        activation: a name, a config or a function of the output; None stands for none.
+        activation: a name, a config or a function of the output; None means none.
         use_bias: whether there is a bias.
         kernel_initializer: a name, config or function of (shape, dtype) for the kernel.
         bias_initializer: the same for the bias.
         kernel_regularizer: a name, config or function of the kernel to a scalar that joins `losses`.
         bias_regularizer: the same for the bias.
-        activity_regularizer: the same for the output, divided by the batch size.
-        kernel_constraint: a name, config or function of the kernel to the one that replaces it in
+        activity_regularizer: the same for the output; its value is divided by the batch size.
+        kernel_constraint: a name, config or function of the kernel to the kernel that replaces it in
             `apply_constraints`.
         bias_constraint: the same for the bias.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ..., K); the output has shape (B, ..., units) and the dtype of the
+    Call it on a tensor of shape (B, ..., K). The output has shape (B, ..., units) and the dtype of the
     kernel, to which the inputs are cast. The kernel has shape (K, units), the bias (units,).
 
     Raises:
@@ -47,6 +47,8 @@ class Dense(Layer):
     Source: ``tf.keras.layers.Dense``.
     """
 
+    _pure_call = True
+
     def __init__(
         self,
         units: Any,
@@ -62,9 +64,9 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units = read_size("Dense", "units", units)
+        self.units = check_positive_int("Dense", "units", units)
         self.activation = activations.get(activation)
-        self.use_bias = read_flag("Dense", "use_bias", use_bias)
+        self.use_bias = check_bool("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -84,7 +86,7 @@ class Dense(Layer):
             ValueError: fewer than two axes, or a last size that is not known.
         """
         if len(input_shape) < 2:
-            raise self._misfit(input_shape)
+            raise self._shape_error(input_shape)
         if input_shape[-1] is None:
             raise ValueError(
                 "The last dimension of the inputs to a Dense layer should be defined. Found None. "
@@ -110,9 +112,9 @@ class Dense(Layer):
 
     def call(self, inputs: Tensor) -> Any:
         """Return the outputs for inputs of shape (B, ..., K)."""
-        own: dict[str, Any] = self._parameters  # in a tenth of the time of the attributes
+        own: dict[str, Any] = self._parameters  # ten times faster than the attributes
         kernel, bias = own.get("kernel"), own.get("bias")
-        if kernel is None:  # parametrized or pruned, it is an attribute still
+        if kernel is None:  # parametrized or pruned: still an attribute
             kernel = self.kernel
         if bias is None and self.use_bias:
             bias = self.bias
@@ -125,10 +127,10 @@ class Dense(Layer):
             elif rank > 1:
                 outputs = torch.nn.functional.linear(inputs, kernel.t(), bias)
             else:
-                raise self._misfit(inputs.shape)
+                raise self._shape_error(inputs.shape)
         except RuntimeError:
             if inputs.shape[-1] != kernel.shape[0]:
-                raise self._misfit(inputs.shape) from None
+                raise self._shape_error(inputs.shape) from None
             raise
         if outputs.dtype is not kernel.dtype:  # under autocast
             outputs = outputs.to(kernel.dtype)
@@ -146,13 +148,13 @@ class Dense(Layer):
         """
         shape = tuple(input_shape)
         if len(shape) < 2 or (self.built and shape[-1] not in (None, self.kernel.shape[0])):
-            raise self._misfit(shape)
+            raise self._shape_error(shape)
         return (*shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""
         config = super().get_config()
-        config.pop("activity_regularizer", None)  # which has its own place, as in Keras
+        config.pop("activity_regularizer", None)  # it comes later in the config, as in Keras
         return config | {
             "units": self.units,
             "activation": activations.serialize(self.activation),
@@ -174,9 +176,9 @@ class Dense(Layer):
             )
         return inputs.to(dtype)
 
-    def _misfit(self, shape: Any) -> ValueError:
+    def _shape_error(self, shape: Any) -> ValueError:
         if len(shape) < 2:
-            return incompatible(self, f"expected min_ndim=2, found ndim={len(shape)}", shape)
+            return shape_error(self, f"expected min_ndim=2, found ndim={len(shape)}", shape)
         return ValueError(
             f'Input 0 of layer "{self.name}" is incompatible with the layer: expected axis -1 of input '
             f"shape to have value {self.kernel.shape[0]}, but received input with shape {tuple(shape)}"

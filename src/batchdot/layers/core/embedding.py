@@ -1,4 +1,4 @@
-"""Embedding: a row of a table for each id."""
+"""Embedding: look up a row of a table for each id."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import read_flag, read_size
+from batchdot.layers.base.validation import check_bool, check_positive_int
 from batchdot.types import Shape
 
 
@@ -17,24 +17,24 @@ class Embedding(Layer):
     """Layer that turns ids into rows of a table.
 
     Args:
-        input_dim: how many ids there are: 0 to ``input_dim - 1``.
+        input_dim: the number of ids, which are 0 to ``input_dim - 1``.
         output_dim: size of a row.
         embeddings_initializer: a name, config or function of (shape, dtype) for the table.
         embeddings_regularizer: a name, config or function of the table to a scalar that joins `losses`.
-        activity_regularizer: the same for the output, divided by the batch size.
-        embeddings_constraint: a name, config or function of the table to the one that replaces it in
+        activity_regularizer: the same for the output; its value is divided by the batch size.
+        embeddings_constraint: a name, config or function of the table to the table that replaces it in
             `apply_constraints`.
-        mask_zero: whether the id 0 is padding, for which the mask is False.
-        input_length: size of the axis of ids, or the sizes of several; only shapes are checked by it.
-        sparse: refused where true: the output is dense.
+        mask_zero: whether the id 0 is padding; its mask is False.
+        input_length: size of the axis of ids, or the sizes of several; symbolic calls check it.
+        sparse: only False is allowed; the output is dense.
         **kwargs: as for every `Layer`.
 
-    Call it on ids of any shape (B, ...), integers or floats, which are truncated; the output has shape
-    (B, ..., output_dim). The table has shape (input_dim, output_dim).
+    Call it on ids of any shape (B, ...), integers, or floats, which are truncated. The output has shape
+    (B, ..., output_dim) and the dtype of the table, whose shape is (input_dim, output_dim).
 
     Raises:
         ValueError: a size that is not a positive integer; ids that do not have `input_length`.
-        IndexError: an id out of range, where torch says so: on the CPU.
+        IndexError: an id out of range, on the CPU; on other devices torch raises its own error, or none.
         TypeError: a keyword that no layer has.
 
     >>> layer = Embedding(3, 2, embeddings_initializer="ones", mask_zero=True)
@@ -44,6 +44,8 @@ class Embedding(Layer):
 
     Source: ``tf.keras.layers.Embedding``.
     """
+
+    _pure_call = True
 
     def __init__(
         self,
@@ -60,16 +62,16 @@ class Embedding(Layer):
     ) -> None:
         if "input_shape" not in kwargs:
             kwargs["input_shape"] = (input_length or None,)
-        # Ids are not cast to the dtype of the table: float16 has no 2049.
+        # Ids must not be cast to the dtype of the table: float16 has no 2049.
         super().__init__(activity_regularizer=activity_regularizer, **kwargs | {"autocast": False})
         if sparse:
             raise ValueError(f"Embedding returns dense tensors. Received: sparse={sparse!r}")
-        self.input_dim = read_size("Embedding", "input_dim", input_dim)
-        self.output_dim = read_size("Embedding", "output_dim", output_dim)
+        self.input_dim = check_positive_int("Embedding", "input_dim", input_dim)
+        self.output_dim = check_positive_int("Embedding", "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = read_flag("Embedding", "mask_zero", mask_zero)
+        self.mask_zero = check_bool("Embedding", "mask_zero", mask_zero)
         self.supports_masking = self.mask_zero
         self.input_length = tuple(input_length) if isinstance(input_length, list) else input_length
 
@@ -85,16 +87,16 @@ class Embedding(Layer):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Return the rows of ids."""
+        """Return the rows of the ids."""
         if inputs.dtype is not torch.int64 and inputs.dtype is not torch.int32:
             inputs = inputs.to(torch.int64)
         try:
-            return torch.embedding(self._find_weight("embeddings"), inputs)
+            return torch.embedding(self._get_weight("embeddings"), inputs)
         except IndexError:
-            raise IndexError(self._describe_misfit(inputs)) from None
+            raise IndexError(self._describe_bad_ids(inputs)) from None
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return where the ids are not 0, or None where 0 is an id like the others."""
+        """Return where the ids are not 0; None without `mask_zero`."""
         return inputs != 0 if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -121,7 +123,7 @@ class Embedding(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""
         config = super().get_config()
-        config.pop("activity_regularizer", None)  # which has its own place, as in Keras
+        config.pop("activity_regularizer", None)  # it comes later in the config, as in Keras
         return config | {
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
@@ -133,7 +135,7 @@ class Embedding(Layer):
             "input_length": self.input_length,
         }
 
-    def _describe_misfit(self, ids: Tensor) -> str:
+    def _describe_bad_ids(self, ids: Tensor) -> str:
         outside = ids[(ids < 0) | (ids >= self.input_dim)]
         return (
             f"Layer {self.name} has rows for ids 0 to {self.input_dim - 1}. Received: id {int(outside[0])}"

@@ -1,4 +1,4 @@
-"""Function: the layer that stands for a function called on symbolic tensors."""
+"""FunctionLayer: a function called on symbolic tensors, as a layer."""
 
 from typing import Any
 
@@ -10,18 +10,20 @@ from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
 from batchdot.symbolic import functions
 from batchdot.symbolic.functions import SHAPE_RULES, SYMBOLIC_FUNCTIONS
-from batchdot.symbolic.tensor import is_keras_tensor, map_structure, symbolic_leaves
+from batchdot.symbolic.tensor import is_keras_tensor, symbolic_tensors
+from batchdot.symbolic.tree import map_structure
 
 
-@LAYERS.register()
-class Function(Layer):
-    """A function of tensors as a layer, made when it is called on symbolic tensors.
+class FunctionLayer(Layer):
+    """A function of tensors as a layer, made when the function is called on symbolic tensors.
 
     Args:
         function: the name of the function, in ``batchdot.symbolic.functions.SYMBOLIC_FUNCTIONS``.
-        args: its positional arguments in JSON's terms; ``{"tensor": i}`` stands for the i-th input.
+        args: its positional arguments as JSON can hold them; ``{"tensor": i}`` stands for the i-th input.
         kwargs: its keyword arguments, likewise.
         **options: as for every `Layer`.
+
+    Call it on a tensor, or on the list of its tensor arguments; the output is the function's.
 
     Raises:
         ValueError: there is no function of that name.
@@ -31,6 +33,8 @@ class Function(Layer):
     >>> (2 * x + 1).node.layer.get_config()["args"]
     [{'tensor': 0}, 1]
     """
+
+    _pure_call = True
 
     def __init__(self, function: str, args: Any = (), kwargs: Any = None, **options: Any) -> None:
         options.setdefault("name", None)
@@ -46,8 +50,8 @@ class Function(Layer):
 
     @classmethod
     def call_on(cls, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Make the layer of a call and call it on the symbolic tensors among the arguments."""
-        inputs = symbolic_leaves([args, kwargs])
+        """Make the layer of a function call, and call it on the symbolic tensors among the arguments."""
+        inputs = symbolic_tensors([args, kwargs])
         position = {id(tensor): index for index, tensor in reversed(list(enumerate(inputs)))}
 
         def write(leaf: Any) -> Any:
@@ -62,11 +66,12 @@ class Function(Layer):
         args, kwargs = _fill(self.template, tensors)
         return SYMBOLIC_FUNCTIONS[self.function](*args, **kwargs)
 
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Return the symbolic result of the function, from its shape rule if it has one."""
         if self.function not in SHAPE_RULES:
-            return super()._infer(args, kwargs, masks)
-        args, kwargs = _fill(self.template, symbolic_leaves(args))
-        return SHAPE_RULES[self.function](*args, **kwargs), None
+            return super().compute_output_spec(inputs)
+        args, kwargs = _fill(self.template, symbolic_tensors(inputs))
+        return SHAPE_RULES[self.function](*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Return the function's name and its arguments."""
@@ -74,7 +79,10 @@ class Function(Layer):
         return super().get_config() | {"function": self.function, "args": args, "kwargs": kwargs}
 
 
-functions.layer_of_call = Function.call_on
+# Configs, summaries and `batchdot.layers` know it as Function.
+FunctionLayer.__name__ = "Function"
+LAYERS.register()(FunctionLayer)
+functions.layer_of_call = FunctionLayer.call_on
 
 
 def _write_constant(value: Any) -> Any:
@@ -88,7 +96,7 @@ def _write_constant(value: Any) -> Any:
 
 
 def _fill(template: Any, tensors: Any) -> Any:
-    """Put the tensors where they belong among the arguments."""
+    """Return the arguments of the function, with these tensors in their places."""
     if isinstance(template, dict):
         if template.keys() == {"tensor"}:
             return tensors[template["tensor"]]
@@ -101,5 +109,5 @@ def _fill(template: Any, tensors: Any) -> Any:
         items = [_fill(item, tensors) for item in template]
         return items if isinstance(template, list) else tuple(items)
     if isinstance(template, torch.Tensor) and isinstance(tensors[0], torch.Tensor):
-        return template.to(tensors[0].device)  # meta among them, when shapes are inferred
+        return template.to(tensors[0].device)  # the meta device during shape inference
     return template

@@ -1,33 +1,34 @@
-"""Input: where a graph of symbolic tensors begins."""
+"""Input: a symbolic tensor that a graph of layer calls starts from."""
 
 from typing import Any
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
-from batchdot.symbolic.node import Node
-from batchdot.symbolic.tensor import KerasTensor
+from batchdot.symbolic.tensor import KerasTensor, Node
 
 
 @LAYERS.register()
 class InputLayer(Layer):
-    """The layer behind an `Input`.
+    """The layer that makes the symbolic tensor of an `Input`; called on a tensor, it returns it.
 
     Args:
-        input_shape: shape of the input without the batch axis; sizes unknown are None.
+        input_shape: shape of the input without the batch axis; unknown sizes are None.
         batch_size: size of the batch axis, None where unknown.
         dtype: dtype of the input, `backend.floatx()` by default.
         name: name of the layer; by default ``input_1``, ``input_2``, ...
         batch_input_shape: the shape with the batch axis, instead of ``input_shape``. ``batch_shape``
             is Keras 3's name for it.
         batch_shape: see batch_input_shape.
-        sparse: kept for configs; only False means something here. So are ``ragged`` and ``optional``.
+        sparse: only False is allowed, as for ``ragged`` and ``optional``.
         ragged: see sparse.
         optional: see sparse.
 
     Raises:
-        ValueError: no shape, or one of something other than sizes.
+        ValueError: no shape, or one that is not of sizes; ``sparse``, ``ragged`` or ``optional`` is true.
     """
+
+    _pure_call = True
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class InputLayer(Layer):
         shape = _as_sizes(shape)
         if sparse or ragged or optional:
             raise ValueError(
-                "An Input is dense and always given: sparse, ragged and optional are not for it."
+                "An Input is dense and always given: sparse, ragged and optional are not supported."
             )
         # As in tf.keras, inputs are numbered from 1.
         super().__init__(name=_input_name() if name is None else name, dtype=dtype, trainable=trainable)
@@ -92,21 +93,21 @@ def Input(  # noqa: N802  # Keras's name
     batch_shape: Any = None,
     **kwargs: Any,
 ) -> KerasTensor:
-    """Return a symbolic tensor to begin a graph with.
+    """Return a symbolic tensor to start a graph from.
 
     Args:
         shape: the shape without the batch axis: a tuple of sizes, None where unknown.
         batch_size: size of the batch axis, None where unknown.
-        name: name of the layer behind it.
+        name: name of its layer; by default ``input_1``, ``input_2``, ...
         dtype: dtype of the input, `backend.floatx()` by default.
-        sparse: refused where true; a graph here is of dense tensors. So is ``ragged``.
+        sparse: only False or None is allowed, as for ``ragged``.
         tensor: a symbolic tensor to return as it is.
         ragged: see sparse.
         batch_shape: the shape with the batch axis, instead of ``shape``.
-        **kwargs: ``batch_input_shape``, the same under its older name.
+        **kwargs: ``batch_input_shape``, the older name of ``batch_shape``.
 
     Raises:
-        ValueError: no shape, or one of something other than sizes.
+        ValueError: no shape, or one that is not of sizes; ``sparse``, ``ragged`` or ``optional`` is true.
         TypeError: another keyword.
 
     >>> Input(shape=(3,)).shape, Input(shape=(None, 3), batch_size=2, dtype="int64").dtype
@@ -135,7 +136,7 @@ def Input(  # noqa: N802  # Keras's name
 def _as_sizes(shape: Any) -> tuple[int | None, ...]:
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if any(size is not None and (not isinstance(size, int) or size < 0) for size in sizes):
-        raise ValueError(f"The shape of an Input is of sizes, None where unknown. Received: {shape!r}")
+        raise ValueError(f"The shape of an Input holds sizes, None where unknown. Received: {shape!r}")
     return sizes
 
 

@@ -8,7 +8,7 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.registry import Registry
 from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
-from batchdot.symbolic.tensor import flatten
+from batchdot.symbolic.tree import flatten
 from batchdot.types import Shape
 
 
@@ -17,18 +17,19 @@ class Lambda(Layer):
     """Layer that calls a function.
 
     Args:
-        function: a function of a tensor, or of a list of tensors. It is given ``mask`` and ``training``
-            where it has parameters of these names.
+        function: a function of a tensor, or of a list of tensors. If it has parameters ``mask`` and
+            ``training``, it is given them.
         output_shape: the shape of the output without the batch axis, or a function of the input's shape
-            to the output's; by default it is found out by running the function on tensors without
-            numbers.
-        mask: a function of inputs and mask to the mask of the output, or that mask.
-        arguments: dictionary of more keyword arguments of the function.
+            to the output's; by default the function is run on meta tensors.
+        mask: the mask of the output, or a function of the inputs and their mask that returns it.
+        arguments: dictionary of further keyword arguments of the function.
         **kwargs: as for every `Layer`.
 
-    A config holds the function by its name, and is read back where that name is among the custom
-    objects, or is one of this library's functions. What a config holds as bytecode is not run; a function
-    for it may be given among the custom objects under the name of the layer.
+    Call it on what the function takes; the output is the function's.
+
+    A config holds the function by its name, and `from_config` looks that name up among the custom objects
+    and this library's functions. It does not run bytecode, which Keras writes for a lambda: pass a function
+    among the custom objects under the name of the layer.
 
     Raises:
         TypeError: `function` is not callable; a keyword that no layer has.
@@ -40,6 +41,8 @@ class Lambda(Layer):
 
     Source: ``tf.keras.layers.Lambda``.
     """
+
+    _pure_call = True
 
     def __init__(
         self,
@@ -57,23 +60,23 @@ class Lambda(Layer):
         self.mask = mask
         self._output_shape = output_shape
         self.supports_masking = mask is not None
-        # The function says what it is to be told, not the layer's own `call`.
-        self._call_told = _parameters(function) & {"mask", "training"}
-        self._call_takes = self._call_told | {"inputs"}
+        # The parameters of the function decide what it is given, not those of `call`.
+        self._call_context_args = _parameters(function) & {"mask", "training"}
+        self._call_params = self._call_context_args | {"inputs"}
 
-    def call(self, inputs: Any, **told: Any) -> Any:
-        """Return the function's value."""
-        return self.function(inputs, **self.arguments, **told)
+    def call(self, inputs: Any, **context: Any) -> Any:
+        """Return the value of the function."""
+        return self.function(inputs, **self.arguments, **context)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the mask that the layer was made with, or the value of that function."""
+        """Return the argument ``mask``, or its value if it is a function."""
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of the output: as the layer was told, or as the function runs.
+        """Return the shape of the output: from `output_shape`, or by running the function.
 
         Raises:
-            ValueError: the function cannot be run without numbers, and `output_shape` was not given.
+            ValueError: the function cannot be run on meta tensors, and `output_shape` was not given.
 
         >>> Lambda(lambda x: x[:, :2]).compute_output_shape((None, 3))
         (None, 2)
@@ -111,7 +114,7 @@ class Lambda(Layer):
         """Make a layer from what `get_config` returned, here or in Keras.
 
         Raises:
-            ValueError: a function that is not among the custom objects, or that is bytecode.
+            ValueError: the function is not among the custom objects, or is bytecode.
         """
         config = dict(config)
         for argument, module in (("function", "module"), ("output_shape", None), ("mask", None)):
@@ -138,7 +141,7 @@ class Lambda(Layer):
 def _parameters(function: Any) -> frozenset[str]:
     try:
         return frozenset(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a builtin that does not say
+    except (TypeError, ValueError):  # a builtin without a signature
         return frozenset()
 
 

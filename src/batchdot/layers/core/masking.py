@@ -1,4 +1,4 @@
-"""Masking: steps that hold nothing but one value are no steps."""
+"""Masking: mask the timesteps whose features all equal one value."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from batchdot.layers.base.registry import LAYERS
 
 @LAYERS.register()
 class Masking(Layer):
-    """Layer that masks the steps whose features all equal a value, and sets them to 0.
+    """Layer that masks the timesteps whose features all equal a value, and sets them to 0.
 
     Args:
         mask_value: the value.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ..., K); its mask has shape (B, ...).
+    Call it on a tensor of shape (B, ..., K). The output has its shape and dtype, the mask shape (B, ...).
 
     Raises:
         TypeError: `mask_value` is not a number; a keyword that no layer has.
@@ -27,6 +27,8 @@ class Masking(Layer):
 
     Source: ``tf.keras.layers.Masking``.
     """
+
+    _pure_call = True
 
     def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -41,11 +43,11 @@ class Masking(Layer):
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
-        """Return the inputs, with masked steps set to 0."""
+        """Return the inputs with masked timesteps set to 0."""
         return inputs * (inputs != self.mask_value).any(-1, keepdim=True)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return which steps hold something else than the value."""
+        """Return which timesteps have a feature that differs from the value."""
         return (inputs != self.mask_value).any(-1)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Merges: several tensors become one, element by element."""
+"""Layers that merge several tensors element by element: `Add`, `Multiply` and the like."""
 
 import operator
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
 from batchdot.types import Shape
 
 LISTS = (list, tuple)
-"""What several inputs come in."""
+"""Types that hold several inputs."""
 
 
 class Merge(Layer):
@@ -23,9 +23,9 @@ class Merge(Layer):
     Args:
         **kwargs: as for every `Layer`.
 
-    Call it on a list of tensors of shapes (B, ...). Sizes of 1 broadcast; a tensor of fewer axes than
-    the others gets axes of size 1 behind its batch axis. The mask of the output is True where all masks
-    of the inputs are.
+    Call it on a list of tensors of shapes (B, ...). Sizes of 1 broadcast; a tensor with fewer axes than
+    the others gets axes of size 1 after its batch axis. Dtypes are promoted as in PyTorch. The mask of the
+    output is True where all masks of the inputs are.
 
     Raises:
         ValueError: no list of tensors, shapes that do not fit, or different batch sizes.
@@ -39,7 +39,7 @@ class Merge(Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """Check that the shapes fit; there are no weights to make.
+        """Check that the shapes fit. There are no weights.
 
         Raises:
             ValueError: they do not.
@@ -62,14 +62,14 @@ class Merge(Layer):
             raise
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return where all inputs are valid; None where none has a mask."""
+        """Return where all inputs are valid; None if no input has a mask."""
         masks = [m for m in self._read_masks(inputs, mask) if m is not None]
         return reduce(torch.logical_and, masks) if masks else None
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output for a list of shapes, whose unknown sizes are None.
 
-        An unknown size is that of another input where that is known and not 1.
+        An unknown size is taken from another input if it is known there and not 1.
 
         Raises:
             ValueError: the shapes do not fit.
@@ -78,7 +78,7 @@ class Merge(Layer):
         (5, 4, 3)
         """
         shapes = self._read_shapes(input_shape)
-        # Compared, not put into a set: torch.compile would make a graph for each size that is hashed.
+        # Compared, not put into a set: torch.compile would compile anew for each size that is hashed.
         batch = [shape[0] for shape in shapes if shape and shape[0] is not None]
         if any(size != batch[0] for size in batch):
             raise ValueError(
@@ -103,13 +103,13 @@ class Merge(Layer):
                     f"Layer {self.name} has inputs with incompatible shapes. "
                     f"Received shapes {first} and {second}"
                 )
-            # Of an unknown size and a known one, only 1 leaves open what comes out.
+            # An unknown size beside a known one: unless that is 1, it is the size of the output.
             large = [size for size in (a, b) if size not in (1, None)]
             sizes.append(large[0] if large else None if None in (a, b) else 1)
         return tuple(sizes)
 
     def _known_sizes(self, shapes: list[Shape]) -> Shape:
-        """Return what the inputs know of each other's sizes, in the shape of the output."""
+        """Return the sizes that inputs take from each other, in the shape of the output."""
         return self.compute_output_shape(shapes)
 
     def _read_shapes(self, input_shape: Any) -> list[Shape]:
@@ -133,8 +133,8 @@ class Merge(Layer):
             )
         return list(mask)
 
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        """Infer from inputs whose unknown sizes are those of other inputs, where these are known."""
+    def _infer_by_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
+        """Infer from inputs whose unknown sizes are taken from other inputs, where known."""
         inputs = args[0]
         if isinstance(inputs, list | tuple):
             sizes = self._known_sizes([tuple(x.shape) for x in inputs])
@@ -142,7 +142,7 @@ class Merge(Layer):
             args = (inputs, *args[1:])
             if isinstance(masks, list | tuple):
                 masks = [m if m is None else _fill(m, x.shape) for m, x in zip(masks, inputs, strict=True)]
-        return super()._infer(args, kwargs, masks)
+        return super()._infer_by_call(args, kwargs, masks)
 
 
 @LAYERS.register()
@@ -152,9 +152,10 @@ class Add(Merge):
     >>> Add()([torch.ones(2, 3), torch.ones(2, 1)]).shape
     torch.Size([2, 3])
 
-    Source: ``tf.keras.layers.Add``, as the others here.
+    Source: ``tf.keras.layers.Add``.
     """
 
+    _pure_call = True
     _operation = operator.add
 
 
@@ -166,6 +167,7 @@ class Subtract(Merge):
     [[0.0], [0.0]]
     """
 
+    _pure_call = True
     _operation = operator.sub
 
     def _read_shapes(self, input_shape: Any) -> list[Shape]:
@@ -191,6 +193,7 @@ class Multiply(Merge):
     tensor([[6., 6.]])
     """
 
+    _pure_call = True
     _operation = operator.mul
 
 
@@ -202,6 +205,7 @@ class Average(Merge):
     [[0.5, 0.5], [0.5, 0.5]]
     """
 
+    _pure_call = True
     _operation = operator.add
 
     def _merge(self, inputs: Any) -> Tensor:
@@ -216,6 +220,7 @@ class Maximum(Merge):
     tensor([[3, 5]])
     """
 
+    _pure_call = True
     _operation = torch.maximum
 
 
@@ -227,11 +232,12 @@ class Minimum(Merge):
     tensor([[1, 2]])
     """
 
+    _pure_call = True
     _operation = torch.minimum
 
 
 def add(inputs: Any, **kwargs: Any) -> Any:
-    """Functional form of `Add`: make the layer and call it. The others are alike.
+    """Functional form of `Add`: make the layer and call it. The functions below do the same.
 
     >>> add([torch.ones(2), torch.ones(2)])
     tensor([2., 2.])
@@ -265,7 +271,7 @@ def minimum(inputs: Any, **kwargs: Any) -> Any:
 
 
 def _align(inputs: Any) -> list[Tensor]:
-    """Return the tensors with as many axes as the one that has most, the new ones behind the batch."""
+    """Return the tensors with one number of axes, new ones of size 1 after the batch axis."""
     rank = max(x.dim() for x in inputs)
     return [x.reshape(*x.shape[:1], *[1] * (rank - x.dim()), *x.shape[1:]) for x in inputs]
 
@@ -279,6 +285,6 @@ def _fill(tensor: Any, sizes: Shape) -> Any:
 
 
 def _aligned(sizes: Shape, tensor: Any) -> Shape:
-    """Return those of the output's sizes that are an input's: the batch, and the last ones."""
+    """Return the sizes of the output that belong to an input: the batch size, and the last ones."""
     rank = len(tensor.shape)
     return (*sizes[:1], *sizes[len(sizes) - rank + 1 :]) if rank else ()

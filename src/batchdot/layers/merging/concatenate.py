@@ -1,4 +1,4 @@
-"""Concatenate: several tensors, one behind the other."""
+"""Concatenate: join several tensors along an axis."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from batchdot.errors import AxisError
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import read_axis
+from batchdot.layers.base.validation import check_axis
 from batchdot.layers.merging.base import LISTS, Merge
 from batchdot.types import Shape
 
@@ -17,10 +17,11 @@ class Concatenate(Merge):
     """Layer that concatenates a list of tensors.
 
     Args:
-        axis: the axis along which their sizes may differ.
+        axis: the axis to join along; negative ones count from the end. Sizes may differ along it.
         **kwargs: as for every `Layer`.
 
-    Call it on a list of tensors of one rank, whose other sizes are equal.
+    Call it on a list of tensors of one rank, of shapes (B, ...), that are equal but for that axis. The
+    output has the promoted dtype.
 
     Raises:
         TypeError: `axis` is not an integer; a keyword that no layer has.
@@ -33,9 +34,11 @@ class Concatenate(Merge):
     Source: ``tf.keras.layers.Concatenate``.
     """
 
+    _pure_call = True
+
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = read_axis("Concatenate", axis)
+        self.axis = check_axis("Concatenate", axis)
 
     def call(self, inputs: Any) -> Tensor:
         """Return the concatenated tensor."""
@@ -48,7 +51,7 @@ class Concatenate(Merge):
             raise
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the concatenated masks, all True for an input without one; None where none has one."""
+        """Return the concatenated masks, all True for an input without one; None if no input has one."""
         masks = self._read_masks(inputs, mask)
         if all(m is None for m in masks):
             return None
@@ -68,7 +71,7 @@ class Concatenate(Merge):
         shapes = self._read_shapes(input_shape)
         rank, axis = len(shapes[0]), self.axis
         if any(len(shape) != rank for shape in shapes):
-            raise self._misfit(shapes)
+            raise self._shape_error(shapes)
         if not -rank <= axis < rank:
             raise AxisError(f"Layer {self.name} has no axis {axis} to concatenate along: shapes {shapes}")
         sizes: list[int | None] = []
@@ -77,7 +80,7 @@ class Concatenate(Merge):
             if index == axis % rank:
                 sizes.append(sum(known) if len(known) == len(shapes) else None)
             elif any(size != known[0] for size in known):
-                raise self._misfit(shapes)
+                raise self._shape_error(shapes)
             else:
                 sizes.append(known[0] if known else None)
         return tuple(sizes)
@@ -91,7 +94,7 @@ class Concatenate(Merge):
         sizes[self.axis] = None
         return tuple(sizes)
 
-    def _misfit(self, shapes: list[Shape]) -> ValueError:
+    def _shape_error(self, shapes: list[Shape]) -> ValueError:
         return ValueError(
             "A `Concatenate` layer requires inputs with matching shapes except for the concatenation axis. "
             f"Layer {self.name} received: input_shape={shapes}"

@@ -1,18 +1,18 @@
-"""Dot: the layer over `batch_dot`."""
+"""Dot: dot products between the samples of two tensors, as a layer over `batch_dot`."""
 
 from copy import deepcopy
 from typing import Any
 
 from batchdot._torch import is_tracing
-from batchdot.layers.base.fast_call import own_way
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
+from batchdot.layers.base.state import derived
 from batchdot.ops.arguments import EPSILON, batch_dot_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
-from batchdot.planning.contraction import Contraction
 from batchdot.symbolic.functions import infer_operation
+from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
 from batchdot.types import Shape
 
 
@@ -21,9 +21,9 @@ class Dot(Layer):
     """Layer that computes a dot product between samples in two tensors.
 
     Args:
-        axes: the axes to sum over: an int for both inputs, or a pair. As in `batch_dot`, but not None.
-        normalize: whether to L2-normalize samples along the summed axes first, which makes the
-            output a cosine proximity.
+        axes: the axes to sum over: an int for both inputs, or a pair. As in `batch_dot`, except None.
+        normalize: whether to L2-normalize the inputs along the summed axes first; the output is then
+            the cosine of the angle between samples.
         batch_dims: how many leading axes are shared between the samples.
         epsilon: floor on the squared norm of a slice; 1e-14 reproduces Keras 3.
         **kwargs: `name`, `trainable` and `dtype`, as for every `Layer`.
@@ -46,6 +46,8 @@ class Dot(Layer):
     Source: ``tf.keras.layers.Dot``.
     """
 
+    _pure_call = True
+
     def __init__(
         self,
         axes: Any,
@@ -66,10 +68,18 @@ class Dot(Layer):
         self.batch_dims = batch_dims
         self.epsilon = epsilon
         self.supports_masking = True
+        self._operation  # noqa: B018  # refuses wrong arguments
+        self._build_at_init()
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """Return None: a mask ends here, as documented."""
-        return
+    @derived
+    def _operation(self) -> Operation:
+        return batch_dot_operation(
+            self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
+        )
+
+    def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
+        """Run the layer. The parameters have names here because torch.export names inputs by them."""
+        return super().forward(*((inputs,) if y is None else (inputs, y)), **kwargs)
 
     def call(self, inputs: Any, y: Any = None) -> Any:
         """Return the dot products of the samples of two tensors."""
@@ -81,41 +91,9 @@ class Dot(Layer):
             return trace_operation(self._operation, inputs, y)
         return run(self._operation, inputs, y)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Keep the operation that the arguments of the layer ask for."""
-        super().__setattr__(name, value)
-        if name in ("axes", "normalize", "batch_dims", "epsilon") and "epsilon" in self.__dict__:
-            self.__dict__["_operation"] = self._ask()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the operation behind: its plans are this process's."""
-        return {key: value for key, value in super().__getstate__().items() if key != "_operation"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.__dict__["_operation"] = self._ask()
-
-    _operation: Operation
-
-    def _ask(self) -> Operation:
-        return batch_dot_operation(
-            self.axes, batch_dims=self.batch_dims, normalize=self.normalize, epsilon=self.epsilon
-        )
-
-    @own_way
-    def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
-        """Run the layer. The signature is spelled out for torch.export, which names inputs by it."""
-        return super().forward(*((inputs,) if y is None else (inputs, y)), **kwargs)
-
-    def build(self, input_shape: Any) -> None:
-        """Check that two shapes fit; there are no weights to make.
-
-        Raises:
-            ValueError: not two shapes, or shapes that do not fit.
-            AxisError: an axis outside ``[-rank, rank)``.
-        """
-        self._contract(input_shape)
-        self.built = True
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """Return None: a mask ends here, as documented."""
+        return
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output for a list of two shapes, whose unknown sizes are None.
@@ -127,10 +105,27 @@ class Dot(Layer):
         >>> Dot(axes=1).compute_output_shape([(None, 3), (5, 3)])
         (5, 1)
         """
-        return self._contract(input_shape).output_shape
+        shapes = list(input_shape) if isinstance(input_shape, list | tuple) else []
+        if len(shapes) != 2 or not all(isinstance(shape, list | tuple) for shape in shapes):
+            raise ValueError(
+                f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}"
+            )
+        return self._operation.contract(tuple(shapes[0]), tuple(shapes[1])).output_shape
+
+    def compute_output_spec(self, inputs: Any, y: Any = None) -> KerasTensor:
+        """Return the symbolic output for two symbolic tensors of shapes (B, ...).
+
+        Raises:
+            ValueError: not two inputs, or shapes that do not fit.
+            TypeError: dtypes that are not numbers.
+
+        >>> Dot(axes=1).compute_output_spec([KerasTensor((None, 3)), KerasTensor((5, 3))])
+        <KerasTensor shape=(5, 1) dtype=float32>
+        """
+        return infer_operation(self._operation, *_pair(inputs, y))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the layer, as copies, the extras only where they say something."""
+        """Return the arguments of the layer, as copies; those that Keras lacks only if not the default."""
         config = super().get_config() | {"axes": deepcopy(self.axes), "normalize": self.normalize}
         if self.batch_dims != 1:
             config["batch_dims"] = self.batch_dims
@@ -138,34 +133,9 @@ class Dot(Layer):
             config["epsilon"] = self.epsilon
         return config
 
-    def _is_plain(self) -> bool:
-        return super()._is_plain() and type(self).call is Dot.call
-
-    def _build_without_inputs(self) -> None:
-        if not self.built:
-            self.built = True  # what build would check, the call checks
-
-    def _build_once(self, inputs: Any) -> None:
-        if not is_tracing():  # a compiled call leaves the layer as it was
-            self._build_without_inputs()
-
-    def _call_with_care(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return super()._call_with_care(([self._read_input(x) for x in _pair(*args)],), kwargs)
-
-    def _call_symbolically(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        # A node, and so a config, holds the list that Keras calls with.
-        return super()._call_symbolically(([*_pair(*args)],), kwargs)
-
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        return infer_operation(self._operation, *_pair(*args)), None
-
-    def _contract(self, input_shape: Any) -> Contraction:
-        shapes = list(input_shape) if isinstance(input_shape, list | tuple) else []
-        if len(shapes) != 2 or not all(isinstance(shape, list | tuple) for shape in shapes):
-            raise ValueError(
-                f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}"
-            )
-        return self._operation.contract(tuple(shapes[0]), tuple(shapes[1]))
+    def _bind_inputs(self, *args: Any) -> tuple[Any, ...]:
+        pair = [*_pair(*args)]
+        return (pair if symbolic_tensors(pair) else [self._read_input(value) for value in pair],)
 
 
 def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:

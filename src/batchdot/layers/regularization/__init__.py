@@ -1,1 +1,1 @@
-"""Layers that regularize training."""
+"""Layers that regularize training, such as dropout."""

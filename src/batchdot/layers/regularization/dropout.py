@@ -1,4 +1,4 @@
-"""Dropout: random zeros in training."""
+"""Dropout: set random elements to zero in training."""
 
 from numbers import Real
 from typing import Any
@@ -12,23 +12,23 @@ from batchdot.layers.base.registry import LAYERS
 
 @LAYERS.register()
 class Dropout(Layer):
-    """Layer that in training sets elements to 0 at random, and scales the others up by what is missing.
+    """Layer that in training sets elements to 0 at random, and multiplies the others by ``1 / (1 - rate)``.
 
     Args:
-        rate: the share of elements set to 0, at least 0 and below 1.
-        noise_shape: the shape of the random choice, broadcast over the input: None stands for the
-            input's size, 1 for one choice along an axis.
-        seed: an integer, with which the choices are the same for every layer made; None draws from
-            torch's own generator, which ``torch.manual_seed`` governs, and which torch.compile can trace.
+        rate: the fraction of elements set to 0, at least 0 and below 1.
+        noise_shape: the shape of the random choices, which broadcast over the input: for each axis None
+            for the input's size, or 1 for one choice along the axis.
+        seed: an integer seeds a generator of the layer's own. None uses torch's default generator, which
+            ``torch.manual_seed`` seeds and torch.compile can trace.
         **kwargs: as for every `Layer`.
 
-    It trains where the call says so, ``layer(x, training=True)``, or a call around it, or
-    ``layer.train()``; the mode of the module decides last. A module is in training mode until ``eval()``,
-    as always in PyTorch.
+    Call it on a floating or complex tensor of shape (B, ...); the output has its shape and dtype. Whether
+    it trains is decided by the argument, ``layer(x, training=True)``, else by that of the call around it,
+    else by the mode of the module, ``layer.train()`` or ``layer.eval()``; PyTorch starts in training mode.
 
     Raises:
         ValueError: a rate outside [0, 1); a noise shape that does not fit.
-        TypeError: an argument of the wrong type, integers to drop from, a keyword that no layer has.
+        TypeError: an argument of the wrong type; an integer input in training; a keyword that no layer has.
 
     >>> layer = Dropout(0.5, seed=1)
     >>> layer(torch.ones(4), training=False)
@@ -36,9 +36,10 @@ class Dropout(Layer):
     >>> layer(torch.ones(1000), training=True).unique()
     tensor([0., 2.])
 
-    Source: ``tf.keras.layers.Dropout``; the numbers are torch's.
+    Source: ``tf.keras.layers.Dropout``; the random numbers are PyTorch's.
     """
 
+    _pure_call = True
     _resolves_training = True
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
@@ -77,9 +78,9 @@ class Dropout(Layer):
         }
 
     def _noise(self, inputs: Tensor) -> Tensor:
-        """Return what to multiply with: 0 for what is dropped, the scale for what stays."""
+        """Return the factors of the inputs: 0 or ``1 / (1 - rate)``."""
         shape = tuple(inputs.shape) if self.noise_shape is None else self._noise_shape(inputs.shape)
-        if self.seed is None or inputs.is_meta:  # shapes are inferred without drawing numbers
+        if self.seed is None or inputs.is_meta:  # shape inference must not advance the generator
             kept = torch.rand(shape, device=inputs.device)
         else:  # the same numbers on every device
             if self._generator is None:

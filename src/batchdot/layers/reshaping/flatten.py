@@ -1,4 +1,4 @@
-"""Flatten: all axes but the first made one."""
+"""Flatten: join all axes but the batch axis."""
 
 from math import prod
 from typing import Any
@@ -20,7 +20,8 @@ class Flatten(Layer):
             the end first.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ...); the output has two axes, also for the shape (B,).
+    Call it on a tensor of shape (B, ...). The output has two axes, (B, 1) for the shape (B,), and the dtype
+    of the input; it is a view where that is possible.
 
     Raises:
         ValueError: another data format; an input without axes.
@@ -32,6 +33,8 @@ class Flatten(Layer):
 
     Source: ``tf.keras.layers.Flatten``.
     """
+
+    _pure_call = True
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

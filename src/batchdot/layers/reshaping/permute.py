@@ -1,4 +1,4 @@
-"""Permute: the axes behind the first in another order."""
+"""Permute: reorder the axes of each sample."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ class Permute(Layer):
     """Layer that permutes the axes of each sample.
 
     Args:
-        dims: the axes of the input in their new order, counted from 1, the one behind the batch axis.
+        dims: the axes of the input in their new order; 1 is the axis after the batch axis.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor with one axis more than `dims` has; the output is a view.
+    Call it on a tensor with one axis more than `dims` has entries; the output is a view of it.
 
     Raises:
         ValueError: `dims` is not a permutation of 1, 2, ...; an input of another rank.
@@ -30,6 +30,8 @@ class Permute(Layer):
 
     Source: ``tf.keras.layers.Permute``.
     """
+
+    _pure_call = True
 
     def __init__(self, dims: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

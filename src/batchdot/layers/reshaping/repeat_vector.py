@@ -1,4 +1,4 @@
-"""RepeatVector: a vector for each of several steps."""
+"""RepeatVector: repeat a vector along a new axis."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import check_rank, read_size
+from batchdot.layers.base.validation import check_positive_int, check_rank
 from batchdot.types import Shape
 
 
@@ -15,11 +15,10 @@ class RepeatVector(Layer):
     """Layer that repeats its input along a new axis.
 
     Args:
-        n: how often.
+        n: the number of repetitions, at least 0.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, K); the output has shape (B, n, K) and is a view: no numbers are
-    copied.
+    Call it on a tensor of shape (B, K). The output has shape (B, n, K) and is a view: nothing is copied.
 
     Raises:
         ValueError: `n` is not an integer of at least 0; an input of another rank.
@@ -32,9 +31,11 @@ class RepeatVector(Layer):
     Source: ``tf.keras.layers.RepeatVector``.
     """
 
+    _pure_call = True
+
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.n = read_size("RepeatVector", "n", n, 0)
+        self.n = check_positive_int("RepeatVector", "n", n, 0)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the repeated vectors."""

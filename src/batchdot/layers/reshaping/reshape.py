@@ -1,4 +1,4 @@
-"""Reshape: the axes behind the first in another shape."""
+"""Reshape: change the shape of each sample."""
 
 from collections.abc import Iterable
 from math import prod
@@ -6,7 +6,7 @@ from typing import Any
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import check_least_rank, read_size
+from batchdot.layers.base.validation import check_least_rank, check_positive_int
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.types import Shape
 
@@ -16,10 +16,11 @@ class Reshape(Layer):
     """Layer that reshapes each sample.
 
     Args:
-        target_shape: the sizes behind the batch axis; one of them may be -1, which is found out.
+        target_shape: the sizes after the batch axis; one of them may be -1, and is inferred.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ...); the output has shape (B, *target_shape).
+    Call it on a tensor of shape (B, ...). The output has shape (B, *target_shape), and is a view where that
+    is possible.
 
     Raises:
         ValueError: sizes that are not integers, or several of -1; an input of another size.
@@ -32,6 +33,8 @@ class Reshape(Layer):
     Source: ``tf.keras.layers.Reshape``.
     """
 
+    _pure_call = True
+
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(target_shape, Iterable) or isinstance(target_shape, str):
@@ -39,10 +42,12 @@ class Reshape(Layer):
                 "Reshape expects `target_shape` to be a sequence of integers. "
                 f"Received: target_shape={target_shape!r}"
             )
-        self.target_shape = tuple([read_size("Reshape", "target_shape", size, -1) for size in target_shape])
+        self.target_shape = tuple(
+            [check_positive_int("Reshape", "target_shape", size, -1) for size in target_shape]
+        )
         if self.target_shape.count(-1) > 1:
             raise ValueError(
-                "Reshape finds out at most one size of `target_shape`. "
+                "Reshape infers at most one size of `target_shape`. "
                 f"Received: target_shape={self.target_shape}"
             )
 
@@ -54,7 +59,7 @@ class Reshape(Layer):
         try:
             return inputs.reshape(shape[0], *self.target_shape)
         except RuntimeError:
-            if not CONTEXT.inferring:  # where sizes are stand-ins, that need not fit
+            if not CONTEXT.in_shape_inference:  # whose sizes need not fit
                 self.compute_output_shape(shape)
             raise
 

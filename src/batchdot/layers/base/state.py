@@ -1,0 +1,124 @@
+"""What every layer holds, and the methods a subclass may define: the class below all parts of `Layer`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from batchdot.layers.base.weights import WeightInfo
+    from batchdot.symbolic.tensor import Node
+
+T = TypeVar("T")
+
+
+class derived(Generic[T]):  # noqa: N801  # a decorator, as property
+    """A property that is computed once, and again after an attribute of the layer was set.
+
+    Unlike functools.cached_property it has no lock, which torch.compile could not trace.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+
+    def __set_name__(self, owner: "type[LayerState]", name: str) -> None:
+        self.name = name
+        owner._derived = (*owner._derived, name)
+
+    @overload
+    def __get__(self, layer: None, owner: Any) -> "derived[T]": ...
+    @overload
+    def __get__(self, layer: "LayerState", owner: Any) -> T: ...
+    def __get__(self, layer: Any, owner: Any) -> Any:
+        if layer is None:
+            return self
+        value = layer.__dict__[self.name] = self.compute(layer)
+        return value
+
+
+class LayerState(nn.Module):
+    """The attributes of a layer, all set by `Layer.__init__`, and the defaults of what subclasses define.
+
+    Attributes:
+        autocast: whether floating inputs are cast to the layer's dtype: one was given.
+        activity_regularizer: a function of the output whose value joins `losses`, or None.
+        batch_input_shape: the input shape from the config, or None.
+        built: whether the weights exist.
+        supports_masking: whether `compute_mask` is asked for a mask of the output.
+        input_spec: what the inputs must be like; kept for subclasses.
+        inbound_nodes: the symbolic calls of this layer.
+        outbound_nodes: the symbolic calls on its outputs.
+        _name: the name.
+        _trainable: whether the weights are trained.
+        _placement: an empty tensor that follows ``to`` and ``double``: device and dtype of weights to come.
+        _given_dtype: the dtype at construction.
+        _weight_infos: what Keras knows of each weight, in the order they were made.
+        _pending_state: entries of a state_dict that was loaded before the weights existed.
+        _initial_weights: the argument ``weights``, until the weights exist.
+        _built_at_init: whether there is nothing to build, see `_build_at_init`.
+        _call_params: the names of the parameters of `call`.
+        _call_context_args: those of ``training`` and ``mask`` that a call must be given.
+        _persistent_losses: losses added outside a call, each with the inputs it is conditional on, or None.
+        _call_losses: losses of the latest call, likewise.
+        _symbolic_losses: losses of symbolic calls, likewise.
+        _updates: updates of symbolic calls, likewise.
+        _slow_path_triggers: containers, all empty while calls may go straight to `call`; see `call.py`.
+            Set by a call; before, there is one that never is empty.
+    """
+
+    autocast: bool
+    activity_regularizer: Callable[[Tensor], Tensor] | None
+    batch_input_shape: tuple[Any, ...] | None
+    built: bool
+    supports_masking: bool
+    input_spec: Any
+    inbound_nodes: "list[Node]"
+    outbound_nodes: "list[Node]"
+
+    _name: str
+    _trainable: bool
+    _placement: Tensor
+    _given_dtype: torch.dtype
+    _weight_infos: "list[WeightInfo]"
+    _pending_state: dict[str, Tensor]
+    _initial_weights: Any
+    _built_at_init: bool
+    _call_params: frozenset[str]
+    _call_context_args: frozenset[str]
+    _persistent_losses: list[tuple[Any, Any]]
+    _call_losses: list[tuple[Any, Any]]
+    _symbolic_losses: list[tuple[Any, Any]]
+    _updates: list[tuple[Any, Any]]
+    _slow_path_triggers: tuple[Any, ...] = (True,)
+
+    _pure_call: ClassVar[bool] = False
+    """The promise of a class that its own `call` only computes a result: it adds no losses or updates, and
+    runs alike whatever calls it. Subclasses do not inherit it. Calls may then take the fast path."""
+
+    _resolves_training: ClassVar[bool] = False
+    """Whether `call` decides itself what a missing ``training`` means."""
+
+    _derived: ClassVar[tuple[str, ...]] = ()
+    """The names of the class's `derived` properties: dropped when an attribute is set, and from copies."""
+
+    @property
+    def name(self) -> str:
+        """The name of the layer."""
+        return str(self._name)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The layer's dtype: the given one, or what ``double()`` and the like have made of it."""
+        return self._placement.dtype
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape, a tuple, or these shapes, a list of tuples."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output from the inputs. Every subclass defines it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mask of the output: that of the input where the layer supports masking."""
+        return mask if self.supports_masking else None

@@ -1,0 +1,310 @@
+"""Functional: the model of a graph, from symbolic inputs to symbolic outputs."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from batchdot._torch import is_tracing
+from batchdot.convert import as_tensor
+from batchdot.layers.base.layer import Layer
+from batchdot.layers.base.losses import reset_call_losses
+from batchdot.layers.base.naming import unique_name
+from batchdot.layers.base.registry import LAYERS
+from batchdot.models.model import Model
+from batchdot.models.pickling import FlatGraph
+from batchdot.models.program import Program
+from batchdot.models.serialization import model_config
+from batchdot.models.structure import (
+    graph_tensors,
+    is_shape,
+    layer_names,
+    order_inputs,
+    pack_outputs,
+    register_layers,
+    rename_saved_keys,
+)
+from batchdot.models.topology import topological_order
+from batchdot.symbolic.call_context import CONTEXT
+from batchdot.symbolic.tensor import KerasTensor, Node, symbolic_tensors
+from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
+
+
+@LAYERS.register("Model")
+class Functional(Model):
+    """The calls that lead from symbolic inputs to symbolic outputs, as one layer.
+
+    Made by ``Model(inputs, outputs)``. Calling it replays the calls on tensors. The layers are submodules
+    under their names, so that ``state_dict`` has keys such as ``dense.kernel``.
+
+    Args:
+        inputs: a symbolic tensor, or a list, tuple or dict of them.
+        outputs: the symbolic tensors computed from them, likewise.
+        name: name of the model; by default ``model``, ``model_1`` and so on.
+        **kwargs: as for every `Layer`.
+
+    Attributes:
+        inputs: the symbolic inputs, as a list.
+        outputs: the symbolic outputs, as a list.
+
+    Raises:
+        ValueError: an output does not depend on the inputs alone, or two layers have the same name.
+
+    >>> from batchdot import Input
+    >>> from batchdot.layers import Dot
+    >>> x, y = Input((3,)), Input((3,))
+    >>> model = Model([x, y], Dot(1)([x, y]))
+    >>> isinstance(model, Functional), model.output_shape
+    (True, (None, 1))
+    >>> model([torch.ones(2, 3), torch.ones(2, 3)])
+    tensor([[3.],
+            [3.]])
+
+    Source: ``tf.keras.Model``.
+    """
+
+    _config_form: ClassVar[dict[str, Any]] = {"class_name": "Functional"}
+    """What a config says of the class: no module, for each version of Keras has it in another."""
+
+    _pure_call = True
+
+    inputs: list[KerasTensor]
+    outputs: list[KerasTensor]
+    _program: Program
+
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
+    ) -> None:
+        if name is None and type(self) is Functional:
+            name = unique_name("Model")
+        super().__init__(name=name, **kwargs)
+        self._layer_keys = register_layers(self, self._set_structure(inputs, outputs))
+        if not self.trainable:
+            self.trainable = False  # reaches the layers
+
+    def _set_structure(self, inputs: Any, outputs: Any) -> list[Any]:
+        """Make this the model of the graph between two structures of symbolic tensors; return its layers."""
+        input_tensors, output_tensors = graph_tensors(inputs, "inputs"), graph_tensors(outputs, "outputs")
+        nodes, layers = topological_order(input_tensors, output_tensors)
+        self._input_structure, self._output_structure = inputs, outputs
+        self.inputs, self.outputs = input_tensors, output_tensors
+        self._nodes = nodes
+        self._program = Program(nodes, input_tensors, output_tensors)
+        self.built = True
+        return layers
+
+    # Inputs and outputs.
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input, or the list of inputs."""
+        return unpack_singleton(self.inputs)
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or the list of outputs."""
+        return unpack_singleton(self.outputs)
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, (B, ...), or the list of shapes."""
+        return unpack_singleton([tensor.shape for tensor in self.inputs])
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, (B, ...), or the list of shapes."""
+        return unpack_singleton([tensor.shape for tensor in self.outputs])
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the layers that the inputs come from."""
+        return layer_names(self.inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that the outputs come from."""
+        return layer_names(self.outputs)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in Keras's order: from the inputs to the outputs."""
+        return self._layers
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The calls of the graph, in the order they run."""
+        return self._nodes
+
+    @property
+    def _layers(self) -> list[Any]:
+        return [self._modules[key] for key in self._layer_keys]
+
+    # Calls.
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Replay the calls on tensors; on symbolic tensors, make a node."""
+        overridden = type(self).call is not Functional.call
+        if not self.built or kwargs or overridden or symbolic_tensors(args):
+            return super().forward(*args, **kwargs)
+        inputs = args[0] if len(args) == 1 else list(args)
+        if self.activity_regularizer is not None:
+            return self._call_tracked((inputs,), {}, None)
+        outputs = self.call(inputs)
+        self._enable_fast_call()
+        return outputs
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Replay the calls on tensors of shapes (B, ...).
+
+        Args:
+            inputs: a tensor; a list or tuple of them; or a dict, by input names or the keys it was made with.
+            training: passed on to the layers by the call context.
+            mask: the masks of the inputs, in their structure.
+
+        Returns:
+            The outputs, in the structure that the model was made with.
+
+        Raises:
+            ValueError: another number of inputs, or an input of another rank.
+        """
+        program = self._program
+        masks = flatten(mask) if mask is not None else None
+        if masks is not None and all(mask is None for mask in masks):
+            masks = None
+        outputs = program.run_compiled(inputs) if program.is_pure and masks is None else None
+        if outputs is not None:
+            return pack_outputs(outputs, self._output_structure)
+        if is_tracing() and self._is_pure():
+            return pack_outputs(program.run(self._flatten_inputs(inputs), masks), self._output_structure)
+        self._begin_call_losses()
+        CONTEXT.calls.append(self)
+        try:
+            if masks is None and not program.is_pure:
+                outputs = program.run_compiled(inputs)
+            if outputs is None:
+                outputs = program.run(self._flatten_inputs(inputs), masks)
+            return pack_outputs(outputs, self._output_structure)
+        finally:
+            CONTEXT.calls.pop()
+
+    def _is_pure(self) -> bool:
+        if type(self).call is not Functional.call or self.activity_regularizer is not None:
+            return False
+        return all(layer._is_pure() for layer in self._layers)
+
+    def _flatten_inputs(self, inputs: Any) -> list[Tensor]:
+        """Return the inputs as a list of tensors, one for each symbolic input.
+
+        Raises:
+            ValueError: another number of inputs, or an input of another rank.
+        """
+        values = order_inputs(inputs, self._input_structure, self.inputs, self.name)
+        for index, (value, spec) in enumerate(zip(values, self.inputs, strict=True)):
+            if value.__class__ is not Tensor:
+                values[index] = value = as_tensor(value, self._placement.device, self._input_dtype(index))
+            if value.ndim != len(spec.shape):
+                raise ValueError(
+                    f"Input {index} of model {self.name} has shape {tuple(value.shape)} "
+                    f"instead of {spec.shape}."
+                )
+        return values
+
+    def _input_dtype(self, index: int) -> torch.dtype:
+        """Return the dtype of an input: the one it was given, or what ``double()`` and the like made it."""
+        node = self.inputs[index].node
+        assert node is not None
+        return node.layer._dtype if not node.inputs else self.inputs[index].dtype
+
+    def _prepare_inputs(self, x: Any) -> Any:
+        return self._flatten_inputs(x)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the output shape, or the shapes in the outputs' structure, for shapes of the inputs.
+
+        Raises:
+            ValueError: a layer does not fit these shapes.
+        """
+        shapes = [input_shape] if is_shape(input_shape) else list(input_shape)
+        values = [KerasTensor(tuple(s), t.dtype) for s, t in zip(shapes, self.inputs, strict=True)]
+        outputs = pack_outputs(self._program.infer(values), self._output_structure)
+        return map_structure(lambda tensor: tensor.shape, outputs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mask of the output, or the list of masks, None where there is none."""
+        masks = flatten(mask) if mask is not None else None
+        return unpack_singleton(self._program.run_masks(self._flatten_inputs(inputs), masks))
+
+    # State.
+
+    def _inner_modules(self) -> list[nn.Module]:
+        return list(self._layers)
+
+    def _clear_call_losses(self) -> None:
+        if is_tracing() or self._call_losses:
+            reset_call_losses(self)
+        for layer in self._layers:
+            if is_tracing() or layer._modules or layer._call_losses:
+                layer._clear_call_losses()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        keys = dict(zip(self._layer_keys, [layer.name for layer in self._layers], strict=True))
+        rename_saved_keys(keys, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the model as tf.keras writes it: the layers, their calls, the inputs and outputs.
+
+        Raises:
+            ValueError: the graph holds a tensor, which a config cannot.
+        """
+        return model_config(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the graph as a table: a copied model has a graph of its own."""
+        state = super().__getstate__()
+        if self.built:
+            graph = {key: state.pop(key) for key in _GRAPH_ATTRIBUTES}
+            state["_graph"] = FlatGraph(self._nodes, graph)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        graph = state.pop("_graph", None)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if graph is not None:
+            self._nodes, structures = graph.restore()
+            self.__dict__.update(structures)
+
+
+_GRAPH_ATTRIBUTES = ("inputs", "outputs", "_input_structure", "_output_structure")
+"""The attributes of a model that hold symbolic tensors, apart from ``_nodes``."""
+
+
+_FUNCTIONAL_CLASSES: dict[type[Model], type[Model]] = {Model: Functional}
+
+
+def _functional_class(cls: type[Model]) -> type[Model]:
+    """Return the class of instances of a `Model` class that hold a graph.
+
+    For ``Model`` it is `Functional`. For a subclass it is one of the same name with both as bases. (Keras
+    exchanges the bases of the subclass itself, for all its instances.)
+    """
+    if issubclass(cls, Functional):
+        return cls
+    if cls not in _FUNCTIONAL_CLASSES:
+
+        def reduce(self: Any) -> tuple[Any, ...]:  # pickle finds classes by name, and so finds `cls`
+            return _new_functional, (cls,), self.__getstate__()
+
+        names = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
+        names |= {"__reduce__": reduce, "_config_form": Functional._config_form}
+        _FUNCTIONAL_CLASSES[cls] = type(cls.__name__, (cls, Functional), names)
+    return _FUNCTIONAL_CLASSES[cls]
+
+
+def _new_functional(cls: type[Model]) -> Model:
+    functional = _functional_class(cls)
+    return functional.__new__(functional)
+
+
+Model._functional_class = staticmethod(_functional_class)

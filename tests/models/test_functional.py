@@ -1,0 +1,153 @@
+"""Functional: the keys of its layers in state_dict, its tools in torch, and configs with repeated models."""
+
+import copy
+import pickle
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from batchdot import Input, Model
+from batchdot.layers import Add, Dense, Dropout
+from batchdot.models import Sequential, model_from_json
+
+X = torch.arange(6.0).reshape(2, 3)
+
+NAMES = {
+    "plain": (["first", "second"], ["first", "second"]),
+    "dots": (["a.b", "c.d.e"], ["a_b", "c_d_e"]),
+    "dot then underscore": (["a.b", "a_b"], ["a_b_1", "a_b"]),
+    "underscore then dot": (["a_b", "a.b"], ["a_b", "a_b_1"]),
+    "suffix taken": (["a.b", "a_b", "a_b_1"], ["a_b_2", "a_b", "a_b_1"]),
+    "methods of nn.Module": (["forward", "train", "half"], ["forward_1", "train_1", "half_1"]),
+    "attributes of nn.Module": (["training", "_modules"], ["training_1", "_modules_1"]),
+    "attributes of a model": (["output", "layers", "losses"], ["output_1", "layers_1", "losses_1"]),
+    "attributes of an instance": (["built", "supports_masking"], ["built_1", "supports_masking_1"]),
+    "taken and numbered": (["output", "output_1"], ["output_2", "output_1"]),
+    "empty": ([""], ["layer"]),
+}
+IN_A_STACK = {  # keys are given as layers are added, and stay
+    "dot then underscore": ["a_b", "a_b_1"],
+    "suffix taken": ["a_b", "a_b_1", "a_b_1_1"],
+    "taken and numbered": ["output_1", "output_1_1"],
+}
+CASES = [(kind, name) for kind in ("functional", "sequential") for name in NAMES]
+
+
+def make(kind: str, names: list[str]) -> Any:
+    layers = [Dense(3, name=name, bias_initializer="uniform") for name in names]
+    if kind == "sequential":
+        return Sequential([Input((3,), name="x"), *layers])
+    x = hidden = Input((3,), name="x")
+    for layer in layers:
+        hidden = layer(hidden)
+    return Model(x, hidden)
+
+
+def keys_of(kind: str, case: str) -> list[str]:
+    return IN_A_STACK.get(case, NAMES[case][1]) if kind == "sequential" else NAMES[case][1]
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_each_layer_has_a_key_of_its_own(kind: str, case: str) -> None:
+    names, _ = NAMES[case]
+    model, keys = make(kind, names), keys_of(kind, case)
+    assert [key for key in model.state_dict() if key.endswith("kernel")] == [f"{key}.kernel" for key in keys]
+    for name, key, layer in zip(names, keys, model.layers[-len(names) :], strict=True):
+        assert layer.name == name
+        assert model.get_layer(name) is layer
+        assert model.get_submodule(key) is layer
+    assert len(list(model.parameters())) == len(model.weights) == 2 * len(names)
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_state_goes_round(kind: str, case: str) -> None:
+    model, other = make(kind, NAMES[case][0]), make(kind, NAMES[case][0])
+    assert not torch.equal(other(X), model(X))
+    other.load_state_dict(model.state_dict())
+    for again in (other, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(again(X), model(X))
+        assert list(again.state_dict()) == list(model.state_dict())
+        assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    weights = {key: 2 * value for key, value in model.named_parameters()}
+    wanted = copy.deepcopy(model)
+    wanted.load_state_dict(weights)
+    assert torch.equal(torch.func.functional_call(model, weights, (X,)), wanted(X))
+
+
+@pytest.mark.parametrize("name", ["output", "a.b", "forward"])
+def test_model_with_a_taken_name_is_exported(name: str) -> None:
+    model = make("functional", [name])
+    torch.testing.assert_close(torch.export.export(model, (X,)).module()(X), model(X))
+
+
+@pytest.mark.parametrize("prefix", ["", "0."])
+def test_state_of_version_0_1_is_loaded(prefix: str) -> None:
+    model = make("functional", ["output", "a.b", "plain"])
+    state = OrderedDict(
+        (prefix + key.replace("output_1", "output"), 2 * value) for key, value in model.state_dict().items()
+    )
+    assert f"{prefix}output.kernel" in state
+    outer = nn.Sequential(model) if prefix else model
+    outer.load_state_dict(state)
+    assert torch.equal(model.get_layer("output").weights[0], state[f"{prefix}output.kernel"])
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*other\.kernel"):
+        outer.load_state_dict({**outer.state_dict(), f"{prefix}other.kernel": torch.ones(1)})
+
+
+def test_model_made_untrainable_trains_nothing() -> None:
+    x = Input((3,))
+    model = Model(x, Dense(2)(x), trainable=False)
+    assert model.trainable_weights == []
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not model.layers[1].trainable
+
+
+def test_submodules_are_in_the_order_of_the_layers() -> None:
+    x = Input((3,), name="x")
+    model = Model(x, Dense(1, name="b")(Dense(1, name="a.a")(x)))
+    assert [key for key, _ in model.named_children()] == ["x", "a_a", "b"]
+
+
+def test_layer_of_one_name_in_two_models_keeps_its_key() -> None:
+    dense = Dense(3, name="output")
+    x, y = Input((3,)), Input((3,))
+    inner = Model(x, dense(x), name="inner")
+    outer = Model(y, Add()([inner(y), dense(y)]))
+    assert set(outer.state_dict()) == {
+        *("inner.output_1.kernel", "inner.output_1.bias"),
+        *("output_1.kernel", "output_1.bias"),
+    }
+    assert len(outer.weights) == 2
+
+
+def make_twice(keras: Any, kind: str) -> Any:
+    """Call a model inside twice, on its own output, and return both."""
+    layers = keras.layers
+    x, a = keras.Input((3,)), keras.Input((3,))
+    if kind == "functional":
+        tower = keras.Model(x, layers.Dense(3)(layers.Dropout(0.5)(x)), name="tower")
+    else:
+        tower = keras.Sequential([layers.Dropout(0.5), layers.Dense(3)], name="tower")
+    once = tower(a)
+    return keras.Model(a, [tower(once), once])
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_calls_of_a_model_inside_are_told_apart(kind: str) -> None:
+    import batchdot
+
+    model = make_twice(batchdot, kind).eval()
+    again = model_from_json(model.to_json()).eval()
+    again.set_weights(model.get_weights())
+    for mine, wanted in zip(again(X), model(X), strict=True):
+        assert torch.equal(mine, wanted)
+
+
+def test_training_reaches_layers_inside() -> None:
+    x = Input((3,))
+    model = Model(x, Dropout(0.999)(x))
+    assert torch.equal(model(X, training=False), X)
+    assert model(X + 1, training=True).count_nonzero() == 0
