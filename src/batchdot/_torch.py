@@ -288,11 +288,3 @@ def local_shape(
 
     whole = [Replicate() if placement.is_partial() else placement for placement in placements]
     return tuple(empty(*shape, device_mesh=mesh, placements=whole).to_local().shape)
-
-
-def split_factor(placement: "Placement") -> int | None:
-    """Return the split factor of a strided shard (torch's placement of FSDP2 over tensor parallelism).
-
-    None for other placements, and where torch has renamed it: such a shard is then moved to a known one.
-    """
-    return getattr(placement, "split_factor", None) if USES_PRIVATE else None

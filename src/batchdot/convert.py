@@ -2,11 +2,32 @@
 
 import sys
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""A numpy array of any shape and dtype."""
+
+
+class SupportsArray(Protocol):
+    """An object that numpy can convert, such as a pandas Series or a tensor of another library."""
+
+    def __array__(self) -> Array:
+        """Return the object as a numpy array."""
+        ...
+
+
+Number: TypeAlias = bool | int | float | complex | np.generic
+
+TensorLike: TypeAlias = Tensor | SupportsArray | Number | Sequence["TensorLike"]
+"""What `as_tensor` converts: tensors, arrays, numbers and nested lists of numbers."""
+
+AxesLike: TypeAlias = int | Sequence[int | Sequence[int]] | None
+"""The contracted axes as a user passes them: one for both inputs, or for each input one or several."""
 
 
 def as_tensor(

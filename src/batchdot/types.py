@@ -1,6 +1,6 @@
 """Types of shapes and axes. Imports no torch."""
 
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Size: TypeAlias = int | None
 """The size of an axis, None where it is unknown."""
@@ -13,3 +13,17 @@ Axes: TypeAlias = int | tuple[int | tuple[int, ...], int | tuple[int, ...]] | No
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Pairs (axis of x, axis of y), none of them negative."""
+
+
+class SymbolicTensor(Protocol):
+    """A tensor of a shape and a dtype without numbers: all that `ops` knows of a `KerasTensor`."""
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes of all axes, None where unknown."""
+        ...
+
+    @property
+    def _keras_history(self) -> Any:
+        """The layer call that made it; Keras's name, by which no other tensor is taken for one."""
+        ...

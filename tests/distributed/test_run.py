@@ -1,5 +1,6 @@
 """DTensors: decisions as a table, then the calls of sharding_ranks.py by 2 and by 4 processes."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -7,10 +8,11 @@ import sys
 import pytest
 import torch
 from tests.support import ROOT, sharding_ranks
-from torch.distributed.tensor import Partial, Replicate, Shard
+from torch.distributed.tensor import Partial, Placement, Replicate, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
-from batchdot.distributed import Layout, check_agreement, lay_out
+from batchdot import distributed
+from batchdot.distributed import ShardingPlan, check_agreement, plan_sharding
 from batchdot.planning.contraction import Contraction
 
 ROWS = Contraction.batch_dot((8, 100), (8, 100), 1)
@@ -71,34 +73,55 @@ DECISIONS = [
 @pytest.mark.parametrize("row", DECISIONS, ids=lambda row: f"{row[0].einsum} {row[1]} {row[2]}")
 def test_decisions(row):
     contraction, x, y, normalize, rules, x_to, y_to, out, x_grad, y_grad, moved = row
-    layout = lay_out(contraction, [x], [y], [4], normalize=normalize)
-    assert (layout.rules, layout.matches[0].moved) == (rules, moved), str(layout)
+    layout = plan_sharding(contraction, [x], [y], [4], normalize=normalize)
+    assert (layout.rules, layout.dims[0].comm_bytes) == (rules, moved), str(layout)
     assert (layout.x, layout.y, layout.out) == ((x_to,), (y_to,), (out,))
     assert (layout.x_grad, layout.y_grad) == ((x_grad,), (y_grad,))
 
 
 def test_each_mesh_dimension_is_decided_for_itself():
-    layout = lay_out(MATRICES, [S0, S2], [S0, S2], [2, 2])
+    layout = plan_sharding(MATRICES, [S0, S2], [S0, S2], [2, 2])
     assert (layout.rules, layout.out) == ("BK", (S0, P))
     assert str(layout) == (
         "mesh dimension 0: B, x S(0), y S(0), result S(0), 0 bytes moved\n"
         "mesh dimension 1: K, x S(2), y S(2), result P(sum), 0 bytes moved"
     )
-    crossed = lay_out(ROWS, [R, S0], [S0, R], [2, 2])  # cut by other ranks: that cannot be free
-    assert any(match.moved for match in crossed.matches)
+    crossed = plan_sharding(ROWS, [R, S0], [S0, R], [2, 2])  # cut by other ranks: that cannot be free
+    assert any(dim.comm_bytes for dim in crossed.dims)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex32, torch.uint16], ids=str)
 def test_what_is_not_multiplied_in_its_own_dtype_is_summed_before_it_is_rounded(dtype):
-    layout = lay_out(ROWS, [S1], [S1], [4], x_dtype=dtype, y_dtype=dtype)
+    layout = plan_sharding(ROWS, [S1], [S1], [4], x_dtype=dtype, y_dtype=dtype)
     assert (layout.out, layout.summed) == ((R,), (0,))
     assert "summed over the ranks at once" in str(layout)
 
 
 def test_scalars_and_layouts_print():
     scalar = Contraction.numpy_dot((), (3, 4))
-    assert lay_out(scalar, [R], [S0], [2]).out == (S0,)
-    assert isinstance(lay_out(scalar, [R], [S0], [2]), Layout)
+    assert plan_sharding(scalar, [R], [S0], [2]).out == (S0,)
+    assert isinstance(plan_sharding(scalar, [R], [S0], [2]), ShardingPlan)
+
+
+@pytest.mark.parametrize(("old", "new"), [("Layout", "ShardingPlan"), ("lay_out", "plan_sharding")])
+def test_name_of_version_0_1_warns_and_works(old, new):
+    sys.modules.pop("batchdot.sharding", None)
+    with pytest.warns(DeprecationWarning, match=r"batchdot\.distributed now"):
+        sharding = importlib.import_module("batchdot.sharding")
+    with pytest.warns(DeprecationWarning, match=new):
+        assert getattr(sharding, old) is getattr(distributed, new)
+
+
+def test_unknown_placement_is_refused():
+    class Scattered(Placement):
+        def is_replicate(self):
+            return False
+
+        def is_partial(self, reduce_op=None):
+            return False
+
+    with pytest.raises(TypeError, match="redistribute"):
+        plan_sharding(ROWS, [Scattered()], [S0], [4])
 
 
 def test_one_process_agrees_with_itself():

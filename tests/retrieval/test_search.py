@@ -16,10 +16,10 @@ NAN, INF = float("nan"), float("inf")
 @pytest.fixture(params=["one block", "many blocks"])
 def blocks(request, monkeypatch):
     if request.param == "many blocks":
-        monkeypatch.setattr(retrieval, "QUERY_ROWS", 4)
-        monkeypatch.setattr(retrieval, "SCORES", 4 * 40)
+        monkeypatch.setattr(retrieval, "QUERY_BLOCK", 4)
+        monkeypatch.setattr(retrieval, "BLOCK_SCORES", 4 * 40)
         monkeypatch.setattr(retrieval, "GROUP", 4)
-        monkeypatch.setattr(retrieval, "SPARE", 1)  # or all groups are wanted, and none is sieved out
+        monkeypatch.setattr(retrieval, "MARGIN", 1)  # or all groups are wanted, and none is prefiltered
         monkeypatch.setattr(retrieval, "CACHED_BYTES", 100)
 
 
@@ -153,7 +153,7 @@ def test_many_rows_of_one_value_do_not_depend_on_where_they_stand(monkeypatch):
     queries, row = torch.randn(37, 100, generator=generator), torch.randn(1, 100, generator=generator)
     items = row.expand(5003, 100).contiguous()
     for scores in (1 << 21, 37 * 1000, 37 * 129):
-        monkeypatch.setattr(retrieval, "SCORES", scores)
+        monkeypatch.setattr(retrieval, "BLOCK_SCORES", scores)
         found = top_k(queries, items, 5)
         assert (found.scores == found.scores[:, :1]).all()
         for threads in (1, 2):
@@ -213,7 +213,7 @@ def test_the_matrix_of_scores_is_never_held():
 
     with Largest() as largest:
         top_k(torch.randn(2000, 4), torch.randn(40_000, 4), 10)
-    assert largest.numel <= retrieval.SCORES < 2000 * 40_000 / 10
+    assert largest.numel <= retrieval.BLOCK_SCORES < 2000 * 40_000 / 10
 
 
 Q, X = torch.ones(2, 3), torch.ones(5, 3)

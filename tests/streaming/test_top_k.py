@@ -33,8 +33,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(params=["one block", "many blocks"])
 def blocks(request, monkeypatch):
     if request.param == "many blocks":
-        monkeypatch.setattr(retrieval, "QUERY_ROWS", 2)
-        monkeypatch.setattr(retrieval, "SCORES", 2 * 13)
+        monkeypatch.setattr(retrieval, "QUERY_BLOCK", 2)
+        monkeypatch.setattr(retrieval, "BLOCK_SCORES", 2 * 13)
         monkeypatch.setattr(retrieval_files, "QUERY_BYTES", 3 * 3 * 4 * 8 + 6 * 8 * 3 * 18)
 
 
@@ -132,14 +132,14 @@ def test_what_is_wrong_is_said_in_one_line(command, line, folder, capsys):
 
 
 def test_a_file_that_is_written_to_meanwhile_is_refused(folder, monkeypatch):
-    add = retrieval.Best.add
+    add = retrieval.Candidates.add
 
     def add_and_touch(self, items, first):
         add(self, items, first)
         with open("items.npy", "ab") as file:
             file.write(b"more")
 
-    monkeypatch.setattr(retrieval.Best, "add", add_and_touch)
+    monkeypatch.setattr(retrieval.Candidates, "add", add_and_touch)
     (folder / "i.npy").write_bytes(b"older")
     with pytest.raises(FileFormatError, match=r"items\.npy was written to while it was read"):
         top_k_files("queries.npy", "items.npy", 3, indices="i.npy")

@@ -24,7 +24,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.placement_types import _StridedShard
 
 import batchdot
-from batchdot.distributed import agreement_checked, check_agreement, lay_out
+from batchdot.distributed import agreement_checked, check_agreement, plan_sharding
 from batchdot.planning.contraction import Contraction
 
 # name: shapes, axes, shared axes; sizes that 2 and 4 ranks share evenly, unevenly, and not at all.
@@ -110,12 +110,12 @@ def check_placements(mesh, name, x_placements, y_placements, normalize):
 def check_communication(mesh_shape, name, axes, shared, normalize, x, y, forward, backward):
     """Assert the promise: nothing for batch and free sharding, one sum for a contraction's cosines."""
     kinds = [sharding(name, axes, shared, *pair) for pair in zip(x, y, strict=True)]
-    layout = lay_out(
+    layout = plan_sharding(
         Contraction.batch_dot(*CONTRACTIONS[name][:3], shared), x, y, mesh_shape, normalize=normalize
     )
     found = counts(forward)
     moves = sum(found.values()) > (layout.rules.count("K") * (1 + (name in MATRICES)) if normalize else 0)
-    assert moves == any(match.moved for match in layout.matches), f"{found} by\n{layout}"
+    assert moves == any(dim.comm_bytes for dim in layout.dims), f"{found} by\n{layout}"
     if None in kinds or crossed(name, axes, shared, x, y):
         return
     sums = kinds.count("contraction") if normalize else 0

@@ -1,13 +1,13 @@
-"""Sharded tensors: `batch_dot`, `dot` and `Dot` of DTensors.
+"""`batch_dot`, `dot` and `Dot` of DTensors (torch.distributed).
 
-    contraction and placements ─► layout ─► run ─► the same operation, on the local shards
+    contraction and placements -> layout -> run -> the same operation on the local shards
 
-`layout` decides, as a pure function; `run` moves what has to be moved and runs; `cosine` is the
-one case that is more than that, cosines whose contraction is sharded; `consistency` is a check to ask for.
-Nothing here is loaded before a program has DTensors.
+`layout` decides how to redistribute, as a pure function; `run` redistributes and runs; `cosine` is the one
+case that needs more: cosines whose contracted axes are sharded. `consistency` is an optional check. Nothing
+here is loaded before a program has DTensors.
 """
 
 from batchdot.distributed.consistency import agreement_checked, check_agreement
-from batchdot.distributed.layout import Layout, lay_out
+from batchdot.distributed.layout import ShardingPlan, plan_sharding
 
-__all__ = ["Layout", "agreement_checked", "check_agreement", "lay_out"]
+__all__ = ["ShardingPlan", "agreement_checked", "check_agreement", "plan_sharding"]

@@ -1,7 +1,8 @@
-"""The ways in and out of a DTensor, and sums over ranks: pairs of adjoints, so that derivatives close.
+"""Conversions between DTensors and local tensors, and all-reduces, with derivatives of every order.
 
-`enter` is the adjoint of `leave`, and `_Sum` that of `_Spread`: each backward is the other's forward, and
-can be differentiated again. (That of torch's own ``from_local`` cannot where it redistributes.)
+They come in pairs of adjoints: `to_local` and `from_local`, `_AllReduceSum` and `_Broadcast`. The backward of
+each is the forward of the other, and so can be differentiated again. (The backward of torch's own
+``from_local`` cannot, where it redistributes.)
 """
 
 from collections.abc import Sequence
@@ -18,47 +19,50 @@ from batchdot.distributed.layout import is_shard
 Placements: TypeAlias = Sequence[Placement]
 
 
-def enter(x: DTensor, placements: Placements, gradient: Placements) -> Tensor:
-    """Return the local tensor of a DTensor brought to ``placements``.
+def to_local(x: DTensor, placements: Placements, gradient: Placements) -> Tensor:
+    """Return the local tensor of a DTensor redistributed to ``placements``.
 
-    ``gradient`` says how what the ranks compute for its gradient makes up the whole one.
+    ``gradient`` is the placement of the local gradients.
     """
-    return _Enter.apply(_move(x, placements), gradient)  # type: ignore[no-any-return,no-untyped-call]
+    return _ToLocal.apply(_redistribute(x, placements), gradient)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def leave(
+def from_local(
     local: Tensor, mesh: DeviceMesh, placements: Placements, gradient: Placements, shape: Any
 ) -> DTensor:
-    """Return the DTensor of a shape that local tensors make up; its gradient comes in as ``gradient``."""
-    return _Leave.apply(local, mesh, placements, gradient, shape)  # type: ignore[no-any-return,no-untyped-call]
+    """Return the DTensor of this shape whose shards are the local tensors.
 
-
-def sum_over(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
-    """Return the sum of the ranks' tensors over mesh dimensions: one all-reduce each.
-
-    What follows is the same on every rank, so that the gradient is too, and takes no communication.
+    ``gradient`` is the placement that its gradient is redistributed to.
     """
-    return _Sum.apply(tensor, mesh, dims)  # type: ignore[no-any-return,no-untyped-call]
+    return _FromLocal.apply(local, mesh, placements, gradient, shape)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def largest_over(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
-    """Return the largest of the ranks' numbers over mesh dimensions, a constant to autograd."""
+def all_reduce_sum(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
+    """Return the sum of the ranks' tensors over mesh dimensions, by one all-reduce for each.
+
+    The result is the same on every rank, and so is its gradient: the backward does not communicate.
+    """
+    return _AllReduceSum.apply(tensor, mesh, dims)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def all_reduce_max(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
+    """Return the elementwise maximum over mesh dimensions; a constant to autograd."""
     return _all_reduce(tensor, mesh, dims, "max")
 
 
-class _Enter(Function):
+class _ToLocal(Function):
     @staticmethod
     def forward(ctx: Any, x: DTensor, gradient: Placements) -> Tensor:
         ctx.x = x.device_mesh, gradient, x.placements, x.shape
         local = x.to_local()
-        return local.view_as(local)  # autograd marks what is returned, which x is to keep as it is
+        return local.view_as(local)  # a new tensor: autograd sets attributes of the returned one
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[DTensor, None]:
-        return leave(grad, *ctx.x), None
+        return from_local(grad, *ctx.x), None
 
 
-class _Leave(Function):
+class _FromLocal(Function):
     @staticmethod
     def forward(
         ctx: Any, local: Tensor, mesh: DeviceMesh, placements: Placements, gradient: Placements, shape: Any
@@ -75,35 +79,35 @@ class _Leave(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: DTensor) -> tuple[Any, ...]:
-        return enter(grad, ctx.gradient, ctx.placements), None, None, None, None
+        return to_local(grad, ctx.gradient, ctx.placements), None, None, None, None
 
 
-class _Move(Function):
-    """Redistribution, whose gradient goes back as far as the placement of the tensor asks for.
+class _Redistribute(Function):
+    """Redistribution, whose backward restores shards and leaves other gradients where they are.
 
-    torch's own gathers the gradient of what was replicated; here it stays on the rank that has it.
+    torch's own gathers the gradient of a replicated tensor.
     """
 
     @staticmethod
     def forward(ctx: Any, x: DTensor, placements: Placements) -> DTensor:
         ctx.placements = x.placements
-        moved: DTensor = x.detach().redistribute(placements=placements)  # type: ignore[attr-defined]
-        return moved
+        redistributed: DTensor = x.detach().redistribute(placements=placements)  # type: ignore[attr-defined]
+        return redistributed
 
     @staticmethod
     def backward(ctx: Any, grad: DTensor) -> tuple[DTensor, None]:
         pairs = zip(ctx.placements, grad.placements, strict=True)
-        return _move(grad, [own if is_shard(own) else got for own, got in pairs]), None
+        return _redistribute(grad, [own if is_shard(own) else got for own, got in pairs]), None
 
 
-def _move(x: DTensor, placements: Placements) -> DTensor:
+def _redistribute(x: DTensor, placements: Placements) -> DTensor:
     if tuple(placements) == tuple(x.placements):
         return x
-    return _Move.apply(x, placements)  # type: ignore[no-any-return,no-untyped-call]
+    return _Redistribute.apply(x, placements)  # type: ignore[no-any-return,no-untyped-call]
 
 
-class _Sum(Function):
-    """From each rank's own number to one that all have."""
+class _AllReduceSum(Function):
+    """From a tensor of each rank to their sum, the same on all ranks."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
@@ -112,11 +116,11 @@ class _Sum(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _Spread.apply(grad, *ctx.where), None, None  # type: ignore[no-untyped-call]
+        return _Broadcast.apply(grad, *ctx.where), None, None  # type: ignore[no-untyped-call]
 
 
-class _Spread(Function):
-    """From a number that all ranks have to one that each uses for itself."""
+class _Broadcast(Function):
+    """From a tensor that is the same on all ranks to one that each rank uses by itself."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int]) -> Tensor:
@@ -125,10 +129,10 @@ class _Spread(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return sum_over(grad, *ctx.where), None, None
+        return all_reduce_sum(grad, *ctx.where), None, None
 
 
 def _all_reduce(tensor: Tensor, mesh: DeviceMesh, dims: Sequence[int], operation: str) -> Tensor:
-    # Along the other mesh dimensions tensors differ: called replicated, they are left alone.
+    # Along the other mesh dimensions the tensors differ; declared as replicated, they are not communicated.
     placements = [Partial(operation) if dim in dims else Replicate() for dim in range(mesh.ndim)]
     return DTensor.from_local(tensor.detach(), mesh, placements, run_check=False).full_tensor()

@@ -1,7 +1,7 @@
-"""Agreement: a check, for those who ask for it, that all ranks make the same call.
+"""An optional check that all ranks make the same call.
 
-A rank whose tensors have other shapes takes part in other collectives: the program hangs or aborts, and
-says nothing of why. Checked calls compare first, and raise on every rank what differs between them.
+A rank whose tensors have other shapes takes part in other collectives; then the program hangs or aborts
+without saying why. Checked calls compare first, and raise the same error on every rank.
 """
 
 import os
@@ -14,8 +14,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from batchdot._torch import local_shape
 from batchdot.convert import dtype_name
 
 VARIABLE = "BATCHDOT_CHECK_AGREEMENT"
@@ -28,8 +28,8 @@ _checked: ContextVar[bool] = ContextVar("checked", default=False)
 def agreement_checked() -> Iterator[None]:
     """Check each `batch_dot`, `dot` and `Dot` of DTensors inside by `check_agreement`.
 
-    It costs a gathering of short texts a call. ``BATCHDOT_CHECK_AGREEMENT=1`` in the environment does it
-    for a whole program.
+    It costs an all-gather of short texts for each call. ``BATCHDOT_CHECK_AGREEMENT=1`` in the environment
+    does it for a whole program.
 
     >>> with agreement_checked():
     ...     pass  # out = batch_dot(x, y, axes=1)
@@ -42,18 +42,18 @@ def agreement_checked() -> Iterator[None]:
 
 
 def check_agreement(*tensors: Any, group: Any = None, **options: Any) -> None:
-    """Raise the same error on every rank if they do not call this with the same kind of arguments.
+    """Raise the same error on every rank if the ranks call this with different arguments.
 
-    Compared are shapes, dtypes and, of DTensors, placements; and the options, by their text. A DTensor's
-    local shape has to be the one that its placements ask for: torch's ``from_local`` takes any.
+    Shapes, dtypes, the placements of DTensors, and the text of the options are compared. The local shape of
+    a DTensor must be the one that its placements imply; torch's ``from_local`` accepts any.
 
     Args:
         *tensors: tensors or DTensors.
-        group: the process group to compare in; by default that of all ranks.
-        **options: what else is to be the same: ``axes=1``.
+        group: the process group to compare in; by default all ranks.
+        **options: other arguments that must be the same, as ``axes=1``.
 
     Raises:
-        ValueError: the ranks differ; the text, the same on all of them, names which and in what.
+        ValueError: the ranks differ; the message, the same on all of them, says which and how.
 
     In a program of one process there is nothing to compare:
 
@@ -71,7 +71,7 @@ def check_agreement(*tensors: Any, group: Any = None, **options: Any) -> None:
 
 
 def check_call(operation: Any, x: Any, y: Any) -> None:
-    """Check a call of an operation, if that was asked for, on the ranks of the mesh of its tensors."""
+    """Check a call of an operation on the ranks of its mesh, if checking is on."""
     if not (_checked.get() or os.environ.get(VARIABLE) == "1"):
         return
     mesh: DeviceMesh = next(t.device_mesh for t in (x, y) if isinstance(t, DTensor))
@@ -81,9 +81,9 @@ def check_call(operation: Any, x: Any, y: Any) -> None:
 
 
 def _compare(own: tuple[str, str], title: str, groups: Sequence[Any]) -> None:
-    """Compare what each rank has to say of itself, and raise if it is not the same, or not right."""
+    """Gather each rank's (description, complaint); raise unless all are the same and none complains."""
     said = [(dist.get_rank(), *own)]
-    for group in groups:  # along one mesh dimension after the other, until all know of all
+    for group in groups:  # one mesh dimension after the other; then every rank knows of all
         gathered: list[Any] = [None] * dist.get_world_size(group)
         dist.all_gather_object(gathered, said, group)
         said = sorted(entry for entries in gathered for entry in entries)
@@ -100,7 +100,7 @@ def _compare(own: tuple[str, str], title: str, groups: Sequence[Any]) -> None:
 
 
 def _describe(tensors: Sequence[Any], options: dict[str, Any]) -> tuple[str, str]:
-    """Return what has to be the same on all ranks, and what is wrong on this one."""
+    """Return the text that must be the same on all ranks, and what is wrong on this one, if anything."""
     wrong = [complaint for tensor in tensors if (complaint := _complain(tensor))]
     return ", ".join(
         [_text(tensor) for tensor in tensors] + [f"{name}={value}" for name, value in options.items()]
@@ -120,5 +120,5 @@ def _complain(tensor: Any) -> str:
     if not isinstance(tensor, DTensor):
         return ""
     local = tuple(tensor.to_local().shape)
-    right, _ = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
-    return "" if local == tuple(right) else f"; its local shape is {local}, and not {tuple(right)}"
+    right = local_shape(tensor.shape, tensor.device_mesh, tensor.placements)
+    return "" if local == right else f"; its local shape is {local}, and not {right}"

@@ -1,12 +1,12 @@
-"""Cosines of slices that are sharded themselves: what one rank cannot normalize alone.
+"""Cosines of slices that are sharded along the contracted axes, which no rank can normalize alone.
 
-Of rows, each rank sums x·y, x·x and y·y in the wide dtype over its part; one all-reduce of the three
-makes them whole, and the cosine is a function of them that every rank evaluates for itself, so that its
-backward takes no communication. Of matrices the products would be many wide numbers: there the norms are
-summed first, and the products of normalized parts afterwards.
+For rows, each rank sums x·y, x·x and y·y of its part in the dtype of norms. One all-reduce adds up the three
+over the ranks; then every rank computes the same cosine from them, so the backward does not communicate. For
+matrices that would be an all-reduce of all products in the wide dtype, so the norms are summed first, and
+the products of normalized parts afterwards.
 
-Where the wide dtype is no wider (float64), slices are scaled by a power of two that the ranks agree on:
-one more all-reduce, of the largest elements.
+Where the dtype of norms is no wider than the result (float64), slices are scaled by a power of two that the
+ranks agree on: one more all-reduce, of the largest elements.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from batchdot.distributed.collectives import largest_over, sum_over
+from batchdot.distributed.collectives import all_reduce_max, all_reduce_sum
 from batchdot.kernels.aten.normalize import (
     abs_squared,
     clamp_cosine,
@@ -42,13 +42,13 @@ def cosine_of_shards(
     """Return the cosines of slices whose parts are on the ranks of some mesh dimensions.
 
     Args:
-        operation: what was asked for, with its epsilon.
-        contraction: of the whole tensors.
+        operation: the operation, with its epsilon.
+        contraction: the contraction of the whole tensors.
         x: the local shard of x.
         y: the local shard of y.
-        dtype: of the result.
-        mesh: where the shards are.
-        dims: the mesh dimensions that share out the contraction.
+        dtype: the dtype of the result.
+        mesh: the mesh of the DTensors.
+        dims: the mesh dimensions along which contracted axes are sharded.
         run: runs an operation on two local shards.
     """
     assert operation.epsilon is not None
@@ -58,13 +58,13 @@ def cosine_of_shards(
     floors: list[Tensor | float] = [operation.epsilon] * 2
     if needs_scaling(operation.epsilon, dtype, wide):
         x, y = x.to(wide), y.to(wide)
-        largest = _together(
-            partial(largest_over, mesh=mesh, dims=dims), [max_abs(x, x_axes), max_abs(y, y_axes)]
+        largest = _coalesced(
+            partial(all_reduce_max, mesh=mesh, dims=dims), [max_abs(x, x_axes), max_abs(y, y_axes)]
         )
         powers = [power_of_two_scale(part, operation.epsilon, wide) for part in largest]
         x, y = x.to(wide) * powers[0], y * powers[1]
         floors = [operation.epsilon * power * power for power in powers]
-    add = partial(sum_over, mesh=mesh, dims=dims)
+    add = partial(all_reduce_sum, mesh=mesh, dims=dims)
 
     def invert(squares: Sequence[Tensor]) -> list[Tensor]:
         return [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
@@ -76,26 +76,26 @@ def cosine_of_shards(
         x, y = x.to(wide), y.to(wide)
         return [multiply(x, y), *square(x, y)]
 
-    if _holds_rows(contraction):
-        products, *squares = _together(add, _in_blocks(sum_rows, x, y, wide))
-        return _rounded(products * _beside(contraction, *invert(squares)), dtype)
+    if _is_row_wise(contraction):
+        products, *squares = _coalesced(add, _in_blocks(sum_rows, x, y, wide))
+        return _rounded(products * _outer_scale(contraction, *invert(squares)), dtype)
     x, y = x.to(wide), y.to(wide)
-    inverses = invert(_together(add, square(x, y)))
-    # Normalized by constants: what the norms contribute to the derivative stands behind the sum, as the
-    # ratio of an inverse norm and its own value, 1. There it is the same on every rank.
+    inverses = invert(_coalesced(add, square(x, y)))
+    # The norms are constants before the sum. Their part of the derivative comes after it, as the ratio of an
+    # inverse norm to its own value, which is 1: there it is the same on every rank.
     constants = [inverse.detach() for inverse in inverses]
     compute = ACCUMULATION_DTYPE.get(dtype, dtype)
     out = add(multiply((x * constants[0]).to(compute), (y * constants[1]).to(compute)))
     if out.requires_grad:
         ratios = [inverse / constant for inverse, constant in zip(inverses, constants, strict=True)]
-        out = out * _beside(contraction, *ratios).to(compute)
+        out = out * _outer_scale(contraction, *ratios).to(compute)
     return _rounded(out, dtype)
 
 
 def _in_blocks(
     function: Callable[[Tensor, Tensor], list[Tensor]], x: Tensor, y: Tensor, wide: torch.dtype
 ) -> list[Tensor]:
-    """Return what a function of samples returns, whose wide copies are made for some at a time."""
+    """Apply a function to blocks of samples, so that its copies in the wide dtype stay small."""
     rows = max(1, BLOCK_BYTES * x.shape[0] // max(1, x.numel() * wide.itemsize))
     if rows >= x.shape[0]:
         return function(x, y)
@@ -107,13 +107,16 @@ def _rounded(cosine: Tensor, dtype: torch.dtype) -> Tensor:
     return (cosine if dtype.is_complex else clamp_cosine(cosine)).to(dtype)
 
 
-def _holds_rows(c: Contraction) -> bool:
-    """Whether each sample has one row on both sides."""
+def _is_row_wise(c: Contraction) -> bool:
+    """Whether each sample is one row of x and one of y: I and J are 1."""
     return all(c.x_shape[axis] == 1 for axis in c.x_free) and all(c.y_shape[axis] == 1 for axis in c.y_free)
 
 
-def _beside(c: Contraction, x: Tensor, y: Tensor) -> Tensor:
-    """Multiply numbers of the slices of x and of y, contracted axes of size 1, in the result's shape."""
+def _outer_scale(c: Contraction, x: Tensor, y: Tensor) -> Tensor:
+    """Return the products of a number for each slice of x and one for each of y, in the result's shape.
+
+    Both have the shapes of x and y with contracted axes of size 1: (B..., I..., 1...) and (B..., J..., 1...).
+    """
     order = [pair[0] for pair in c.shared] + [*c.x_free] + [pair[0] for pair in c.contracted]
     x = x.permute(order).flatten(len(c.shared) + len(c.x_free)).squeeze(-1)
     order = [pair[1] for pair in c.shared] + [*c.y_free] + [pair[1] for pair in c.contracted]
@@ -124,8 +127,8 @@ def _beside(c: Contraction, x: Tensor, y: Tensor) -> Tensor:
     return out.unsqueeze(-1) if len(c.output_shape) > out.ndim else out
 
 
-def _together(reduce: Callable[[Tensor], Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Reduce several tensors of real or complex numbers as one."""
+def _coalesced(reduce: Callable[[Tensor], Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Reduce several tensors, real or complex, by one collective."""
     real = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
     parts = torch.split(reduce(torch.cat([t.flatten() for t in real])), [t.numel() for t in real])
     shaped = [part.reshape(t.shape) for part, t in zip(parts, real, strict=True)]

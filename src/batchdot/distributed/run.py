@@ -1,4 +1,4 @@
-"""Execution: bring two DTensors where their `Layout` says, and run the operation on the local shards."""
+"""Run an operation on DTensors: redistribute them by a `ShardingPlan`, then run it on the local shards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from batchdot.convert import check_operands
-from batchdot.distributed.collectives import enter, leave, sum_over
+from batchdot.distributed.collectives import all_reduce_sum, from_local, to_local
 from batchdot.distributed.consistency import check_call
 from batchdot.distributed.cosine import cosine_of_shards
-from batchdot.distributed.layout import lay_out
+from batchdot.distributed.layout import plan_sharding
 from batchdot.ops.operation import Operation
 from batchdot.planning.lowering import ACCUMULATION_DTYPE, result_dtype
 
@@ -27,8 +27,8 @@ def run_sharded(
         run: runs an operation on two local shards.
 
     Raises:
-        TypeError: one of them is not a DTensor, and what `check_operands` refuses.
-        ValueError: two meshes, or what the operation refuses.
+        TypeError: one of them is not a DTensor; or as `check_operands` and `plan_sharding`.
+        ValueError: they are on two meshes; or as the operation.
     """
     check_call(operation, x, y)
     x, y = _read(operation.function, x, y)
@@ -36,7 +36,7 @@ def run_sharded(
     contraction = operation.contract(tuple(x.shape), tuple(y.shape))
     mesh, normalize = x.device_mesh, operation.epsilon is not None
     dtype = result_dtype(x.dtype, y.dtype, normalize)
-    layout = lay_out(
+    plan = plan_sharding(
         contraction,
         x.placements,
         y.placements,
@@ -45,17 +45,17 @@ def run_sharded(
         y_dtype=y.dtype,
         normalize=normalize,
     )
-    x_local, y_local = enter(x, layout.x, layout.x_grad), enter(y, layout.y, layout.y_grad)
-    if not layout.summed:
+    x_local, y_local = to_local(x, plan.x, plan.x_grad), to_local(y, plan.y, plan.y_grad)
+    if not plan.summed:
         local = run(operation, x_local, y_local)
     elif normalize:
-        local = cosine_of_shards(operation, contraction, x_local, y_local, dtype, mesh, layout.summed, run)
+        local = cosine_of_shards(operation, contraction, x_local, y_local, dtype, mesh, plan.summed, run)
     else:
         compute = ACCUMULATION_DTYPE[dtype]  # products and their sum over the ranks are rounded once
         local = run(operation, x_local.to(compute), y_local.to(compute))
-        local = sum_over(local, mesh, layout.summed).to(dtype)
-    gradient = tuple(Replicate() if isinstance(p, Partial) else p for p in layout.out)
-    return leave(local, mesh, layout.out, gradient, contraction.output_shape)
+        local = all_reduce_sum(local, mesh, plan.summed).to(dtype)
+    gradient = tuple(Replicate() if isinstance(p, Partial) else p for p in plan.out)
+    return from_local(local, mesh, plan.out, gradient, contraction.output_shape)
 
 
 def _read(function: str, x: Any, y: Any) -> tuple[DTensor, DTensor]:

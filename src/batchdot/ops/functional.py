@@ -1,15 +1,51 @@
 """The public functions `batch_dot`, `dot` and `plan`."""
 
-from typing import Any
+from typing import Any, TypeVar, overload
+
+from torch import Tensor
 
 from batchdot._torch import is_tracing
+from batchdot.convert import AxesLike, TensorLike
 from batchdot.kernels import select_kernel
 from batchdot.ops.arguments import DOT, EPSILON, batch_dot_operation, cached_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import convert_operands
 from batchdot.planning.plan import Plan
+from batchdot.types import SymbolicTensor
+
+S = TypeVar("S", bound=SymbolicTensor)
 
 
+@overload
+def batch_dot(
+    x: S,
+    y: TensorLike | SymbolicTensor,
+    axes: AxesLike = None,
+    *,
+    batch_dims: int = 1,
+    normalize: bool = False,
+    epsilon: float = EPSILON,
+) -> S: ...
+@overload
+def batch_dot(
+    x: TensorLike,
+    y: S,
+    axes: AxesLike = None,
+    *,
+    batch_dims: int = 1,
+    normalize: bool = False,
+    epsilon: float = EPSILON,
+) -> S: ...
+@overload
+def batch_dot(
+    x: TensorLike,
+    y: TensorLike,
+    axes: AxesLike = None,
+    *,
+    batch_dims: int = 1,
+    normalize: bool = False,
+    epsilon: float = EPSILON,
+) -> Tensor: ...
 def batch_dot(
     x: Any,
     y: Any,
@@ -61,6 +97,12 @@ def batch_dot(
     return run(cached_operation(axes, batch_dims, normalize, epsilon), x, y)
 
 
+@overload
+def dot(x: S, y: TensorLike | SymbolicTensor) -> S: ...
+@overload
+def dot(x: TensorLike, y: S) -> S: ...
+@overload
+def dot(x: TensorLike, y: TensorLike) -> Tensor: ...
 def dot(x: Any, y: Any) -> Any:
     """Dot product of two tensors by numpy.dot's rule, as ``keras.backend.dot``.
 
@@ -90,9 +132,9 @@ def dot(x: Any, y: Any) -> Any:
 
 
 def plan(
-    x: Any,
-    y: Any,
-    axes: Any = None,
+    x: TensorLike,
+    y: TensorLike,
+    axes: AxesLike = None,
     *,
     batch_dims: int = 1,
     normalize: bool = False,

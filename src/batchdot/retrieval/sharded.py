@@ -1,31 +1,30 @@
-"""Retrieval over sharded items: each process searches its own, and one all-gather merges the results."""
+"""Top-k search over DTensors: each process searches its shard, and one all-gather merges the results."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from batchdot.retrieval.search import Search, TopK, check_shapes, top_k
+from batchdot.retrieval.search import SearchSpec, TopK, check_shapes, top_k_local
 
-NOWHERE = torch.iinfo(torch.int64).max
-"""The index of what stands where a process has fewer than k items."""
+PADDING = torch.iinfo(torch.int64).max
+"""The index that pads the results of a process with fewer than k items."""
 
 
 def top_k_sharded(queries: Tensor, items: Tensor, k: Any, normalize: bool, epsilon: float) -> TopK:
     """Find the k items with the largest scores, where items, queries or both are DTensors.
 
     Args:
-        queries: a plain tensor, the same in every process, or a DTensor.
-        items: likewise; what is sharded, is sharded over its rows and over one axis of the mesh.
+        queries: a tensor, the same in every process, or a DTensor.
+        items: likewise. Each may be sharded over its rows and over one axis of the mesh.
         k: as in `top_k`.
         normalize: as in `top_k`.
         epsilon: as in `top_k`.
 
     Returns:
-        As `top_k`: DTensors placed as the queries where those are one, else plain tensors, the same in
-        every process. They have no gradient.
+        As `top_k`: DTensors placed as the queries if those are a DTensor, else tensors, the same in every
+        process. They have no gradient.
 
     Raises:
         ValueError: as `top_k`; or another axis is sharded, or the two are on different meshes.
@@ -41,7 +40,7 @@ def top_k_sharded(queries: Tensor, items: Tensor, k: Any, normalize: bool, epsil
         split = isinstance(queries, DTensor) and _sharded_axis(queries) is not None
         if axis is None:
             mine = queries.to_local() if isinstance(queries, DTensor) else queries
-            found = top_k(mine, _whole(items), k, normalize, epsilon=epsilon)
+            found = top_k_local(mine, _whole(items), k, normalize, epsilon)
         else:
             assert isinstance(items, DTensor)
             every = _whole(queries)
@@ -57,27 +56,28 @@ def top_k_sharded(queries: Tensor, items: Tensor, k: Any, normalize: bool, epsil
 
 
 def _search(queries: Tensor, items: DTensor, axis: int, k: int, normalize: bool, epsilon: float) -> TopK:
-    """Search the items of this process, and merge what all of them found: one all-gather of (2, Q, k)."""
+    """Search the shard of this process and merge all results: one all-gather of (2, Q, k)."""
     mesh = items.device_mesh
     local = items.to_local()
-    _, offset = compute_local_shape_and_global_offset(items.shape, mesh, items.placements)
-    search = Search.read(k, queries, items, normalize, epsilon)
-    few = min(search.k, len(local))
-    scores, indices = Search.read(few, queries, local, normalize, epsilon).run(
+    # Shard splits as torch.chunk: all shards have ceil(N / ranks) rows, the last ones fewer or none.
+    offset = mesh.get_local_rank(axis) * -(-len(items) // mesh.size(axis))
+    spec = SearchSpec.of(k, queries, items, normalize, epsilon)
+    few = min(spec.k, len(local))
+    scores, indices = SearchSpec.of(few, queries, local, normalize, epsilon).run(
         queries.detach(), local.detach()
     )
-    message = indices.new_full((2, len(queries), search.k), NOWHERE)
-    message[0] = _as_bits(_lowest(search.rank, local.device))
-    message[0, :, :few], message[1, :, :few] = _as_bits(scores), indices + offset[0]
+    message = indices.new_full((2, len(queries), spec.k), PADDING)
+    message[0] = _as_bits(_lowest(spec.score_dtype, local.device))
+    message[0, :, :few], message[1, :, :few] = _as_bits(scores), indices + offset
     gathered = [torch.empty_like(message) for _ in range(mesh.size(axis))]
     if message.numel():
         distributed.all_gather(gathered, message, group=mesh.get_group(axis))
     bits, places = torch.cat(gathered, 2)
-    # In the order of the indices first: then the stable order of the scores has the lowest index first.
+    # Sorted by index first: the stable sort by score then breaks ties by the lowest index.
     order = places.sort(dim=1).indices
-    scores, places = _from_bits(bits, search.rank).gather(1, order), places.gather(1, order)
-    order = scores.sort(dim=1, descending=True, stable=True).indices[:, : search.k]
-    return TopK(scores.gather(1, order).to(search.dtype), places.gather(1, order))
+    scores, places = _from_bits(bits, spec.score_dtype).gather(1, order), places.gather(1, order)
+    order = scores.sort(dim=1, descending=True, stable=True).indices[:, : spec.k]
+    return TopK(scores.gather(1, order).to(spec.dtype), places.gather(1, order))
 
 
 def _lowest(dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -86,7 +86,7 @@ def _lowest(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _as_bits(scores: Tensor) -> Tensor:
-    """Return scores as int64, one collective taking scores and indices alike: float64 holds all floats."""
+    """Return scores as int64, to share a collective with the indices; float64 holds all floats."""
     return scores.double().view(torch.int64) if scores.is_floating_point() else scores
 
 

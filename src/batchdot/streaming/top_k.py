@@ -14,7 +14,7 @@ from batchdot.io.array_file import ArrayFile, Name, Place
 from batchdot.io.atomic import NewFile
 from batchdot.io.regular_file import shown
 from batchdot.ops.arguments import EPSILON
-from batchdot.retrieval.search import Best, Search, check_shapes
+from batchdot.retrieval.search import Candidates, SearchSpec, check_shapes
 from batchdot.streaming.dot import Written, converted, named_dtype
 from batchdot.streaming.progress import Progress
 
@@ -81,7 +81,7 @@ def top_k_files(
             torch.empty(file.layout.shape, dtype=dtype, device="meta")
             for file, dtype in zip(files, dtypes, strict=True)
         ]
-        search = Search.read(k, metas[0], metas[1], normalize, epsilon)
+        search = SearchSpec.of(k, metas[0], metas[1], normalize, epsilon)
         shape = (query_file.layout.shape[0], search.k)
         with ExitStack() as stack:
             outputs: list[NewFile | None] = []
@@ -118,13 +118,13 @@ class _Searches:
     """Searches of all items, for some queries at a time."""
 
     def __init__(
-        self, search: Search, queries: ArrayFile, items: ArrayFile, dtypes: list[torch.dtype]
+        self, search: SearchSpec, queries: ArrayFile, items: ArrayFile, dtypes: list[torch.dtype]
     ) -> None:
         self.search, self.queries, self.items, self.dtypes = search, queries, items, dtypes
         self.count, size = queries.layout.shape
         widest = max(8, *(file.layout.dtype.itemsize for file in (queries, items)))
         # A query is read, converted and prepared; the best so far are there twice while they are merged.
-        room = 3 * size * widest + 6 * 8 * search.kept
+        room = 3 * size * widest + 6 * 8 * search.num_candidates
         self.rows = max(1, QUERY_BYTES // max(1, room))
         self.item_bytes = max(1, size * widest)
 
@@ -137,13 +137,13 @@ class _Searches:
             for start in range(0, self.count if self.search.k else 0, self.rows):
                 stop = min(start + self.rows, self.count)
                 queries = self.queries.read(start, stop, query_buffer).to(self.dtypes[0])
-                best = Best(self.search, queries)
-                buffer = self.items.buffer(min(best.item_rows, items))
-                for first in range(0, items, best.item_rows):
-                    last = min(first + best.item_rows, items)
+                best = Candidates(self.search, queries)
+                buffer = self.items.buffer(min(best.item_block, items))
+                for first in range(0, items, best.item_block):
+                    last = min(first + best.item_block, items)
                     block = self.items.read(first, last, buffer).to(self.dtypes[1])
                     best.add(block, first)
-                    best.score(block, first)
+                    best.rescore(block, first)
                     bar.advance(last - first)
-                scores, indices = best.sorted()
+                scores, indices = best.top()
                 yield scores.to(self.search.dtype), indices

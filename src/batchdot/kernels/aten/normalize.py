@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from batchdot._torch import are_transforms_active, in_forward_mode, is_tracing
 from batchdot.kernels.aten import double_double
 
 # Slices are scaled so that their largest element has an exponent within half a step of 0, and a norm's
@@ -78,10 +78,10 @@ def _is_differentiated(tensor: Tensor) -> bool:
     """Whether a derivative of a tensor can be asked for: backward, forward, or by torch.func."""
     return (
         tensor.requires_grad
-        or torch.compiler.is_dynamo_compiling()
+        or is_tracing()
         or torch.compiler.is_exporting()
-        or forward_ad._current_level >= 0
-        or torch._C._are_functorch_transforms_active()
+        or in_forward_mode(tensor, tensor)
+        or are_transforms_active()
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.flop_counter import register_flop_formula
 
+from batchdot._torch import unwrapped_operator
 from batchdot.kernels.aten import normalize as _normalize
 
 LIBRARY = Path(__file__).with_name("librows.so.1")
@@ -58,7 +59,9 @@ def _register_rules() -> None:
     for name, definition in REFERENCE.items():
         packet = getattr(torch.ops.batchdot, name)
         backward = getattr(torch.ops.batchdot, f"{name}_backward")
-        rule = AUTOGRAD[name] = _autograd_function(packet.values._op, backward.default, definition)
+        rule = AUTOGRAD[name] = _autograd_function(
+            unwrapped_operator(packet.values), backward.default, definition
+        )
         fake = _fake_matrix if name == "cosine_matrix" else _fake_number_each
         torch.library.register_autograd(packet.default, rule.backward, setup_context=_setup_context)
         for overload in (packet.default, packet.values):
