@@ -36,6 +36,7 @@ class Model(Ends):
     Raises:
         ValueError: an output does not come from the inputs, or two layers have one name.
 
+    >>> import torch
     >>> from batchdot import Input
     >>> from batchdot.layers import Dot
     >>> x, y = Input((3,)), Input((3,))
