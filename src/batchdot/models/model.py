@@ -30,6 +30,7 @@ class Model(Layer):
     Raises:
         ValueError: an output does not depend on the inputs alone, or two layers have the same name.
 
+    >>> import torch
     >>> from batchdot.layers import Dense, Dot
     >>> class Matcher(Model):
     ...     def __init__(self):

@@ -95,6 +95,8 @@ class Calls(Losses):
         if "built" in self.__dict__:  # not so while the compiled function itself makes the layer
             if self._built_at_init and not self.built:
                 self.built = True
+            for name in self._derived:
+                getattr(self, name)  # computed here, or it would be traced
             self._enable_fast_call()
         return any(self._slow_path_triggers)
 

@@ -1,6 +1,6 @@
 """Layers by name, and layers to and from configs."""
 
-from typing import Any
+from typing import Any, cast
 
 from batchdot.registry import Registry
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
+from batchdot._torch import is_tracing
+
 if TYPE_CHECKING:
     from batchdot.layers.base.weights import WeightInfo
     from batchdot.symbolic.tensor import Node
@@ -33,7 +35,9 @@ class derived(Generic[T]):  # noqa: N801  # a decorator, as property
     def __get__(self, layer: Any, owner: Any) -> Any:
         if layer is None:
             return self
-        value = layer.__dict__[self.name] = self.compute(layer)
+        value = self.compute(layer)
+        if not is_tracing():  # a compiled call leaves the layer as it was
+            layer.__dict__[self.name] = value
         return value
 
 

@@ -150,7 +150,8 @@ def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
     Returns:
         What the layer returns. Raises what the layer raises.
 
-    >>>     >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
+    >>> import torch
+    >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
     tensor([[3.],
             [3.]])
     """
