@@ -252,6 +252,7 @@ def test_kernels_that_come_before_are_measured_or_say_why_not(alone, monkeypatch
     assert tables.work_line("row dot", record).endswith("  willing")
 
 
+@pytest.mark.keras
 def test_kerases_stand_beside_us():
     works = [
         Workload("row cosine", (3, 8), (3, 8), 1, {"normalize": True}),
