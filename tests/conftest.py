@@ -29,9 +29,7 @@ KERAS_WARNINGS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--record-keras", action="store_true", help="write tests/data/keras anew; for runs of all of -m keras"
-    )
+    parser.addoption("--record-keras", action="store_true", help="write tests/data/keras anew, with -m keras")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,8 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if session.config.getoption("--record-keras") and exitstatus == pytest.ExitCode.OK:
-        save()
+    if session.config.getoption("--record-keras"):
+        save(whole=exitstatus == pytest.ExitCode.OK and not session.config.option.keyword)
 
 
 @pytest.fixture(autouse=True)

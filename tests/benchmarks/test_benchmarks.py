@@ -168,7 +168,7 @@ def test_verdicts(start, measured, verdict):
     assert line.endswith("missed") is (verdict == "missed")
 
 
-def test_targets_have_names_of_their_own_and_ask_for_what_there_is():
+def test_targets_unique_and_measured():
     rows = targets.judge(MADE_UP)
     assert len({row["text"] for row in rows}) == len(rows)
     names = {work.name for work in WORKLOADS}

@@ -68,10 +68,12 @@ class KerasSays:
         return decode(LIVE[path, key])
 
 
-def save() -> None:
-    """Write every record that was rewritten, an answer a line."""
+def save(whole: bool) -> None:
+    """Write every record that was rewritten, an answer a line; what was not asked goes where all was."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for path, record in RECORDS.items():
+    for path, rewritten in RECORDS.items():
+        kept = {} if whole or not path.exists() else json.loads(path.read_text(encoding="utf-8"))
+        record = kept | rewritten
         lines = [f"{json.dumps(key)}: {json.dumps(answer)}" for key, answer in sorted(record.items())]
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
