@@ -89,7 +89,7 @@ def test_each_mesh_dimension_is_decided_for_itself():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex32, torch.uint16], ids=str)
-def test_wider_partial_sums_rounded_once(dtype):
+def test_what_is_not_multiplied_in_its_own_dtype_is_summed_before_it_is_rounded(dtype):
     layout = lay_out(ROWS, [S1], [S1], [4], x_dtype=dtype, y_dtype=dtype)
     assert (layout.out, layout.summed) == ((R,), (0,))
     assert "summed over the ranks at once" in str(layout)

@@ -236,7 +236,7 @@ def test_integers_are_computed_in_the_default_float_dtype(dtype, default):
 
 
 @pytest.mark.parametrize("dtype", COMPLEX, ids=str)
-def test_complex_norm_absolute_product_unconjugated(dtype):
+def test_complex_norms_use_the_absolute_value_and_products_do_not_conjugate(dtype):
     x, y = torch.tensor([[3 + 4j, 0]], dtype=dtype), torch.tensor([[1j, 1]], dtype=dtype)
     right = torch.tensor(((3 + 4j) * 1j) / (5 * math.sqrt(2)), dtype=dtype)
     torch.testing.assert_close(cosine(x, y).squeeze(), right, rtol=1e-3, atol=1e-3)

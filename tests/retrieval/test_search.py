@@ -147,7 +147,7 @@ def test_float64_and_mixed():
     assert top_k(queries.half(), items.int(), 5).scores.dtype == torch.float16
 
 
-def test_equal_rows_get_equal_scores(monkeypatch):
+def test_many_rows_of_one_value_do_not_depend_on_where_they_stand(monkeypatch):
     """A matrix product may round the same row differently at its edges: what is returned does not show it."""
     generator = torch.Generator().manual_seed(0)
     queries, row = torch.randn(37, 100, generator=generator), torch.randn(1, 100, generator=generator)

@@ -196,7 +196,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("x_shape", "y_shape", "what", "kind", "text"), REFUSED.values(), ids=REFUSED)
-def test_bad_inputs_raise_before_writing(x_shape, y_shape, what, kind, text, tmp_path, monkeypatch):
+def test_what_batch_dot_refuses_is_refused_before_anything_is_written(
+    x_shape, y_shape, what, kind, text, tmp_path, monkeypatch
+):
     monkeypatch.setattr(output.NewFile, "__init__", None)
     x, y, out = stored(tmp_path, x_shape, y_shape)
     with pytest.raises(kind, match=text):
