@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from batchdot import batch_dot
+from batchdot.convert import dtype_name
 from batchdot.ops.functional import EPSILON
 from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
 from benchmarks.keras_peers import Kerases, as_array
@@ -127,7 +128,7 @@ def _values(lines: dict[str, str], x: Tensor, y: Tensor, kerases: Kerases) -> di
     """Return by name of the peer what it gives for each pair of rows, as float64."""
     names = {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y}
     values = {name: eval(line, names).double().flatten() for name, line in lines.items()}
-    dtype = str(x.dtype).removeprefix("torch.")
+    dtype = dtype_name(x.dtype)
     made, _, _ = kerases.make(Request(as_array(x), as_array(y), 1, lines is COSINES, dtype))
     made.pop("tf_keras graph", None)  # the same operations
     return values | {name: torch.from_numpy(arrays[0]).flatten() for name, arrays in made.items()}

@@ -20,7 +20,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "load before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": platform.system(),
-        "kernels": {kernel.name: "; ".join(kernel.unavailable()) or "available" for kernel in KERNELS},
+        "kernels": {k.name: "; ".join(k.unavailable_reasons()) or "available" for k in KERNELS},
         "BATCHDOT_KERNELS": os.environ.get("BATCHDOT_KERNELS", ""),
     }
     if device != "cpu":

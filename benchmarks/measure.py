@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from batchdot import batch_dot
-from batchdot.kernels import AVAILABLE, KERNELS, choose
+from batchdot.kernels import AVAILABLE, KERNELS, select_kernel
 from batchdot.ops.functional import batch_dot_operation
 from batchdot.planning.plan import Plan
 from benchmarks.floor import PEAK, READ, floor, floor_statements
@@ -63,7 +63,7 @@ def measure(work: Workload, kerases: Kerases, settings: Settings, peers: Iterabl
     """
     x, y = work.inputs(settings.device)
     lowered = batch_dot_operation(work.axes, **work.options).lower(x, y)
-    chosen = choose(lowered)
+    chosen = select_kernel(lowered).plan
     lines, names, absent = _local_peers(work, lowered, chosen.kernel, settings, peers)
     names |= {"torch": torch, "batch_dot": batch_dot, "x": x, "y": y, "axes": work.axes}
     expected = eval(work.call, names).detach()
@@ -133,7 +133,7 @@ def _local_peers(
     plain = {name: line for name, line in LINES[work.kind].items() if not wanted or name in wanted}
     lines, names, absent = {OURS: work.call, **plain}, {}, {}
     for kernel in AVAILABLE:
-        if kernel.name != chosen and not kernel.why_not(lowered):
+        if kernel.name != chosen and not kernel.not_supported_reasons(lowered):
             lines[kernel.name] = f"run_{kernel.name}(x, y)"
             names[f"run_{kernel.name}"] = kernel.build(lowered).run
     if settings.compile:
@@ -186,7 +186,7 @@ def _describe(work: Workload, lowered: Plan, chosen: Plan) -> Record:
 def reasons_against(lowered: Plan, chosen: str) -> dict[str, list[str]]:
     """Return why each kernel that comes before the chosen one did not run."""
     before = KERNELS[: [kernel.name for kernel in KERNELS].index(chosen)]
-    return {kernel.name: kernel.unavailable() or kernel.why_not(lowered) for kernel in before}
+    return {k.name: k.unavailable_reasons() or k.not_supported_reasons(lowered) for k in before}
 
 
 def values(value: Any) -> list[Tensor]:

@@ -80,7 +80,7 @@ def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     native, aten = kernels.KERNELS
     if name == "aten":
         monkeypatch.setattr(kernels, "AVAILABLE", (aten,))
-    elif reasons := native.unavailable():
+    elif reasons := native.unavailable_reasons():
         pytest.skip(f"the native kernel is {reasons[0]}")
     forget = (
         functional._PRODUCTS.clear,

@@ -38,6 +38,15 @@ def as_tensor(
     return tensor if device is None else tensor.to(device)
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without "torch.", as numpy and Keras write it.
+
+    >>> dtype_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(dtype).removeprefix("torch.")
+
+
 def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
     """Return the numbers of a tensor as a numpy array, which shares their memory where it can.
 

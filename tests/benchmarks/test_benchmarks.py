@@ -23,6 +23,7 @@ from tests.support import oracle
 import batchdot
 from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE
+from batchdot.planning.plan import Executable
 from benchmarks import __main__ as command
 from benchmarks import accuracy, compiled, measure, memory, picture, stream, tables, targets, timing, top_k
 
@@ -220,21 +221,21 @@ def test_a_wrong_peer_is_not_timed_and_is_the_exit_status(monkeypatch, tmp_path,
 class Unwilling:
     name = "unwilling"
 
-    def unavailable(self):
+    def unavailable_reasons(self):
         return []
 
-    def why_not(self, plan):
+    def not_supported_reasons(self, plan):
         return ["it is a test", "it is Tuesday"]
 
 
 class Willing(Unwilling):
     name = "willing"
 
-    def why_not(self, plan):
+    def not_supported_reasons(self, plan):
         return []
 
     def build(self, plan):
-        return replace(plan, kernel=self.name, run=lambda x, y: (x * y).sum(1, True))
+        return Executable(replace(plan, kernel=self.name), lambda x, y: (x * y).sum(1, True))
 
 
 def test_kernels_that_come_before_are_measured_or_say_why_not(alone, monkeypatch):

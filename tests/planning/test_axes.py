@@ -1,4 +1,4 @@
-"""Axes: what may be written, and what it resolves to, as tables."""
+"""The `axes` argument: accepted forms, and the pairs that they resolve to."""
 
 import enum
 from collections import deque
@@ -49,7 +49,7 @@ READ = [
 
 
 @pytest.mark.parametrize(("written", "read"), READ, ids=repr)
-def test_read(written, read):
+def test_read_axes(written, read):
     got = read_axes(written)
     assert got == read
     flat = [
@@ -80,19 +80,19 @@ RESOLVED = [
 
 
 @pytest.mark.parametrize(("axes", "x_rank", "y_rank", "shared", "pairs"), RESOLVED, ids=str)
-def test_resolve(axes, x_rank, y_rank, shared, pairs):
+def test_resolve_axes(axes, x_rank, y_rank, shared, pairs):
     assert resolve_axes(axes, x_rank, y_rank, shared) == pairs
 
 
 @pytest.mark.parametrize("rank", [2, 3, 5])
-def test_nothing_wraps_around(rank):
+def test_resolve_axes_out_of_range_raises(rank):
     for axis in (rank, rank + 1, 2 * rank, -rank - 1, -2 * rank, 10**30):
         for axes in ((axis, 1), (1, axis), (((1, axis)), (1, 1))):
             with pytest.raises(AxisError, match=f"Axis {axis} is out of range"):
                 resolve_axes(axes, rank, rank, 1)
 
 
-def test_shared_axes_are_refused_where_they_show_early():
+def test_refuse_shared_axes_without_ranks():
     for axes, shared in ((0, 1), ((1, 0), 1), (1, 2), (((2, 1), (2, 2)), 2)):
         with pytest.raises(ValueError, match="shared between the samples"):
             refuse_shared_axes(axes, shared)
@@ -100,7 +100,7 @@ def test_shared_axes_are_refused_where_they_show_early():
         refuse_shared_axes(axes, shared)
 
 
-def test_a_list_of_axes_is_copied():
+def test_read_axes_copies_lists():
     axes = [[1, 2], [2, 1]]
     read = read_axes(axes)
     axes[0].append(3)

@@ -1,5 +1,8 @@
 """Contraction: shapes, einsum and cost, with sizes unknown."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from tests.support.cases import RANKS, enumerate_cases
@@ -28,13 +31,13 @@ def test_shapes(x_shape, y_shape, axes, shared, output, cost):
     assert (c.output_shape, c.multiply_adds) == (output, cost)
 
 
-def test_an_unknown_size_fits_any_and_a_known_one_its_own():
+def test_contraction_of_unknown_sizes_checks_known_ones():
     Contraction.batch_dot((None, None), (2, 3), 1)
     with pytest.raises(ValueError, match=r"x.shape\[1\] != y.shape\[1\] \(3 != 4\)"):
         Contraction.batch_dot((None, 3), (2, 4), 1)
 
 
-def test_einsum_is_what_it_says():
+def test_einsum_runs_and_gives_the_shape():
     """torch.einsum runs every equation of the enumeration, and gives the shape."""
     for x_rank in RANKS:
         for y_rank in RANKS:
@@ -51,6 +54,16 @@ EINSUMS = [
     (Contraction.batch_dot((2, 7, 3), (2, 7, 3), 2, 2), "bak,bak->ba"),
     (Contraction.numpy_dot((2, 3), (4, 3, 5)), "ik,jkr->ijr"),
     (Contraction.numpy_dot((), (4,)), ",j->j"),
+    # groups with more axes than letters of their own: capitals, then letters that no group has used
+    (Contraction.batch_dot((2,) * 8, (2,) * 8, (tuple(range(1, 8)),) * 2), "bklwxyzA,bklwxyzA->b"),
+    (Contraction.batch_dot((2,) * 10, (2,) * 10, 9, 9), "bacdefghAk,bacdefghAk->bacdefghA"),
+    (Contraction.batch_dot((2,) * 9, (2, 2), -1), "bimnopqAk,bk->bimnopqA"),
+    (Contraction.batch_dot((2, 2), (2,) * 9, -1), "bk,bjrstuvAk->bjrstuvA"),
+    (Contraction.batch_dot((2,) * 9, (2,) * 9, -1), "bimnopqAk,bjrstuvBk->bimnopqAjrstuvB"),
+    (
+        Contraction.batch_dot((2,) * 36, (2, 2), -1),
+        "bimnopqABCDEFGHIJKLMNOPQRSTUVWXYZack,bk->bimnopqABCDEFGHIJKLMNOPQRSTUVWXYZac",
+    ),
 ]
 
 
@@ -59,7 +72,7 @@ def test_letters(c, einsum):
     assert c.einsum == einsum
 
 
-def test_letters_run_out_at_52():
+def test_letters_of_more_than_52_axes_raise():
     with_25 = Contraction.batch_dot((1,) * 27, (1,) * 27, 1)
     assert len(set(with_25.einsum) - set(",->")) == 52
     with pytest.raises(ValueError, match="more than 52 axes"):
@@ -73,7 +86,13 @@ def test_product():
     assert product((0, None)) == 0
 
 
-def test_it_is_a_value():
+@pytest.mark.parametrize("module", ["types", "planning.axes", "planning.contraction"])
+def test_modules_of_shapes_import_no_torch(module):
+    code = f"import sys, batchdot.{module}; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_contraction_is_a_hashable_value():
     a, b = (Contraction.batch_dot((2, 3), (2, 3), 1) for _ in "ab")
     assert a == b
     assert hash(a) == hash(b)

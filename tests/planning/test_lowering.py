@@ -1,4 +1,4 @@
-"""Plans: which kind of work, how inputs are looked at, where a copy is made; and that plans are kept."""
+"""Plans: label, views, copies, dtypes and blocks, as tables; the plan cache; how plans are printed."""
 
 import itertools
 
@@ -13,18 +13,18 @@ from batchdot.ops import functional
 from batchdot.ops import operation as operations
 from batchdot.ops.functional import batch_dot_operation, plan
 from batchdot.ops.operation import MAX_PLANS
-from batchdot.planning.plan import MATMUL, MATVEC, ROW, VECMAT
+from batchdot.planning.plan import MATMUL, MATVEC, VECDOT, VECMAT
 
 NONE = ()
 
 # x shape, y shape, axes, batch_dims, label, inputs copied
 CONTIGUOUS = [
-    ((32, 128), (32, 128), 1, 1, ROW, NONE),
-    ((32, 1, 128), (32, 1, 128), 2, 1, ROW, NONE),
-    ((32, 1, 128), (32, 128), -1, 1, ROW, NONE),
-    ((32, 1, 1, 128), (32, 128, 1), (3, 1), 1, ROW, NONE),
-    ((32, 7, 128), (32, 7, 128), 2, 2, ROW, NONE),
-    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), 1, ROW, NONE),
+    ((32, 128), (32, 128), 1, 1, VECDOT, NONE),
+    ((32, 1, 128), (32, 1, 128), 2, 1, VECDOT, NONE),
+    ((32, 1, 128), (32, 128), -1, 1, VECDOT, NONE),
+    ((32, 1, 1, 128), (32, 128, 1), (3, 1), 1, VECDOT, NONE),
+    ((32, 7, 128), (32, 7, 128), 2, 2, VECDOT, NONE),
+    ((32, 5, 7), (32, 7, 5), ((1, 2), (2, 1)), 1, VECDOT, NONE),
     ((32, 100, 64), (32, 64), -1, 1, MATVEC, NONE),
     ((32, 64, 100), (32, 64), 1, 1, MATVEC, NONE),
     ((32, 100, 64), (32, 1, 64), 2, 1, MATVEC, NONE),
@@ -53,13 +53,13 @@ CONTIGUOUS = [
 
 
 @pytest.mark.parametrize(("x_shape", "y_shape", "axes", "batch_dims", "label", "copies"), CONTIGUOUS, ids=str)
-def test_contiguous_inputs(x_shape, y_shape, axes, batch_dims, label, copies):
+def test_plan_of_contiguous_inputs(x_shape, y_shape, axes, batch_dims, label, copies):
     p = plan(torch.empty(x_shape), torch.empty(y_shape), axes, batch_dims=batch_dims)
     assert (p.label, p.copies) == (label, copies)
 
 
 # x layout, y layout, copies, for (2,7,4,64)(2,64,8,5) axes=(3, 1)
-def test_strided_inputs():
+def test_plan_of_strided_inputs():
     x, y = torch.empty(2, 7, 4, 64), torch.empty(2, 64, 8, 5)
 
     def copies(x, y):
@@ -77,7 +77,7 @@ def test_strided_inputs():
     assert copies(x[..., :1].expand(-1, -1, -1, 64), y) == ()
 
 
-def test_a_plan_copies_where_it_says_so_and_nowhere_else():
+def test_plan_copies_exactly_the_named_inputs():
     """By the memory that the views of every case of the enumeration look at."""
     found = []
     for ranks in itertools.product(RANKS, RANKS):
@@ -93,13 +93,13 @@ def test_a_plan_copies_where_it_says_so_and_nowhere_else():
     assert not found
 
 
-def test_rows_are_never_copied():
+def test_vecdot_views_never_copy():
     shapes = [((3, 8), (3, 8), 1), ((3, 1, 8), (3, 8), -1), ((3, 4, 5), (3, 5, 4), ((1, 2), (2, 1)))]
     for x_shape, y_shape, axes in shapes:
         for x_layout, y_layout in itertools.product(LAYOUTS, LAYOUTS):
             x, y = lay_out(torch.randn(x_shape), x_layout, 1), lay_out(torch.randn(y_shape), y_layout, 2)
             p = plan(x, y, axes)
-            assert (p.label, p.copies) == (ROW, ())
+            assert (p.label, p.copies) == (VECDOT, ())
             assert p.x(x).data_ptr() == x.data_ptr()
             assert p.y(y).data_ptr() == y.data_ptr()
 
@@ -120,18 +120,18 @@ DTYPES = [
 
 @pytest.mark.usefixtures("aten_kernel")
 @pytest.mark.parametrize(("x", "y", "normalize", "dtype", "row", "matrix", "wide"), DTYPES, ids=str)
-def test_dtypes(x, y, normalize, dtype, row, matrix, wide):
+def test_plan_dtypes(x, y, normalize, dtype, row, matrix, wide):
     for shape, compute in (((2, 3), row), ((2, 3, 4), matrix)):
         a, b = (torch.empty(shape, dtype=getattr(torch, name)) for name in (x, y))
         p = plan(a, b, 1, normalize=normalize)
         assert p.dtype == getattr(torch, dtype)
-        assert p.compute == getattr(torch, compute)
-        assert p.wide == getattr(torch, wide)
+        assert p.compute_dtype == getattr(torch, compute)
+        assert p.norm_dtype == getattr(torch, wide)
 
 
-def test_large_rows_go_in_blocks_of_aten(each_kernel):
+def test_vecdot_block_size(each_kernel):
     def rows(*shape, **options):
-        return plan(torch.empty(shape), torch.empty(shape), 1, **options).rows
+        return plan(torch.empty(shape), torch.empty(shape), 1, **options).block_size
 
     aten = each_kernel == "aten"
     assert rows(65536, 128) == (1024 if aten else None)
@@ -146,8 +146,8 @@ def test_large_rows_go_in_blocks_of_aten(each_kernel):
 
 def test_a_second_call_makes_no_plan(monkeypatch):
     made = []
-    choose = operations.choose
-    monkeypatch.setattr(operations, "choose", lambda p: made.append(p) or choose(p))
+    select_kernel = operations.select_kernel
+    monkeypatch.setattr(operations, "select_kernel", lambda p: made.append(p) or select_kernel(p))
     x, y = torch.randn(3, 17, 5), torch.randn(3, 5, 19)
     for _ in range(3):
         batch_dot(x, y, (2, 1))
@@ -223,7 +223,7 @@ def test_a_nested_tensor_is_not_asked_for_its_strides(layout):
 
 
 @pytest.mark.usefixtures("aten_kernel")
-def test_printed_as_aten_runs_it():
+def test_plan_by_aten_printed():
     x = torch.empty(32, 7, 64, 10, dtype=torch.float16)
     assert_expected_inline(
         "\n\n".join(
@@ -261,7 +261,7 @@ row product by aten on cpu: bik,bk->bi
 
 
 @pytest.mark.usefixtures("native_kernel")
-def test_printed_as_the_native_kernel_runs_it():
+def test_plan_by_native_printed():
     assert_expected_inline(
         "\n\n".join(
             str(p)

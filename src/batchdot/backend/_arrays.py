@@ -3,9 +3,9 @@
 from typing import Any
 
 from batchdot.convert import as_tensor, read_dtype
-from batchdot.kernels.aten.normalize import unit
+from batchdot.kernels.aten import normalize
 from batchdot.ops.functional import EPSILON
-from batchdot.planning.lowering import result_dtype, wide_dtype
+from batchdot.planning.lowering import norm_dtype, result_dtype
 from batchdot.symbolic.functions import symbolic
 
 
@@ -25,13 +25,14 @@ def l2_normalize(x: Any, axis: Any = None) -> Any:
     """
     x = as_tensor(x)
     kind = result_dtype(x.dtype, x.dtype, normalize=True)
-    wide = wide_dtype(kind, x.device.type)
+    wide = norm_dtype(kind, x.device.type)
     if isinstance(axis, int):
-        return unit(x, axis, EPSILON, kind, wide)
+        return normalize.l2_normalize(x, axis, EPSILON, kind, wide)
     axes = range(x.ndim) if axis is None else axis
     last = [index - len(axes) for index in range(len(axes))]
     moved = x.movedim(tuple(axes), last)
-    flat = unit(moved.flatten(x.ndim - len(axes)) if axes else moved.unsqueeze(-1), -1, EPSILON, kind, wide)
+    slices = moved.flatten(x.ndim - len(axes)) if axes else moved.unsqueeze(-1)
+    flat = normalize.l2_normalize(slices, -1, EPSILON, kind, wide)
     return flat.reshape(moved.shape).movedim(last, tuple(axes))
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from batchdot import constraints, initializers
 from batchdot.config import float_dtype
-from batchdot.convert import as_array, as_tensor, read_dtype
+from batchdot.convert import as_array, as_tensor, dtype_name, read_dtype
 from batchdot.layers.core.input import InputLayer
-from batchdot.planning.contraction import Shape
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
+from batchdot.types import Shape
 
 
 def placeholder(
@@ -158,7 +158,7 @@ def dtype(x: Any) -> str:
     >>> dtype(ones((2,))), dtype(placeholder((2,), dtype="int64"))
     ('float32', 'int64')
     """
-    return str(x.dtype if hasattr(x, "dtype") else as_tensor(x).dtype).removeprefix("torch.")
+    return dtype_name(x.dtype if hasattr(x, "dtype") else as_tensor(x).dtype)
 
 
 def eval(x: Any) -> Any:

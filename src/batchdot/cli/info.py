@@ -1,4 +1,4 @@
-"""Info: versions, devices and kernels, for a person or for a bug report."""
+"""`batchdot info`: versions, devices and kernels, for a user or a bug report."""
 
 import platform
 
@@ -10,7 +10,7 @@ from batchdot.kernels import KERNELS, Kernel
 
 
 def describe() -> str:
-    """Return the versions that run, the devices they see, and each kernel with what keeps it away.
+    """Return versions, devices, each kernel with why it is unavailable, and what each does not support.
 
     >>> print(describe().splitlines()[0])
     versions
@@ -21,11 +21,14 @@ def describe() -> str:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
     }
-    sections = {"versions": versions, "devices": _devices(), "kernels, the first that can runs": _kernels()}
+    sections = {"versions": versions, "devices": _devices(), "kernels, in order of preference": _kernels()}
     width = max(len(name) for table in sections.values() for name in table)
     lines: list[str] = []
     for title, table in sections.items():
         lines += [title, *(f"  {name:<{width}}  {value}" for name, value in table.items()), ""]
+    for kernel in KERNELS:
+        if not kernel.unavailable_reasons() and (limitations := kernel.limitations()):
+            lines += [f"{kernel.name} leaves to the next kernel", *(f"  {text}" for text in limitations), ""]
     return "\n".join(lines[:-1])
 
 
@@ -42,9 +45,9 @@ def _devices() -> dict[str, str]:
 
 
 def _kernels() -> dict[str, str]:
-    return {kernel.name: "; ".join(kernel.unavailable()) or _available(kernel) for kernel in KERNELS}
+    return {kernel.name: "; ".join(kernel.unavailable_reasons()) or _available(kernel) for kernel in KERNELS}
 
 
 def _available(kernel: Kernel) -> str:
-    detail = kernel.detail()
+    detail = kernel.describe()
     return f"available, {detail}" if detail else "available"

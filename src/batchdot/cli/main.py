@@ -101,9 +101,10 @@ def _shows_progress(arguments: Namespace) -> bool:
 
 def _report(name: str, written: "Written") -> None:
     """Say what was written where."""
+    from batchdot.convert import dtype_name
     from batchdot.io.regular_file import shown
 
-    print(f"{shown(name)}: {written.shape} {str(written.dtype).removeprefix('torch.')}")
+    print(f"{shown(name)}: {written.shape} {dtype_name(written.dtype)}")
 
 
 def _explain(arguments: Namespace) -> int:

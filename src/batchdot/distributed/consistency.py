@@ -16,6 +16,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from batchdot.convert import dtype_name
+
 VARIABLE = "BATCHDOT_CHECK_AGREEMENT"
 """The environment variable that turns the check on for a whole program: 1."""
 
@@ -108,7 +110,7 @@ def _describe(tensors: Sequence[Any], options: dict[str, Any]) -> tuple[str, str
 def _text(tensor: Any) -> str:
     if not isinstance(tensor, Tensor):
         return type(tensor).__name__
-    text = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+    text = f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}"
     if not isinstance(tensor, DTensor):
         return f"tensor {text}"
     return f"DTensor {text} {' '.join(map(str, tensor.placements))} on {tuple(tensor.device_mesh.shape)}"

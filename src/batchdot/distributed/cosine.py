@@ -17,10 +17,16 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from batchdot.distributed.collectives import largest_over, sum_over
-from batchdot.kernels.aten.normalize import bounded, largest_of, needs_scale, power_of_two, squares_of
+from batchdot.kernels.aten.normalize import (
+    abs_squared,
+    clamp_cosine,
+    max_abs,
+    needs_scaling,
+    power_of_two_scale,
+)
 from batchdot.ops.operation import Operation
 from batchdot.planning.contraction import Contraction
-from batchdot.planning.lowering import BLOCK_BYTES, ROW_COMPUTE, wide_dtype
+from batchdot.planning.lowering import ACCUMULATION_DTYPE, BLOCK_BYTES, norm_dtype
 
 
 def cosine_of_shards(
@@ -45,15 +51,15 @@ def cosine_of_shards(
     """
     assert operation.epsilon is not None
     multiply = Operation(operation.function, operation.rule)
-    wide = wide_dtype(dtype, x.device.type)
+    wide = norm_dtype(dtype, x.device.type)
     x_axes, y_axes = zip(*contraction.contracted, strict=True)
     floors: list[Tensor | float] = [operation.epsilon] * 2
-    if needs_scale(operation.epsilon, dtype, wide):
+    if needs_scaling(operation.epsilon, dtype, wide):
         x, y = x.to(wide), y.to(wide)
         largest = _together(
-            partial(largest_over, mesh=mesh, dims=dims), [largest_of(x, x_axes), largest_of(y, y_axes)]
+            partial(largest_over, mesh=mesh, dims=dims), [max_abs(x, x_axes), max_abs(y, y_axes)]
         )
-        powers = [power_of_two(part, operation.epsilon, wide) for part in largest]
+        powers = [power_of_two_scale(part, operation.epsilon, wide) for part in largest]
         x, y = x.to(wide) * powers[0], y * powers[1]
         floors = [operation.epsilon * power * power for power in powers]
     add = partial(sum_over, mesh=mesh, dims=dims)
@@ -62,7 +68,7 @@ def cosine_of_shards(
         return [s.clamp_min(floor).rsqrt() for s, floor in zip(squares, floors, strict=True)]
 
     def square(x: Tensor, y: Tensor) -> list[Tensor]:
-        return [squares_of(x).sum(x_axes, True), squares_of(y).sum(y_axes, True)]
+        return [abs_squared(x).sum(x_axes, True), abs_squared(y).sum(y_axes, True)]
 
     def sum_rows(x: Tensor, y: Tensor) -> list[Tensor]:
         x, y = x.to(wide), y.to(wide)
@@ -76,7 +82,7 @@ def cosine_of_shards(
     # Normalized by constants: what the norms contribute to the derivative stands behind the sum, as the
     # ratio of an inverse norm and its own value, 1. There it is the same on every rank.
     constants = [inverse.detach() for inverse in inverses]
-    compute = ROW_COMPUTE.get(dtype, dtype)
+    compute = ACCUMULATION_DTYPE.get(dtype, dtype)
     out = add(multiply((x * constants[0]).to(compute), (y * constants[1]).to(compute)))
     if out.requires_grad:
         ratios = [inverse / constant for inverse, constant in zip(inverses, constants, strict=True)]
@@ -96,7 +102,7 @@ def _in_blocks(
 
 
 def _rounded(cosine: Tensor, dtype: torch.dtype) -> Tensor:
-    return (cosine if dtype.is_complex else bounded(cosine)).to(dtype)
+    return (cosine if dtype.is_complex else clamp_cosine(cosine)).to(dtype)
 
 
 def _holds_rows(c: Contraction) -> bool:

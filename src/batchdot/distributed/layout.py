@@ -33,7 +33,7 @@ from torch.distributed.tensor import Partial, Placement, Replicate, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
 from batchdot.planning.contraction import Contraction
-from batchdot.planning.lowering import ROW_COMPUTE, result_dtype
+from batchdot.planning.lowering import ACCUMULATION_DTYPE, result_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def lay_out(
     (Shard(dim=0),)
     """
     dtype = result_dtype(x_dtype, y_dtype, normalize)
-    once = normalize or dtype in ROW_COMPUTE
+    once = normalize or dtype in ACCUMULATION_DTYPE
     shapes = contraction.x_shape, contraction.y_shape, contraction.output_shape
     sizes = [
         prod(size or 0 for size in shape) * kind.itemsize

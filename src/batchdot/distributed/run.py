@@ -10,7 +10,7 @@ from batchdot.distributed.consistency import check_call
 from batchdot.distributed.cosine import cosine_of_shards
 from batchdot.distributed.layout import lay_out
 from batchdot.ops.operation import Operation
-from batchdot.planning.lowering import ROW_COMPUTE, result_dtype
+from batchdot.planning.lowering import ACCUMULATION_DTYPE, result_dtype
 
 
 def run_sharded(operation: Operation, x: Any, y: Any) -> DTensor:
@@ -41,7 +41,7 @@ def run_sharded(operation: Operation, x: Any, y: Any) -> DTensor:
     elif normalize:
         local = cosine_of_shards(operation, contraction, x_local, y_local, dtype, mesh, layout.summed)
     else:
-        compute = ROW_COMPUTE[dtype]  # products and their sum over the ranks are rounded once
+        compute = ACCUMULATION_DTYPE[dtype]  # products and their sum over the ranks are rounded once
         local = operation(x_local.to(compute), y_local.to(compute))
         local = sum_over(local, mesh, layout.summed).to(dtype)
     gradient = tuple(Replicate() if isinstance(p, Partial) else p for p in layout.out)

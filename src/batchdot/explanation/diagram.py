@@ -6,7 +6,8 @@ runs what survives, down to the output. `picture_text` and `picture_svg` draw it
 
 from dataclasses import dataclass
 
-from batchdot.planning.contraction import Contraction, Size
+from batchdot.planning.contraction import Contraction
+from batchdot.types import Size
 
 SHARED, FREE_X, FREE_Y, SUMMED, APPENDED = "B", "I", "J", "K", "1"
 """What an axis is: the letters of `batchdot.planning.contraction`, and the trailing 1 of a (B, 1) result."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from batchdot.convert import dtype_name
 from batchdot.explanation.diagram import Picture, draw
 from batchdot.explanation.svg import to_svg
 from batchdot.explanation.text import to_text
 from batchdot.ops.functional import batch_dot_operation
-from batchdot.planning.axes import Pairs
-from batchdot.planning.contraction import Contraction, Shape, product
+from batchdot.planning.contraction import Contraction, product
+from batchdot.types import Pairs, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Explanation:
             "PyTorch": self.plain_torch,
             "gradients": f"x: {g_x} of (gradient, y)   y: {g_y} of (gradient, x)",
             "multiply-adds": f"{self.multiply_adds:,}" if known else "depends on the unknown sizes",
-            f"bytes ({str(self.dtype).removeprefix('torch.')})": f"{self.bytes:,}"
+            f"bytes ({dtype_name(self.dtype)})": f"{self.bytes:,}"
             if self.bytes is not None
             else "depends on the unknown sizes",
         }

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from batchdot.convert import dtype_name
 from batchdot.errors import FileFormatError
 from batchdot.io.regular_file import Layout, RegularFile, check_length, check_shape, short, shown
 
@@ -70,9 +71,7 @@ def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
     b'{"out":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}'
     """
     if dtype not in _NAMES:
-        raise FileFormatError(
-            f"a .safetensors file cannot hold {str(dtype).removeprefix('torch.')}; write a .npy file"
-        )
+        raise FileFormatError(f"a .safetensors file cannot hold {dtype_name(dtype)}; write a .npy file")
     if tensor in ("", METADATA) or not _is_unicode(tensor):
         raise FileFormatError(f"{short(tensor)} cannot be the name of a tensor in a .safetensors file")
     nbytes = prod(shape) * dtype.itemsize

@@ -1,21 +1,22 @@
-"""Kernels, in order of preference. See README.md in this folder for what a kernel is."""
+"""Kernels, in order of preference. README.md in this folder says what a kernel is."""
 
 from batchdot.kernels.aten.kernel import AtenKernel
 from batchdot.kernels.base import Kernel
 from batchdot.kernels.cpu.kernel import NativeKernel
-from batchdot.planning.plan import Plan
+from batchdot.planning.plan import Executable, Plan
 
-__all__ = ["AVAILABLE", "KERNELS", "Kernel", "choose"]
+__all__ = ["AVAILABLE", "KERNELS", "Kernel", "select_kernel"]
 
 KERNELS: tuple[Kernel, ...] = (NativeKernel(), AtenKernel())
+"""All kernels, the preferred one first; the last supports every plan."""
+
+AVAILABLE = tuple(kernel for kernel in KERNELS if not kernel.unavailable_reasons())
+"""The kernels that work on this machine."""
 
 
-AVAILABLE = tuple(kernel for kernel in KERNELS if not kernel.unavailable())
-
-
-def choose(plan: Plan) -> Plan:
-    """Return the plan as the first kernel runs it that has no reason against it."""
+def select_kernel(plan: Plan) -> Executable:
+    """Build a plan with the first available kernel that supports it."""
     for kernel in AVAILABLE:
-        if not kernel.why_not(plan):
+        if not kernel.not_supported_reasons(plan):
             return kernel.build(plan)
     raise AssertionError("ATen runs every plan")

@@ -1,27 +1,31 @@
-"""What a kernel is."""
+"""The interface of a kernel."""
 
 from typing import Protocol
 
-from batchdot.planning.plan import Plan
+from batchdot.planning.plan import Executable, Plan
 
 
 class Kernel(Protocol):
-    """Runs plans. README.md in this folder is the contract."""
+    """Runs plans. README.md in this folder is the contract; no method raises."""
 
     name: str
 
-    def unavailable(self) -> list[str]:
-        """List the reasons why it can run nothing on this machine."""
+    def unavailable_reasons(self) -> list[str]:
+        """Return why it works for no plan on this machine; an empty list if it works."""
         ...
 
-    def detail(self) -> str:
-        """Say what a person may want to know of it where it is available; nothing, most often."""
+    def not_supported_reasons(self, plan: Plan) -> list[str]:
+        """Return why it does not run this plan; an empty list if it does."""
         ...
 
-    def why_not(self, plan: Plan) -> list[str]:
-        """List the reasons why it cannot run this plan."""
+    def limitations(self) -> list[str]:
+        """Return every reason that `not_supported_reasons` can give."""
         ...
 
-    def build(self, plan: Plan) -> Plan:
-        """Return the plan as this kernel runs it, with its name and the function that does."""
+    def describe(self) -> str:
+        """Return what `batchdot info` prints beside "available"; may be empty."""
+        ...
+
+    def build(self, plan: Plan) -> Executable:
+        """Return the plan as this kernel runs it, with the functions that run it."""
         ...

@@ -9,11 +9,12 @@ import torch
 
 from batchdot.ops.operation import Operation
 from batchdot.ops.sparse import sparse_dot
-from batchdot.planning.axes import Axes, is_bool, read_axes, refuse_shared_axes
-from batchdot.planning.contraction import Contraction, Shape
+from batchdot.planning.axes import is_bool, read_axes, refuse_shared_axes
+from batchdot.planning.contraction import Contraction
 from batchdot.planning.plan import Plan
 from batchdot.symbolic.functions import FUNCTIONS, INFERENCES
 from batchdot.symbolic.tensor import KerasTensor
+from batchdot.types import Axes, Shape
 
 EPSILON = 1e-12
 """TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
@@ -131,7 +132,7 @@ def plan(
       result (32, 128, 100) float32, products in float32
     """
     operation = batch_dot_operation(axes, batch_dims=batch_dims, normalize=normalize, epsilon=epsilon)
-    return operation.plan(*operation.read(x, y))
+    return operation.build(*operation.read(x, y)).plan
 
 
 def batch_dot_operation(

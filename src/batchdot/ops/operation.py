@@ -14,13 +14,14 @@ from torch._guards import TracingContext
 from torch.autograd import forward_ad
 
 from batchdot.convert import as_tensor, check_dtypes, check_operands, is_sharded
-from batchdot.kernels import choose
+from batchdot.kernels import select_kernel
 from batchdot.ops.plan_cache import Recognize, are_plain, key, recognize_nothing, recognizer
-from batchdot.planning.contraction import Contraction, Shape
+from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
-from batchdot.planning.plan import Operand, Plan, Run
+from batchdot.planning.plan import Executable, Plan, Run, TensorMeta
 from batchdot.symbolic.functions import call_symbolically
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
+from batchdot.types import Shape
 
 _is_tracing = torch.compiler.is_dynamo_compiling
 
@@ -35,10 +36,10 @@ _Way: TypeAlias = tuple[Recognize, Callable[..., Any], tuple[Any, ...]]
 class _Kept:
     """A plan, and the way of tensors like those that it met last: one value, for threads share it."""
 
-    __slots__ = ("plan", "way")
+    __slots__ = ("executable", "way")
 
-    def __init__(self, plan: Plan, x: Tensor, y: Tensor) -> None:
-        self.plan = plan
+    def __init__(self, executable: Executable, x: Tensor, y: Tensor) -> None:
+        self.executable = executable
         self.way = self.settle(x, y)
 
     def settle(self, x: Tensor, y: Tensor) -> _Way:
@@ -46,8 +47,8 @@ class _Kept:
         # Each of these is part of what is recognized.
         differentiated = x.requires_grad or y.requires_grad or torch._C._are_functorch_transforms_active()
         watched = differentiated or torch._C._is_any_autocast_enabled()
-        quick = None if watched else self.plan.quick
-        return (recognizer(x, y), *(quick or (self.plan.run, ())))
+        fast = None if watched else self.executable.fast
+        return (recognizer(x, y), *(fast or (self.executable.run, ())))
 
 
 class Operation:
@@ -98,7 +99,7 @@ class Operation:
         if not way[0](x, y):  # of the same shapes and strides, but watched by something else
             way = kept.way = kept.settle(x, y)
         self.last = way
-        return kept.plan.run(x, y)
+        return kept.executable.run(x, y)
 
     def run_first(self, x: Any, y: Any) -> Any:
         """Run it on what it has no plan for: convert, check, plan, keep the plan."""
@@ -111,12 +112,12 @@ class Operation:
         x, y = self.read(x, y)
         if self.sparse is not None and x.layout != torch.strided:
             return self.sparse(x, y)
-        plan = self.plan(x, y)
-        if _may_keep(plan, x, y):
+        executable = self.build(x, y)
+        if _may_keep(executable.plan, x, y):
             if len(self.plans) >= MAX_PLANS:
                 self.plans.clear()
-            self.plans[key(x, y)] = _Kept(plan, x, y)
-        return plan.run(x, y)
+            self.plans[key(x, y)] = _Kept(executable, x, y)
+        return executable.run(x, y)
 
     def trace(self, x: Any, y: Any) -> Tensor:
         """Run while torch.compile looks through it, which `tracing` mostly spares it.
@@ -126,26 +127,26 @@ class Operation:
         x, y = self.read(x, y)
         if self.sparse is not None and x.layout != torch.strided:
             return self.sparse(x, y)
-        return self.plan(x, y).run(x, y)
+        return self.build(x, y).run(x, y)
 
     def read(self, x: Any, y: Any) -> tuple[Tensor, Tensor]:
         """Convert what is not a tensor, to the device of what is."""
         device = next((t.device for t in (x, y) if isinstance(t, Tensor)), None)
         return as_tensor(x, device), as_tensor(y, device)
 
-    def plan(self, x: Tensor, y: Tensor) -> Plan:
-        """Check two tensors and decide how to contract them, and by which kernel."""
-        return choose(self.lower(x, y))
+    def build(self, x: Tensor, y: Tensor) -> Executable:
+        """Check two tensors, decide how to contract them and by which kernel, and build that."""
+        return select_kernel(self.lower(x, y))
 
     def lower(self, x: Tensor, y: Tensor) -> Plan:
         """Check two tensors and return the plan that every kernel is asked about."""
         check_operands(x, y, self.function)
         contraction = self.contract(tuple(x.shape), tuple(y.shape))
         if _is_tracing() or not (_is_plain(x) and _is_plain(y)):
-            x_is, y_is = (Operand(t.dtype, t.device.type, None) for t in (x, y))
+            x_meta, y_meta = (TensorMeta(t.dtype, t.device.type, None) for t in (x, y))
         else:
-            x_is, y_is = Operand.of(x), Operand.of(y)
-        plan = lower(contraction, x_is, y_is, self.epsilon)
+            x_meta, y_meta = TensorMeta.of(x), TensorMeta.of(y)
+        plan = lower(contraction, x_meta, y_meta, self.epsilon)
         return replace(plan, compiled=True) if plan.traced and _is_compiled() else plan
 
     def contract(self, x_shape: Shape, y_shape: Shape) -> Contraction:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from batchdot.convert import check_dtypes
-from batchdot.planning.lowering import ROW_COMPUTE, result_dtype
+from batchdot.planning.lowering import ACCUMULATION_DTYPE, result_dtype
 
 
 def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
         raise ValueError(f"dot takes tensors on one device, and x is on {x.device}, y on {y.device}.")
     check_dtypes(x.dtype, y.dtype, "dot")
     dtype = result_dtype(x.dtype, y.dtype, normalize=False)
-    compute = ROW_COMPUTE.get(dtype, dtype)
+    compute = ACCUMULATION_DTYPE.get(dtype, dtype)
     x = x.to(compute)
     if x.layout == torch.sparse_coo and x.dense_dim():
         x = x.to_dense().to_sparse()

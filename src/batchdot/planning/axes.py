@@ -1,21 +1,12 @@
-"""Axes: what a user may write for them, turned into pairs of non-negative axes.
+"""The `axes` argument: validated, then resolved to pairs of non-negative axes.
 
-The only place where a negative axis is counted from the end. Knows ranks, not tensors.
+Negative axes are resolved here and nowhere else, from the ranks of the inputs.
 """
 
 import operator
-from typing import TypeAlias
 
 from batchdot.errors import AxisError
-
-Group: TypeAlias = int | tuple[int, ...]
-"""The axes of one input: one of them, or several."""
-
-Axes: TypeAlias = int | tuple[Group, Group] | None
-"""Axes as read: checked for type and form, of plain hashable integers, not yet resolved."""
-
-Pairs: TypeAlias = tuple[tuple[int, int], ...]
-"""Resolved pairs (axis of x, axis of y), all of them non-negative."""
+from batchdot.types import Axes, Pairs
 
 SHARED_AXIS = (
     "Cannot perform batch_dot over axis {axis}{of}: the first {shared} shared between the samples. "
@@ -24,14 +15,14 @@ SHARED_AXIS = (
 
 
 def read_axes(axes: object) -> Axes:
-    """Check the form of ``axes`` as a user wrote it, and copy it into hashable integers.
+    """Validate the form of ``axes`` and convert it to hashable integers.
 
     Args:
-        axes: None; whatever supports ``operator.index``; or a sequence of two of them, or of two
-            sequences of them. A bool is not an integer here.
+        axes: None; an integer, which is anything that supports ``operator.index`` except bools; a sequence
+            of two integers; or a sequence of two sequences of integers.
 
     Returns:
-        None, an int, a pair of ints or a pair of tuples of ints: ready for `resolve_axes`.
+        None, an int, a pair of ints or a pair of tuples of ints, as `resolve_axes` takes it.
 
     Raises:
         TypeError: ``axes`` is neither an integer nor a sequence, or a bool stands for an integer.
@@ -73,18 +64,18 @@ def read_axes(axes: object) -> Axes:
 
 
 def resolve_axes(axes: Axes, x_rank: int, y_rank: int, batch_dims: int) -> Pairs:
-    """Turn axes that were read into pairs of non-negative axes of two inputs of known rank.
+    """Resolve axes to pairs (axis of x, axis of y) of non-negative axes.
 
     Args:
-        axes: what `read_axes` returned. None is the last axis of x with the second-to-last of y, or
-            with the last where y has one axis beside the shared ones. An int stands for itself on
-            both inputs, counted from the end of each by itself when negative.
+        axes: what `read_axes` returned. An int is the same axis of both inputs; a negative one counts
+            from the end of each. None is the last axis of x and the second-to-last of y, or the last of
+            y where it has one axis beside the shared ones.
         x_rank: number of axes of x.
         y_rank: number of axes of y.
-        batch_dims: how many leading axes are shared between the samples.
+        batch_dims: number of leading axes that are shared.
 
     Raises:
-        AxisError: an axis is outside ``[-rank, rank)``. Nothing wraps around.
+        AxisError: an axis is outside ``[-rank, rank)``.
         ValueError: a shared axis is contracted, or an axis is contracted twice.
 
     >>> resolve_axes(None, 3, 3, 1), resolve_axes(-1, 2, 4, 1)
@@ -99,7 +90,10 @@ def resolve_axes(axes: Axes, x_rank: int, y_rank: int, batch_dims: int) -> Pairs
 
 
 def refuse_shared_axes(axes: Axes, batch_dims: int) -> None:
-    """Raise the ValueError of a shared axis as far as it shows before any rank is known."""
+    """Raise ValueError if a non-negative axis is a shared one, which needs no ranks.
+
+    `resolve_axes` checks negative axes, when the ranks are known.
+    """
     for group in axes if isinstance(axes, tuple) else (axes,):
         for axis in group if isinstance(group, tuple) else (group,):
             if axis is not None and 0 <= axis < batch_dims:
@@ -109,7 +103,7 @@ def refuse_shared_axes(axes: Axes, batch_dims: int) -> None:
                 )
 
 
-def _resolve_group(group: Group, operand: str, rank: int, batch_dims: int) -> tuple[int, ...]:
+def _resolve_group(group: int | tuple[int, ...], operand: str, rank: int, batch_dims: int) -> tuple[int, ...]:
     resolved: list[int] = []
     for axis in group if isinstance(group, tuple) else (group,):
         if not -rank <= axis < rank:
@@ -125,7 +119,7 @@ def _resolve_group(group: Group, operand: str, rank: int, batch_dims: int) -> tu
     return tuple(resolved)
 
 
-def _read_group(group: object, axes: object) -> Group:
+def _read_group(group: object, axes: object) -> int | tuple[int, ...]:
     if not _is_sequence(group):
         return _read_integer(group, axes)
     return tuple(_read_integer(axis, axes) for axis in group)  # type: ignore[attr-defined]
@@ -143,12 +137,12 @@ def _read_integer(value: object, axes: object) -> int:
 
 
 def _as_integer(value: object) -> int | None:
-    if isinstance(value, int):  # a symbol of torch.compile too, which has no attributes to ask for
+    if isinstance(value, int):  # also torch.SymInt under Dynamo, which fails on getattr
         return operator.index(value)
     if isinstance(value, tuple | list):
-        return None  # before Dynamo of torch 2.10 fails over the question
+        return None  # first, because Dynamo of torch 2.10 fails on getattr of a tuple or list
     if getattr(value, "ndim", 0) != 0:
-        return None  # torch takes a one-element vector for an index; here it is a sequence of one
+        return None  # torch takes a one-element vector as an index; here it is a sequence of one axis
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -156,7 +150,7 @@ def _as_integer(value: object) -> int | None:
 
 
 def is_bool(value: object) -> bool:
-    """Return whether a value is a truth value: Python's, numpy's or torch's."""
+    """Whether a value is a bool of Python, numpy or torch."""
     if isinstance(value, int):
         return isinstance(value, bool)
     return getattr(value, "ndim", None) == 0 and str(getattr(value, "dtype", "")) in ("bool", "torch.bool")

@@ -1,39 +1,36 @@
-"""Contraction: which axes of two shapes are shared, which are summed over, what comes out.
+"""`Contraction`: the axes that two shapes share, the axes that are summed over, and the shape of the result.
 
-A value that knows sizes (an ``int``, or None where unknown) and nothing of tensors or devices.
-Everything that speaks about shapes asks it: eager calls, symbolic calls, `explain`, layers.
+A contraction is computed from sizes alone (an int, or None where unknown); it knows no tensors and no
+devices. Every answer about shapes comes from it: of eager calls, symbolic calls, `explain` and layers.
 
-Letters for groups of axes, everywhere: B shared, I free in x, J free in y, K contracted.
+Letters for groups of axes: B shared (batch), I free in x, J free in y, K contracted.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from string import ascii_letters
-from typing import TypeAlias
+from string import ascii_lowercase, ascii_uppercase
 
-from batchdot.planning.axes import Axes, Pairs, resolve_axes
-
-Size: TypeAlias = int | None
-Shape: TypeAlias = tuple[Size, ...]
+from batchdot.planning.axes import resolve_axes
+from batchdot.types import Axes, Pairs, Shape, Size
 
 LETTERS = {"B": "bacdefgh", "I": "imnopq", "J": "jrstuv", "K": "klwxyz"}
-"""The subscripts of an einsum, by group; what a group lacks it takes from the rest of the alphabet."""
+"""Einsum subscripts by group. A group with more axes continues with capitals, then with any free letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """Sample by sample, ``out[b] = tensordot(x[b], y[b], axes)``, for any number of shared axes.
+    """A product of two tensors by sample: ``out[b] = tensordot(x[b], y[b], axes)``.
 
     Attributes:
-        x_shape: shape of x, of sizes that are ints or None where unknown.
+        x_shape: shape of x; a size is an int, or None where it is unknown.
         y_shape: shape of y.
-        shared: pairs of axes that stand for the same sample axis (B).
-        contracted: pairs of axes that are summed over (K).
-        expand: whether an output of rank 1 gets a trailing axis of size 1.
+        shared: pairs (axis of x, axis of y) of batch axes (B).
+        contracted: pairs (axis of x, axis of y) that are summed over (K).
+        expand: whether a result of rank 1 becomes (B, 1), as in Keras.
 
     Raises:
-        ValueError: two sizes that must be equal are known and differ.
+        ValueError: two sizes that have to be equal are known and differ.
 
     >>> c = Contraction.batch_dot((32, 20, 1), (32, 30, 20), (1, 2))
     >>> c.output_shape, c.einsum
@@ -64,11 +61,17 @@ class Contraction:
 
     @classmethod
     def batch_dot(cls, x_shape: Shape, y_shape: Shape, axes: Axes, batch_dims: int = 1) -> "Contraction":
-        """Return Keras's batch_dot; a rank-1 result gets a trailing 1.
+        """Return the contraction of ``tf.keras.backend.batch_dot``: x (B, ...), y (B, ...).
+
+        Args:
+            x_shape: shape of x.
+            y_shape: shape of y.
+            axes: what `batchdot.planning.axes.read_axes` returned.
+            batch_dims: number of leading axes that are shared.
 
         Raises:
-            ValueError: a rank below 2, fewer than two axes beyond the shared ones, sizes that differ.
-            AxisError: an axis outside ``[-rank, rank)``.
+            ValueError: a rank is below 2, no axis is left beside the shared ones, or sizes differ.
+            AxisError: an axis is outside ``[-rank, rank)``.
         """
         if len(x_shape) < 2 or len(y_shape) < 2:
             raise ValueError("Cannot do batch_dot on inputs with rank < 2.")
@@ -83,24 +86,24 @@ class Contraction:
 
     @classmethod
     def numpy_dot(cls, x_shape: Shape, y_shape: Shape) -> "Contraction":
-        """Return numpy.dot's rule: last axis of x with second-to-last of y, or with its only one."""
+        """Return the contraction of ``numpy.dot``: last axis of x, second-to-last of y or its only one."""
         x_rank, y_rank = len(x_shape), len(y_shape)
         contracted = resolve_axes(None, x_rank, y_rank, batch_dims=0) if x_rank and y_rank else ()
         return cls(x_shape, y_shape, (), contracted)
 
     @property
     def x_free(self) -> tuple[int, ...]:
-        """The axes of x that are neither shared nor contracted (I)."""
+        """Axes of x that are neither shared nor contracted (I)."""
         return _others(len(self.x_shape), (x for x, _ in self.shared + self.contracted))
 
     @property
     def y_free(self) -> tuple[int, ...]:
-        """The axes of y that are neither shared nor contracted (J)."""
+        """Axes of y that are neither shared nor contracted (J)."""
         return _others(len(self.y_shape), (y for _, y in self.shared + self.contracted))
 
     @property
     def output_shape(self) -> Shape:
-        """The shape of the result; a shared size is taken from whichever input knows it."""
+        """Shape of the result, (B..., I..., J...). Sizes unknown in one input come from the other."""
         sizes = [_known(self.x_shape[x], self.y_shape[y]) for x, y in self.shared]
         sizes += [self.x_shape[axis] for axis in self.x_free]
         sizes += [self.y_shape[axis] for axis in self.y_free]
@@ -108,7 +111,7 @@ class Contraction:
 
     @property
     def subscripts(self) -> tuple[str, str, str]:
-        """The einsum subscripts of x, of y and of the result, without the trailing 1."""
+        """Einsum subscripts of x, of y and of the result, without the trailing axis of size 1."""
         letters = _Letters()
         x_letters, y_letters = [""] * len(self.x_shape), [""] * len(self.y_shape)
         for group, pairs in (("B", self.shared), ("K", self.contracted)):
@@ -124,20 +127,20 @@ class Contraction:
 
     @property
     def einsum(self) -> str:
-        """The einsum equation, without the trailing 1 of a rank-1 result."""
+        """Einsum equation, without the trailing axis of size 1."""
         x, y, out = self.subscripts
         return f"{x},{y}->{out}"
 
     @property
     def multiply_adds(self) -> int | None:
-        """Multiply-adds of the contraction, B·I·J·K; None where a size is unknown."""
-        sizes = list(self.output_shape)
+        """Number of multiply-adds, B·I·J·K; None where a size is unknown."""
+        sizes = list(self.output_shape)  # B..., I..., J...
         sizes += [_known(self.x_shape[x], self.y_shape[y]) for x, y in self.contracted]
         return product(sizes)
 
 
 def product(sizes: Sequence[Size]) -> int | None:
-    """Return the product of sizes, None where one is unknown and none is zero."""
+    """Return the product of sizes; None where one is unknown, unless another is 0."""
     if 0 in sizes:
         return 0
     return None if None in sizes else prod(size for size in sizes if size is not None)
@@ -157,17 +160,15 @@ def _others(rank: int, taken: Iterable[int]) -> tuple[int, ...]:
 
 
 class _Letters:
-    """Hands out each letter once."""
+    """Gives out each letter once."""
 
     def __init__(self) -> None:
-        self.free = dict.fromkeys(ascii_letters)
+        self.used: set[str] = set()
 
     def take(self, group: str) -> str:
-        own = [letter for letter in LETTERS[group] if letter in self.free]
-        reserved = "".join(LETTERS.values())
-        spare = [letter for letter in self.free if letter not in reserved]
-        candidates = own or spare or list(self.free)
-        if not candidates:
-            raise ValueError("Cannot write more than 52 axes as an einsum.")
-        del self.free[candidates[0]]
-        return candidates[0]
+        # LETTERS holds all small letters: capitals first, so that no group takes those of another.
+        for letter in LETTERS[group] + ascii_uppercase + ascii_lowercase:
+            if letter not in self.used:
+                self.used.add(letter)
+                return letter
+        raise ValueError("Cannot write more than 52 axes as an einsum.")

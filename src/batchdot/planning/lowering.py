@@ -1,74 +1,90 @@
-"""Lowering: from a contraction, and what its tensors are, to a plan that a kernel can run.
+"""Lowering: from a contraction and the metadata of its tensors to a plan that a kernel can run.
 
-A pure function of shapes, dtypes, devices and strides, never of values: the same question has the
-same answer, so plans are cached, printed and asserted on. It rejects nothing; what a user passed
-was checked before.
+`lower` is a pure function of shapes, dtypes, devices and strides, never of values: equal arguments give
+equal plans, so plans can be cached, printed and compared. It raises nothing: axes, shapes and dtypes have
+been validated before.
 
-Sizes may be torch.SymInt while torch traces; strides are None then, and nothing is decided on them.
+Letters for sizes: B shared (batch), I free in x, J free in y, K contracted. "K..." is several axes.
+
+In a trace strides are None and sizes may be torch.SymInt. No decision is made on a size then, except whether
+it is 1, which torch.compile specializes on in any case: a decision on a SymInt adds a guard, after which the
+compiled code serves no other size.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from batchdot.planning.axes import Pairs
 from batchdot.planning.contraction import Contraction
-from batchdot.planning.plan import MATMUL, MATVEC, ROW, VECMAT, Operand, Plan, View
+from batchdot.planning.plan import MATMUL, MATVEC, VECDOT, VECMAT, Plan, TensorMeta, View
+from batchdot.types import Pairs
 
-# Sums of 16-bit products are kept in float32; what ATen cannot multiply is multiplied in a type that
-# holds it (unsigned integers wrap alike in int64) and cast back.
-_COMPUTE = {
+_Strides: TypeAlias = Sequence[int] | None
+
+# ATen multiplies no matrices of these dtypes. int64 holds every product modulo 2^64, so unsigned integers
+# wrap to the same values when they are cast back.
+_COMPUTE_DTYPE = {
     torch.uint16: torch.int64,
     torch.uint32: torch.int64,
     torch.uint64: torch.int64,
     torch.complex32: torch.complex64,
 }
-ROW_COMPUTE = _COMPUTE | {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
-# A row kernel of ATen calls writes temporaries as large as its input. In blocks of 512 KiB they stay in
-# cache, and the allocator hands the same pages out again: of (65536, 128) float32, on 2 cores, a row
-# product took 2.5 ms and a row cosine, whose temporaries are float64, 17 ms; in blocks of 1 MiB 2.2 and
-# 63 ms, most of it page faults, and in one piece the product took 15 ms.
+ACCUMULATION_DTYPE = _COMPUTE_DTYPE | {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+"""Dtype in which products are summed, where it is not the dtype of the result."""
+
+# A VECDOT by ATen writes temporaries as large as its input. In blocks of 512 KiB they stay in cache, and the
+# allocator reuses the same pages. Measured on (65536, 128) float32, 2 cores: row product 2.5 ms and row
+# cosine (float64 temporaries) 17 ms; in blocks of 1 MiB 2.2 and 63 ms, most of it page faults; unblocked, the
+# row product took 15 ms.
 BLOCK_BYTES = 1 << 19
 
 
 def result_dtype(x: torch.dtype, y: torch.dtype, normalize: bool) -> torch.dtype:
-    """Return the dtype of a result: promoted, and for a cosine of integers the default float dtype."""
+    """Return the promoted dtype; for a cosine of integers, the default floating dtype."""
     dtype = x if x == y else torch.promote_types(x, y)
     if normalize and not (dtype.is_floating_point or dtype.is_complex):
         return torch.get_default_dtype()
     return dtype
 
 
-def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | None = None) -> Plan:
-    """Decide how to run a contraction of known sizes.
+def norm_dtype(dtype: torch.dtype, device: str) -> torch.dtype:
+    """Return the dtype in which the squared norms of tensors of ``dtype`` are summed."""
+    if device == "mps":  # has no float64
+        return torch.complex64 if dtype.is_complex else torch.float32
+    return torch.complex128 if dtype.is_complex else torch.float64
+
+
+def lower(contraction: Contraction, x: TensorMeta, y: TensorMeta, epsilon: float | None = None) -> Plan:
+    """Decide how to compute a contraction.
 
     Args:
-        contraction: what to compute; its sizes are ints.
-        x: what x is.
-        y: what y is.
-        epsilon: floor on the squared norms of the contracted slices, None to normalize nothing.
+        contraction: what to compute; every size is known.
+        x: dtype, device and strides of x.
+        y: dtype, device and strides of y.
+        epsilon: lower bound on the squared norms of the contracted slices, None to normalize nothing.
 
     Returns:
-        A plan without a kernel.
+        A plan without a kernel: `batchdot.kernels.select_kernel` chooses one.
     """
     traced = x.strides is None or y.strides is None
     dtype = result_dtype(x.dtype, y.dtype, epsilon is not None)
-    x_free = _sizes(contraction.x_shape, contraction.x_free)
-    y_free = _sizes(contraction.y_shape, contraction.y_free)
-    label = _label(all(n == 1 for n in x_free), all(n == 1 for n in y_free), bool(contraction.contracted))
+    label = _label(contraction)
     x_view, y_view, dims = _VIEWS[label](contraction, x.strides, y.strides)
-    row, wide = label == ROW, wide_dtype(dtype, x.device)
-    compute = (ROW_COMPUTE if row else _COMPUTE).get(dtype, dtype)
-    if epsilon is None:  # a cosine casts its inputs to the wide dtype itself
+    norms = norm_dtype(dtype, x.device)
+    compute = (ACCUMULATION_DTYPE if label == VECDOT else _COMPUTE_DTYPE).get(dtype, dtype)
+    if epsilon is None:  # a cosine casts to norm_dtype itself
         x_view, y_view = (
-            view if operand.dtype == compute else replace(view, cast=compute)
-            for view, operand in ((x_view, x), (y_view, y))
+            view if meta.dtype == compute else replace(view, cast=compute)
+            for view, meta in ((x_view, x), (y_view, y))
         )
+    block_size = None
+    if label == VECDOT and not traced:
+        block_size = _block_size(contraction, (compute if epsilon is None else norms).itemsize)
     return Plan(
         contraction=contraction,
         label=label,
@@ -79,87 +95,88 @@ def lower(contraction: Contraction, x: Operand, y: Operand, epsilon: float | Non
         dims=dims,
         output_shape=contraction.output_shape,  # type: ignore[arg-type]  # its sizes are known here
         dtype=dtype,
-        compute=compute,
-        wide=wide,
-        x_is=x,
-        y_is=y,
-        rows=_rows(contraction, (compute if epsilon is None else wide).itemsize)
-        if row and not traced
-        else None,
+        compute_dtype=compute,
+        norm_dtype=norms,
+        x_meta=x,
+        y_meta=y,
+        block_size=block_size,
     )
 
 
-def _label(one_x: bool, one_y: bool, contracts: bool) -> str:
-    if not contracts:
-        return MATMUL
-    if one_x and one_y:
-        return ROW
-    return MATVEC if one_y else VECMAT if one_x else MATMUL
+def _label(c: Contraction) -> str:
+    """Return the form of the product. Free axes of size 1 do not count."""
+    if not c.contracted:
+        return MATMUL  # an outer product: (B, I, 1), (B, 1, J)
+    x_is_vector = all(c.x_shape[axis] == 1 for axis in c.x_free)  # I = 1
+    y_is_vector = all(c.y_shape[axis] == 1 for axis in c.y_free)  # J = 1
+    if x_is_vector and y_is_vector:
+        return VECDOT
+    return MATVEC if y_is_vector else VECMAT if x_is_vector else MATMUL
 
 
-def wide_dtype(dtype: torch.dtype, device: str) -> torch.dtype:
-    """Return the dtype that norms of tensors of a dtype are formed in."""
-    if device == "mps":  # has no float64
-        return torch.complex64 if dtype.is_complex else torch.float32
-    return torch.complex128 if dtype.is_complex else torch.float64
-
-
-def _rows(contraction: Contraction, itemsize: int) -> int | None:
-    size = prod(_sizes(contraction.x_shape, range(len(contraction.x_shape)))) * itemsize
-    if contraction.shared[:1] != ((0, 0),) or size < 2 * BLOCK_BYTES:
+def _block_size(c: Contraction, itemsize: int) -> int | None:
+    """Return the samples along the first shared axis that `BLOCK_BYTES` holds, None for all at once."""
+    nbytes = prod(_sizes(c.x_shape, range(len(c.x_shape)))) * itemsize
+    if c.shared[:1] != ((0, 0),) or nbytes < 2 * BLOCK_BYTES:
         return None
-    samples = _sizes(contraction.x_shape, [0])[0]
-    rows = max(1, BLOCK_BYTES // (size // samples))
-    return rows if rows < samples else None
+    samples = _sizes(c.x_shape, [0])[0]
+    block_size = max(1, BLOCK_BYTES // (nbytes // samples))
+    return block_size if block_size < samples else None
 
 
-def _view_rows(
-    c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
+def _view_vecdot(
+    c: Contraction, x_strides: _Strides, y_strides: _Strides
 ) -> tuple[View, View, tuple[int, ...]]:
-    """Look at both inputs as (B..., K) or (B..., K...), dropping free axes of size 1; never a copy."""
+    """View both inputs as (B..., K) or (B..., K...), without free axes; never a copy.
+
+    Returns:
+        The view of x, the view of y, and the axes of them to sum over.
+    """
+    collapsed = _collapsed_contraction(c, x_strides, y_strides)
+    # Axes that already correspond, as in (B, K), (B, K) or (B, 1, K), (B, 1, K): summed where they are.
     aligned = all(x == y for x, y in c.shared + c.contracted) and len(c.x_shape) == len(c.y_shape)
-    joined = _joined_contraction(c, x_strides, y_strides)
-    if aligned and joined is None:
+    if aligned and collapsed is None:
         return View(), View(), tuple(x for x, _ in c.contracted)
     views = []
-    for operand, shape in ((0, c.x_shape), (1, c.y_shape)):
-        axes = [pair[operand] for pair in c.shared + (joined or c.contracted)]
-        free = [axis for axis in range(len(shape)) if axis not in axes]
-        sizes = _sizes(shape, axes)
-        if joined is not None:
-            sizes = [*sizes[: len(c.shared)], _product(sizes[len(c.shared) :])]
-        views.append(View(_permutation([*axes, *free]), tuple(sizes) if free or joined else None))
-    return views[0], views[1], tuple(range(-len(c.contracted), 0)) if joined is None else (-1,)
+    for side, shape in ((0, c.x_shape), (1, c.y_shape)):
+        axes = [pair[side] for pair in c.shared + (collapsed or c.contracted)]
+        free = [axis for axis in range(len(shape)) if axis not in axes]  # of size 1: a reshape drops them
+        sizes = _sizes(shape, axes)  # B..., K...
+        if collapsed is not None:
+            sizes = [*sizes[: len(c.shared)], _product(sizes[len(c.shared) :])]  # B..., K
+        views.append(View(_permutation([*axes, *free]), tuple(sizes) if free or collapsed else None))
+    return views[0], views[1], tuple(range(-len(c.contracted), 0)) if collapsed is None else (-1,)
 
 
-def _joined_contraction(
-    c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
-) -> Pairs | None:
-    """Return the order of several contracted pairs in which both inputs have them as one axis, if any.
+def _collapsed_contraction(c: Contraction, x_strides: _Strides, y_strides: _Strides) -> Pairs | None:
+    """Return an order of the contracted pairs in which K... is one axis of both inputs, None if none is.
 
-    Where strides must not be looked at, those that stand side by side are taken for one, as they mostly are.
+    In a trace, adjacent axes in the same order are assumed to collapse; a reshape copies if they do not.
     """
     if len(c.contracted) < 2:
         return None
     if x_strides is None or y_strides is None:
         pairs = tuple(sorted(c.contracted))
-        side_by_side = all((x + 1, y + 1) == after for (x, y), after in pairwise(pairs))
-        return pairs if side_by_side else None
+        adjacent = all((x + 1, y + 1) == after for (x, y), after in pairwise(pairs))
+        return pairs if adjacent else None
     for pairs in _contraction_orders(c, x_strides, y_strides):
         x_axes, y_axes = zip(*pairs, strict=True)
-        if _merges(c.x_shape, x_strides, x_axes) and _merges(c.y_shape, y_strides, y_axes):
+        if _can_collapse(c.x_shape, x_strides, x_axes) and _can_collapse(c.y_shape, y_strides, y_axes):
             return pairs
     return None
 
 
-def _view_matrices(
-    c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
+def _view_matmul(
+    c: Contraction, x_strides: _Strides, y_strides: _Strides
 ) -> tuple[View, View, tuple[int, ...]]:
-    """Look at the left factor as (B, I, K) and at the right one as (B, K, J)."""
+    """View x as (B, I, K) and y as (B, K, J), or as (I, K) and (K, J) where nothing is shared.
+
+    The contracted axes are taken in the order for which the fewest elements are copied.
+    """
     best: tuple[int, View, View] | None = None
     for contracted in _contraction_orders(c, x_strides, y_strides):
-        x = _view_matrix(c, 0, contracted, c.x_free, x_strides, left=True)
-        y = _view_matrix(c, 1, contracted, c.y_free, y_strides, left=False)
+        x = _view_matrix(c, 0, contracted, c.x_free, x_strides, free_first=True)  # (B, I, K)
+        y = _view_matrix(c, 1, contracted, c.y_free, y_strides, free_first=False)  # (B, K, J)
         cost = 0
         if x.copies or y.copies:
             cost = prod(c.x_shape) * x.copies + prod(c.y_shape) * y.copies  # type: ignore[arg-type]
@@ -169,31 +186,32 @@ def _view_matrices(
     return best[1], best[2], ()
 
 
-def _view_swapped(
-    c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
+def _view_matvec(
+    c: Contraction, x_strides: _Strides, y_strides: _Strides
 ) -> tuple[View, View, tuple[int, ...]]:
-    """Look at y as the left factor, (B, 1, K), and at x as the right one, (B, K, I).
+    """View y as the left factor, (B, 1, K), and x as the right one, (B, K, I); the product is (B, 1, I).
 
-    torch.bmm is faster so: (1024,100,64) times (1024,64) took 3.8 ms with the vector on the right,
-    as torch.einsum does it, and 0.8 ms with the vector on the left.
+    torch.bmm is faster with the vector on the left: (1024,100,64) times (1024,64) took 0.8 ms, and 3.8 ms
+    with the vector on the right, which is what torch.einsum does.
     """
     flipped = Contraction(c.y_shape, c.x_shape, _flip(c.shared), _flip(c.contracted))
-    y, x, dims = _view_matrices(flipped, y_strides, x_strides)
+    y, x, dims = _view_matmul(flipped, y_strides, x_strides)
     return x, y, dims
 
 
 _VIEWS: dict[str, Callable[..., tuple[View, View, tuple[int, ...]]]] = {
-    ROW: _view_rows,
-    MATVEC: _view_swapped,
-    VECMAT: _view_matrices,
-    MATMUL: _view_matrices,
+    VECDOT: _view_vecdot,
+    MATVEC: _view_matvec,
+    VECMAT: _view_matmul,
+    MATMUL: _view_matmul,
 }
 
 
-def _contraction_orders(
-    c: Contraction, x_strides: Sequence[int] | None, y_strides: Sequence[int] | None
-) -> list[Pairs]:
-    """List the orders of the contracted pairs worth trying: several axes merge in memory order only."""
+def _contraction_orders(c: Contraction, x_strides: _Strides, y_strides: _Strides) -> list[Pairs]:
+    """Return the orders of the contracted pairs worth trying: in memory order of x, and in that of y.
+
+    Only in memory order can several axes collapse without a copy.
+    """
     if len(c.contracted) < 2 or x_strides is None or y_strides is None:
         return [c.contracted]
     by_x = tuple(sorted(c.contracted, key=lambda pair: (-x_strides[pair[0]], pair[0])))
@@ -203,34 +221,48 @@ def _contraction_orders(
 
 def _view_matrix(
     c: Contraction,
-    operand: int,
+    side: int,
     contracted: Pairs,
     free: tuple[int, ...],
-    strides: Sequence[int] | None,
-    left: bool,
+    strides: _Strides,
+    free_first: bool,
 ) -> View:
-    shape = c.y_shape if operand else c.x_shape
-    shared_axes = tuple(pair[operand] for pair in c.shared)
-    contracted_axes = tuple(pair[operand] for pair in contracted)
-    # Take the two matrix axes in the order memory has them, so that most often nothing is permuted.
-    free_first = not free or not contracted_axes or free[0] < contracted_axes[0]
-    if not free or not contracted_axes:
-        free_first = left
-    matrix = (free, contracted_axes) if free_first else (contracted_axes, free)
+    """View one input as (B, free, K) if ``free_first``, else as (B, K, free); without B if nothing is shared.
+
+    Args:
+        c: the contraction.
+        side: 0 for x, 1 for y.
+        contracted: its contracted pairs, in the order in which they become K.
+        free: the free axes of this input.
+        strides: the strides of this input, None in a trace.
+        free_first: which of the two matrix axes comes first.
+    """
+    shape = c.y_shape if side else c.x_shape
+    shared_axes = tuple(pair[side] for pair in c.shared)
+    contracted_axes = tuple(pair[side] for pair in contracted)
+    # Group the axes in the order in which the input has them, so that in most cases nothing is permuted;
+    # a swap of the two matrix axes at the end costs nothing, for BLAS takes transposed matrices.
+    input_free_first = free_first
+    if free and contracted_axes:
+        input_free_first = free[0] < contracted_axes[0]
+    matrix = (free, contracted_axes) if input_free_first else (contracted_axes, free)
     groups = (shared_axes, *matrix) if shared_axes else matrix
-    sizes = tuple(_product(_sizes(shape, group)) for group in groups)
-    flat = all(len(group) == 1 for group in groups)
-    copies = strides is not None and not all(_merges(shape, strides, group) for group in groups)
+    sizes = tuple(_product(_sizes(shape, group)) for group in groups)  # an empty group has size 1
+    is_matrix = all(len(group) == 1 for group in groups)  # nothing to reshape
+    copies = strides is not None and not all(_can_collapse(shape, strides, group) for group in groups)
     return View(
         _permutation([axis for group in groups for axis in group]),
-        None if flat else sizes,
-        swap=free_first is not left,
+        None if is_matrix else sizes,
+        swap=input_free_first is not free_first,
         copies=copies,
     )
 
 
-def _merges(shape: Sequence[Any], strides: Sequence[int], group: Sequence[int]) -> bool:
-    """Whether axes can be seen as one: each stride spans the next axis. Axes of size 1 do not count."""
+def _can_collapse(shape: Sequence[Any], strides: Sequence[int], group: Sequence[int]) -> bool:
+    """Whether axes can become one without a copy: the stride of each is size times stride of the next.
+
+    The rule is TensorIterator's and Tensor.view's. Axes of size 1 do not count.
+    """
     if 0 in shape:
         return True
     axes = [axis for axis in group if shape[axis] != 1]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from batchdot.convert import as_tensor, check_operands, is_sharded
-from batchdot.kernels.aten.normalize import unit
+from batchdot.kernels.aten.normalize import l2_normalize
 from batchdot.ops.functional import EPSILON, batch_dot, batch_dot_operation
-from batchdot.planning.lowering import result_dtype, wide_dtype
+from batchdot.planning.lowering import norm_dtype, result_dtype
 
 SPARE = 8
 """Candidates that are kept beyond k: what a matrix product's rounding may put behind the k-th place."""
@@ -166,7 +166,7 @@ class Search:
             return cls(index(k), index(k), None, torch.int64, torch.int64, torch.int64, sieve)
         dtype = result_dtype(queries.dtype, items.dtype, normalize)
         rank = torch.float32 if dtype.itemsize == 2 else dtype
-        wide = wide_dtype(dtype, queries.device.type)
+        wide = norm_dtype(dtype, queries.device.type)
         return cls(index(k), min(index(k) + SPARE, items.shape[0]), floor, dtype, rank, wide, rank)
 
     def run(self, queries: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,7 +184,7 @@ class Search:
             return rows.to(self.sieve)
         out = torch.empty_like(rows, dtype=self.sieve, memory_format=torch.contiguous_format)
         for part in self.parts(len(rows), rows.shape[1]):
-            out[part] = unit(rows[part], -1, self.epsilon, self.sieve, self.wide)
+            out[part] = l2_normalize(rows[part], -1, self.epsilon, self.sieve, self.wide)
         return out
 
     def parts(self, count: int, size: int) -> Iterator[slice]:

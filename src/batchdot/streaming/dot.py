@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from batchdot.convert import ARITHMETIC, check_dtypes
+from batchdot.convert import ARITHMETIC, check_dtypes, dtype_name
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, Name, Place
 from batchdot.io.atomic import NewFile
 from batchdot.io.regular_file import MAX_BYTES, NUMPY
-from batchdot.kernels import choose
+from batchdot.kernels import select_kernel
 from batchdot.ops.functional import EPSILON, batch_dot, batch_dot_operation
 from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
-from batchdot.planning.plan import Operand
+from batchdot.planning.plan import TensorMeta
 from batchdot.streaming.progress import Progress
 
 BLOCK_BYTES = 16 << 20
@@ -29,7 +29,7 @@ BLOCK_BYTES = 16 << 20
 MOST_WORKERS = 4
 """Threads at most that take blocks of their own: more would wait for each other's Python."""
 
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in NUMPY if dtype in ARITHMETIC}
+DTYPES = {dtype_name(dtype): dtype for dtype in NUMPY if dtype in ARITHMETIC}
 """The dtypes that inputs can be converted to, by name."""
 
 
@@ -211,14 +211,14 @@ class _Job:
         self.dtype = result_dtype(x_dtype, y_dtype, epsilon is not None)
         self.shape: tuple[int, ...] = contraction.output_shape  # type: ignore[assignment]  # known here
         operands = [
-            Operand(dtype, "cpu", _strides(file.layout.shape))
+            TensorMeta(dtype, "cpu", _strides(file.layout.shape))
             for dtype, file in zip(self.dtypes, self.files, strict=True)
         ]
         sizes = [
             max(dtype.itemsize, file.layout.dtype.itemsize)
             for dtype, file in zip(self.dtypes, self.files, strict=True)
         ]
-        plan = choose(lower(contraction, operands[0], operands[1], epsilon))
+        executable = select_kernel(lower(contraction, operands[0], operands[1], epsilon))
         converts = any(
             dtype != file.layout.dtype for dtype, file in zip(self.dtypes, self.files, strict=True)
         )
@@ -227,13 +227,14 @@ class _Job:
         # reads; in blocks of 256 KiB at half of it, for whose turn Python is has to wake. While others
         # used two thirds of the cores it went at 0.6 of that rate, and blocks in turn, each computed by all
         # of torch's threads, at 0.3.
-        self.alone = None if converts else plan.alone  # conversions are torch's, by all its threads
+        # Conversions run on PyTorch's own thread pool.
+        self.single_threaded = None if converts else executable.single_threaded
         self.cut = cut(
             contraction,
             (sizes[0], sizes[1], self.dtype.itemsize),
-            plan.rows,
+            executable.plan.block_size,
             one_axis=any(file.layout.fortran for file in self.files),
-            workers=min(torch.get_num_threads(), MOST_WORKERS) if self.alone is not None else 1,
+            workers=min(torch.get_num_threads(), MOST_WORKERS) if self.single_threaded is not None else 1,
         )
 
     def run(self, new: NewFile, offset: int, progress: bool) -> None:
@@ -257,7 +258,7 @@ class _Job:
             spare.append(buffers)
             return stop - start
 
-        start_thread = self.alone if cut.workers > 1 else None
+        start_thread = self.single_threaded if cut.workers > 1 else None
         with (
             _in_memory(cut),
             Progress(cut.count, progress) as bar,
@@ -331,12 +332,10 @@ def converted(dtype: torch.dtype, to: torch.dtype | None, name: str) -> torch.dt
     if to is None:
         return dtype
     if not torch.can_cast(dtype, to):
-        raise TypeError(f"{name} is {_short(dtype)}, and as {_short(to)} it would lose what it holds.")
+        raise TypeError(
+            f"{name} is {dtype_name(dtype)}, and as {dtype_name(to)} it would lose what it holds."
+        )
     return to
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:

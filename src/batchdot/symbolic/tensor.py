@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from batchdot.planning.contraction import Shape
+from batchdot.convert import dtype_name
+from batchdot.types import Shape
 
 if TYPE_CHECKING:
     from batchdot.symbolic.node import Node
@@ -60,7 +61,7 @@ class KerasTensor:
 
     def __repr__(self) -> str:
         name = f" name={self.name}" if self.name else ""
-        dtype = str(self.dtype).removeprefix("torch.")
+        dtype = dtype_name(self.dtype)
         return f"<KerasTensor{name} shape={self.shape} dtype={dtype}>"
 
     def __bool__(self) -> bool:

@@ -1,9 +1,8 @@
-"""Double-double arithmetic in ATen: a number as the unevaluated sum of two, twice the digits of one.
+"""Double-double arithmetic in ATen: a number is the unevaluated sum of two, with twice the digits of one.
 
-For the cosines of float64 rows, which no wider dtype can hold. Sums are formed as a tree, so that
-they cost a logarithm of calls. The error-free transformations are Dekker's (1971) and Knuth's; the
-dot product is Ogita, Rump and Oishi's Dot2 (SIAM J. Sci. Comput. 26, 2005), whose relative error is
-about K² · 2^-106 of sum(|x·y|).
+Used for cosines of float64 rows, because no dtype is wider. The error-free transformations are Dekker's
+(1971) and Knuth's. The dot product is Dot2 of Ogita, Rump and Oishi (SIAM J. Sci. Comput. 26, 2005), with an
+error of about K² · 2^-106 · sum(|x·y|); its terms are added pairwise, in log2(K) steps of whole tensors.
 """
 
 from typing import TypeAlias
@@ -12,25 +11,35 @@ import torch
 from torch import Tensor
 
 Double: TypeAlias = tuple[Tensor, Tensor]
-"""A high part, and a low part that is at most half an ulp of it."""
+"""(high, low) of one shape; low is at most half an ulp of high."""
 
-# Splits a number in two halves of its digits (Veltkamp).
+# Veltkamp's constant, 2^ceil(p/2) + 1: splits a number of p digits into two halves.
 _SPLITTER = {torch.float64: 2.0**27 + 1, torch.float32: 2.0**12 + 1}
 
 
 def cosine(
     x: Tensor, y: Tensor, dims: tuple[int, ...], x_floor: Tensor | float, y_floor: Tensor | float
 ) -> Tensor:
-    """Return sum(x·y) / (|x|·|y|) along ``dims``, kept with size 1, each squared norm at least a floor."""
-    kept = [1 if axis in {dim % x.ndim for dim in dims} else size for axis, size in enumerate(x.shape)]
-    # One axis to sum over, in front, so that halves of it are views that touch in memory.
+    """Return sum(x·y) / (|x|·|y|) of slices: (B..., K...), (B..., K...) -> (B..., 1...).
+
+    Args:
+        x: tensor of shape (B..., K...), float64 or float32.
+        y: tensor of the same shape and dtype.
+        dims: the axes K..., which are kept with size 1.
+        x_floor: lower bound on the squared norms of x, a number or (B..., 1...).
+        y_floor: lower bound on those of y.
+    """
+    contracted = {dim % x.ndim for dim in dims}
+    keepdim_shape = [1 if axis in contracted else size for axis, size in enumerate(x.shape)]
+    # (B..., K...) -> (K, B...): halves of the leading axis are contiguous views.
     x, y = (torch.movedim(t, dims, tuple(range(len(dims)))).flatten(0, len(dims) - 1) for t in (x, y))
     x_norm = _sqrt(_at_least(_dot(x, x), x_floor))
     y_norm = _sqrt(_at_least(_dot(y, y), y_floor))
-    return _divide(_dot(x, y), _multiply(x_norm, y_norm)).reshape(kept)
+    return _divide(_dot(x, y), _multiply(x_norm, y_norm)).reshape(keepdim_shape)
 
 
 def _dot(x: Tensor, y: Tensor) -> Double:
+    """Return sum(x·y): (K, B...), (K, B...) -> (B...). Adds halves until one term is left."""
     high, low = _two_product(x, y)
     if high.shape[0] == 0:
         return high.sum(0), low.sum(0)

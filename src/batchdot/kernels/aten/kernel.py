@@ -1,7 +1,9 @@
-"""The ATen kernel: PyTorch's own operators. It runs every plan and is the definition of each.
+"""The ATen kernel: PyTorch's own operators. It runs every plan, and defines what each plan computes.
 
-Built of differentiable operators alone, so that autograd, forward mode, vmap, torch.compile and
-torch.export take it as they take any PyTorch code.
+It calls differentiable operators only, so autograd, forward mode, vmap, torch.compile and torch.export treat
+it as any PyTorch code.
+
+Letters for sizes: B shared (batch), I free in x, J free in y, K contracted. "K..." is several axes.
 """
 
 from dataclasses import replace
@@ -9,9 +11,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from batchdot.kernels.aten.normalize import bounded, row_cosine, unit
+from batchdot.kernels.aten.normalize import clamp_cosine, l2_normalize, row_cosine
 from batchdot.planning.lowering import BLOCK_BYTES
-from batchdot.planning.plan import ROW, Plan, Run, finishing, looking
+from batchdot.planning.plan import VECDOT, Executable, Plan, Run, with_output, with_views
 
 
 class AtenKernel:
@@ -19,100 +21,117 @@ class AtenKernel:
 
     name = "aten"
 
-    def unavailable(self) -> list[str]:
-        """List no reason: ATen is always there."""
+    def unavailable_reasons(self) -> list[str]:
+        """Return no reason: ATen is part of PyTorch."""
         return []
 
-    def detail(self) -> str:
-        """Return nothing: there is nothing to know."""
+    def describe(self) -> str:
+        """Return an empty string."""
         return ""
 
-    def why_not(self, plan: Plan) -> list[str]:
-        """List no reason: ATen runs every plan."""
+    def limitations(self) -> list[str]:
+        """Return no limitation: ATen runs every plan."""
         return []
 
-    def build(self, plan: Plan) -> Plan:
-        """Return the plan with the function that runs it."""
-        if plan.label != ROW:
-            run, quick = _run_matrices(plan)
-            return replace(plan, kernel=self.name, run=run, quick=(quick, ()))
-        run = _run_rows(plan, _row_product(plan) if plan.epsilon is None else _row_cosine(plan))
-        return replace(plan, kernel=self.name, run=run)
+    def not_supported_reasons(self, plan: Plan) -> list[str]:
+        """Return no reason: ATen runs every plan."""
+        return []
+
+    def build(self, plan: Plan) -> Executable:
+        """Return the plan with the functions that run it."""
+        plan = replace(plan, kernel=self.name)
+        if plan.label != VECDOT:
+            run, fast = _build_matmul(plan)
+            return Executable(plan, run, fast=(fast, ()))
+        core = _row_product(plan) if plan.epsilon is None else _row_cosine(plan)
+        return Executable(plan, _build_vecdot(plan, core))
 
 
 def _row_product(plan: Plan) -> Run:
-    """Multiply, then sum over the contracted axes, which stay with size 1."""
-    dims, dtype, compute = plan.dims, plan.dtype, plan.compute
-    if dtype == compute and (dtype.is_floating_point or dtype.is_complex):
+    """Return x (B..., K...), y (B..., K...) -> (B..., 1...): contracted axes are kept with size 1."""
+    dims, dtype, compute_dtype = plan.dims, plan.dtype, plan.compute_dtype
+    if dtype == compute_dtype and (dtype.is_floating_point or dtype.is_complex):
         return lambda x, y: (x * y).sum(dims, True)
-    # An integer sum would be int64; a 16-bit one is kept in float32 and rounded once.
-    return lambda x, y: (x * y).sum(dims, True, dtype=compute).to(dtype)
+    # sum() of int32 would return int64. 16-bit floats are summed in float32 and rounded at the end.
+    return lambda x, y: (x * y).sum(dims, True, dtype=compute_dtype).to(dtype)
 
 
 def _row_cosine(plan: Plan) -> Run:
-    dims, dtype, wide, epsilon = plan.dims, plan.dtype, plan.wide, plan.epsilon
+    """Return x (B..., K...), y (B..., K...) -> (B..., 1...): contracted axes are kept with size 1."""
+    dims, dtype, norm_dtype, epsilon = plan.dims, plan.dtype, plan.norm_dtype, plan.epsilon
     assert epsilon is not None
-    return lambda x, y: row_cosine(x, y, dims, epsilon, dtype, wide, exact=not plan.traced)
+    return lambda x, y: row_cosine(x, y, dims, epsilon, dtype, norm_dtype, exact=not plan.traced)
 
 
-def _run_rows(plan: Plan, core: Run) -> Run:
-    """Put the views before what is computed on rows, and the shape of the result behind it."""
-    shape, rows = plan.output_shape, plan.rows
-    if rows is not None:
-        look_x, look_y = plan.x.settle(), plan.y.settle()
+def _build_vecdot(plan: Plan, core: Run) -> Run:
+    """Return a function of x and y as the user passed them, which may run ``core`` block by block."""
+    shape, block_size = plan.output_shape, plan.block_size
+    if block_size is not None:
+        view_x, view_y = plan.x.compile(), plan.y.compile()
 
         def run_in_blocks(x: Tensor, y: Tensor) -> Tensor:
-            blocks = zip(torch.split(look_x(x), rows), torch.split(look_y(y), rows), strict=True)
-            return torch.cat([core(x_block, y_block) for x_block, y_block in blocks]).reshape(shape)
+            x_blocks = torch.split(view_x(x), block_size)
+            y_blocks = torch.split(view_y(y), block_size)
+            out = [core(*blocks) for blocks in zip(x_blocks, y_blocks, strict=True)]
+            return torch.cat(out).reshape(shape)
 
         return run_in_blocks
-    kept = tuple(1 if axis in plan.dims else size for axis, size in enumerate(plan.contraction.x_shape))
-    fits = plan.x.identity and plan.y.identity and not plan.traced and kept == shape
-    return finishing(looking(core, plan.x, plan.y), None, None if fits else shape)
+    keepdim_shape = tuple(
+        1 if axis in plan.dims else size for axis, size in enumerate(plan.contraction.x_shape)
+    )
+    # (B, K) -> (B, 1) is the result as it is.
+    fits = plan.x.identity and plan.y.identity and not plan.traced and keepdim_shape == shape
+    return with_output(with_views(core, plan.x, plan.y), None, None if fits else shape)
 
 
-def _run_matrices(plan: Plan) -> tuple[Run, Run]:
-    """Multiply matrices sample by sample: views before, the dtype and shape of the result behind.
+def _build_matmul(plan: Plan) -> tuple[Run, Run]:
+    """Return two functions of x and y as the user passed them; the second one is for autocast off.
 
-    The second function is for where autocast is off, which decides on the dtype of a product.
+    Autocast chooses the dtype of a matrix product, so only the first one has to cast its result always.
     """
     x_shape, y_shape = plan.x.shape(plan.contraction.x_shape), plan.y.shape(plan.contraction.y_shape)
+    # (B, I, K), (B, K, J); or, of a MATVEC, (B, 1, K), (B, K, I).
     left, right = (y_shape, x_shape) if plan.swapped else (x_shape, y_shape)
-    multiply = _multiplication(plan) if plan.epsilon is None else _cosine_matrix(plan, _multiplication(plan))
-    product = looking(multiply, plan.x, plan.y, plan.swapped)
+    multiply = _matmul(plan) if plan.epsilon is None else _cosine_matrix(plan, _matmul(plan))
+    product = with_views(multiply, plan.x, plan.y, plan.swapped)
     shape = None if (*left[:-1], right[-1]) == plan.output_shape else plan.output_shape
-    dtype = None if plan.compute == plan.dtype else plan.dtype
-    return finishing(product, plan.dtype, shape), finishing(product, dtype, shape)
+    dtype = None if plan.compute_dtype == plan.dtype else plan.dtype
+    return with_output(product, plan.dtype, shape), with_output(product, dtype, shape)
 
 
 def _cosine_matrix(plan: Plan, multiply: Run) -> Run:
-    epsilon, compute, wide = plan.epsilon, plan.compute, plan.wide
+    """Return left (B, I, K), right (B, K, J) -> (B, I, J): normalize the slices along K, then multiply."""
+    epsilon, compute_dtype, norm_dtype = plan.epsilon, plan.compute_dtype, plan.norm_dtype
     assert epsilon is not None
 
     def run(left: Tensor, right: Tensor) -> Tensor:
-        left, right = unit(left, -1, epsilon, compute, wide), unit(right, -2, epsilon, compute, wide)
+        left = l2_normalize(left, -1, epsilon, compute_dtype, norm_dtype)
+        right = l2_normalize(right, -2, epsilon, compute_dtype, norm_dtype)
         out = multiply(left, right)
-        return out if compute.is_complex else bounded(out)
+        return out if compute_dtype.is_complex else clamp_cosine(out)
 
     return run
 
 
-def _multiplication(plan: Plan) -> Run:
-    integer = not (plan.compute.is_floating_point or plan.compute.is_complex)
+def _matmul(plan: Plan) -> Run:
+    """Return the matrix product of the compute dtype: (B, I, K), (B, K, J), or without B."""
+    integer = not (plan.compute_dtype.is_floating_point or plan.compute_dtype.is_complex)
     if integer and plan.device not in ("cpu", "meta"):
-        return _multiply_integers
+        return _integer_matmul
     return torch.bmm if plan.contraction.shared else torch.mm
 
 
-def _multiply_integers(left: Tensor, right: Tensor) -> Tensor:
-    """Multiply integer matrices where PyTorch has no matrix product for them, as on CUDA.
+def _integer_matmul(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply integer matrices where PyTorch has no operator for them, as on CUDA.
 
-    Products are formed for as many of the contracted indices at a time as `BLOCK_BYTES` holds.
+    (B, I, K), (B, K, J) -> (B, I, J), or without B. The products, (B, I, block, J), are formed for as many
+    of the K indices at a time as fit in `BLOCK_BYTES`.
     """
     out = left.new_zeros((*left.shape[:-1], right.shape[-1]))
-    step = max(1, BLOCK_BYTES // max(1, out.nbytes))
-    for start in range(0, left.shape[-1], step):
-        block = slice(start, start + step)
+    block_size = max(1, BLOCK_BYTES // max(1, out.nbytes))
+    for start in range(0, left.shape[-1], block_size):
+        block = slice(start, start + block_size)
+        # (B, I, block, 1) * (B, 1, block, J)
         products = left[..., block].unsqueeze(-1) * right[..., block, :].unsqueeze(-3)
         out = out + products.sum(-2, dtype=out.dtype)
     return out

@@ -1,14 +1,23 @@
-"""L2-normalized slices, in ATen: the formula as if exact and rounded once.
+"""L2 normalization and row cosines in ATen: ``x * rsqrt(max(sum(|x|^2), epsilon))``.
 
-``x * rsqrt(max(sum(|x|^2), epsilon))`` is the definition of tf.keras (``K.l2_normalize``). Three
-things are done to it, none of which changes it:
+That is the formula of TensorFlow (``tf.math.l2_normalize``). Four things keep it accurate and in range:
 
-* Sums are formed in a wider dtype, float64 where the device has it, so that neither float32 squares
-  nor 16-bit ones overflow, underflow or lose digits.
-* Where the squares could leave the range of that dtype as well, slices are first scaled by a power of
-  two, a constant to autograd.
-* Where no dtype is wider (float64), row cosines are evaluated in double-double arithmetic.
-* A value that was corrected keeps the derivative of the formula: `_with_value`.
+* Squares are summed in ``norm_dtype``, float64 where the device has it, so that squares of float16, bfloat16
+  and float32 neither overflow nor underflow nor lose digits.
+* Where squares could leave the range of ``norm_dtype`` too (of float64 slices, or with a tiny epsilon),
+  slices are first scaled by a power of two, which is a constant to autograd.
+* Row cosines whose dtype is no narrower than ``norm_dtype`` (float64) are evaluated in double-double
+  arithmetic, unless they are traced.
+* A value that was corrected (clamped, or replaced by a more accurate one) keeps the derivative of the
+  formula: a straight-through estimator, `straight_through`.
+
+Error of a row cosine, where ``u = 2^-53`` and ``c = sum(|x·y|) / (|x| |y|)``, which is at most 1:
+
+* float16, bfloat16, float32: half an ulp of the result plus about K·u·c.
+* float64, eager: half an ulp plus about K²·2^-106·c.
+* float64, traced or exported: half an ulp plus about 2·K·u·c.
+
+The last term does not shrink with the result: where terms cancel, it may be any number of ulps.
 """
 
 from typing import Any
@@ -19,10 +28,10 @@ from torch.autograd import forward_ad
 
 from batchdot.kernels.aten import double_double
 
-# Slices are scaled so that their largest element has an exponent within half a step of 0, and a norm's
-# fifth power, which a second derivative holds, stays in range.
+# Slices are scaled so that the exponent of their largest element is within _STEP / 2 of 0: the fifth power of
+# a norm, which occurs in a second derivative, stays in range.
 _STEP = {torch.float64: 300, torch.complex128: 300, torch.float32: 38, torch.complex64: 38}
-_LARGEST = {torch.float64: 900, torch.complex128: 900, torch.float32: 114, torch.complex64: 114}
+_MAX_EXPONENT = {torch.float64: 900, torch.complex128: 900, torch.float32: 114, torch.complex64: 114}
 
 
 def row_cosine(
@@ -31,51 +40,61 @@ def row_cosine(
     dims: tuple[int, ...],
     epsilon: float,
     dtype: torch.dtype,
-    wide: torch.dtype,
+    norm_dtype: torch.dtype,
     exact: bool,
 ) -> Tensor:
-    """Return the cosine of slices along ``dims``, which stay with size 1, rounded once to ``dtype``.
+    """Return the cosines of slices along ``dims``: (B..., K...), (B..., K...) -> (B..., 1...).
 
-    ``exact`` asks for double-double arithmetic where ``wide`` is no wider than ``dtype``.
+    Args:
+        x: tensor of shape (B..., K...).
+        y: tensor of the same shape.
+        dims: the axes K..., which are kept with size 1.
+        epsilon: lower bound on the squared norms.
+        dtype: dtype of the result.
+        norm_dtype: dtype in which products and squares are summed.
+        exact: whether to use double-double arithmetic where ``norm_dtype`` is no wider than ``dtype``. The
+            module's docstring gives the errors.
     """
-    narrow = _as_narrow(dtype, wide)
-    x_wide, x_floor = _widen(x, dims, epsilon, wide, narrow)
-    y_wide, y_floor = _widen(y, dims, epsilon, wide, narrow)
-    x_scale = _inverse_norm(x_wide, dims, x_floor)
+    may_overflow = _may_overflow(dtype, norm_dtype)
+    x_wide, x_floor = _upcast(x, dims, epsilon, norm_dtype, may_overflow)  # (B..., K...), (B..., 1...)
+    y_wide, y_floor = _upcast(y, dims, epsilon, norm_dtype, may_overflow)
+    x_scale = _inverse_norm(x_wide, dims, x_floor)  # (B..., 1...)
     y_scale = _inverse_norm(y_wide, dims, y_floor)
     out = (x_wide * y_wide).sum(dims, True) * x_scale * y_scale
-    if not narrow or wide.is_complex:
+    if not may_overflow or norm_dtype.is_complex:  # rounding to a narrower dtype never exceeds 1
         return out.to(dtype)
     if exact:
         value = double_double.cosine(x_wide.detach(), y_wide.detach(), dims, x_floor, y_floor)
-        return _with_value(out, value)
-    return bounded(out)
+        return straight_through(out, value).to(dtype)
+    return clamp_cosine(out).to(dtype)
 
 
-def unit(x: Tensor, dim: int, epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> Tensor:
-    """Return x with its slices along ``dim`` normalized, rounded once to ``dtype``."""
-    x_wide, floor = _widen(x, (dim,), epsilon, wide, _as_narrow(dtype, wide))
+def l2_normalize(x: Tensor, dim: int, epsilon: float, dtype: torch.dtype, norm_dtype: torch.dtype) -> Tensor:
+    """Return x with its slices along ``dim`` normalized in ``norm_dtype``, cast to ``dtype``; same shape."""
+    x_wide, floor = _upcast(x, (dim,), epsilon, norm_dtype, _may_overflow(dtype, norm_dtype))
     return (x_wide * _inverse_norm(x_wide, (dim,), floor)).to(dtype)
 
 
-def bounded(cosine: Tensor) -> Tensor:
-    """Return real cosines with values in [-1, 1] and with the derivative they had.
+def clamp_cosine(cosine: Tensor) -> Tensor:
+    """Clamp real cosines to [-1, 1], and keep their derivative.
 
-    clamp's own derivative is 0 where rounding pushed a value over the edge; the formula's is not.
+    The derivative of ``clamp`` is 0 where rounding pushed a value beyond 1; the derivative of the formula
+    is not.
     """
-    return _with_value(cosine, cosine.detach().clamp(-1, 1))
+    return straight_through(cosine, cosine.detach().clamp(-1, 1))
 
 
-def _with_value(tensor: Tensor, value: Tensor) -> Tensor:
-    """Return ``value``, a constant, with the derivative of ``tensor``, which is finite where it is.
+def straight_through(tensor: Tensor, value: Tensor) -> Tensor:
+    """Return ``value``, a constant, with the derivative of ``tensor``: a straight-through estimator.
 
-    What is added is 0, and carries the derivative; where nobody can ask for one it is left out.
+    ``tensor - tensor.detach()`` is 0 with a derivative, where ``tensor`` is finite. It is left out where
+    nothing can be differentiated.
     """
     return value + (tensor - tensor.detach()) if _is_differentiated(tensor) else value
 
 
 def _is_differentiated(tensor: Tensor) -> bool:
-    """Whether a derivative of a tensor can be asked for: backward, forward, or by torch.func."""
+    """Whether backward, forward mode or torch.func may differentiate through a tensor."""
     return (
         tensor.requires_grad
         or torch.compiler.is_dynamo_compiling()
@@ -85,66 +104,73 @@ def _is_differentiated(tensor: Tensor) -> bool:
     )
 
 
-def needs_scale(epsilon: float, dtype: torch.dtype, wide: torch.dtype) -> bool:
-    """Whether squares of ``dtype``, or a floor on them, can leave the range of ``wide``."""
-    return _as_narrow(dtype, wide) or bool(_lowest(epsilon, wide))
+def needs_scaling(epsilon: float, dtype: torch.dtype, norm_dtype: torch.dtype) -> bool:
+    """Whether squares of ``dtype``, or a lower bound on them, can leave the range of ``norm_dtype``."""
+    return _may_overflow(dtype, norm_dtype) or bool(_min_exponent(epsilon, norm_dtype))
 
 
-def largest_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Return the largest absolute value of slices along ``dims``, 0 of empty ones: a constant."""
+def max_abs(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Return the largest absolute value of slices along ``dims``, without a derivative; 0 if they are empty.
+
+    (B..., K...) -> (B..., 1...). Of complex numbers, the larger of real and imaginary part.
+    """
     parts = x.detach()
     largest = parts.real.abs().maximum(parts.imag.abs()) if x.is_complex() else parts.abs()
     return largest.amax(dims, True) if x.numel() else largest.sum(dims, True)
 
 
-def power_of_two(largest: Tensor, epsilon: float, wide: torch.dtype) -> Tensor:
-    """Return what to scale slices by whose largest element is this."""
-    lowest, step = _lowest(epsilon, wide), _STEP[wide]
-    power: Tensor = torch.ones_like(largest) * _constant(2.0**-lowest, largest)
-    for exponent in range(lowest + step, _LARGEST[wide] + 1, step):
+def power_of_two_scale(largest: Tensor, epsilon: float, norm_dtype: torch.dtype) -> Tensor:
+    """Return the powers of two by which to scale slices with these largest elements; same shape."""
+    min_exponent, step = _min_exponent(epsilon, norm_dtype), _STEP[norm_dtype]
+    scale: Tensor = torch.ones_like(largest) * _constant(2.0**-min_exponent, largest)
+    for exponent in range(min_exponent + step, _MAX_EXPONENT[norm_dtype] + 1, step):
         above = largest > _constant(2.0 ** (exponent - step // 2), largest)
-        power = power.masked_fill(above, _constant(2.0**-exponent, largest))
-    return power
+        scale = scale.masked_fill(above, _constant(2.0**-exponent, largest))
+    return scale
 
 
-def squares_of(x: Tensor) -> Tensor:
-    """Return |x|²."""
+def abs_squared(x: Tensor) -> Tensor:
+    """Return |x|² of each element, a real tensor."""
     return x.real * x.real + x.imag * x.imag if x.is_complex() else x * x
 
 
-def _as_narrow(dtype: torch.dtype, wide: torch.dtype) -> bool:
-    """Whether squares of ``dtype`` can leave the range of ``wide``."""
-    return bool(torch.finfo(dtype).max > torch.finfo(wide).max ** 0.5)
+def _may_overflow(dtype: torch.dtype, norm_dtype: torch.dtype) -> bool:
+    """Whether squares of ``dtype`` can leave the range of ``norm_dtype``."""
+    return bool(torch.finfo(dtype).max > torch.finfo(norm_dtype).max ** 0.5)
 
 
-def _lowest(epsilon: float, wide: torch.dtype) -> int:
-    """Return the exponent, 0 or less, of the smallest slices that are worth scaling.
+def _min_exponent(epsilon: float, norm_dtype: torch.dtype) -> int:
+    """Return the exponent, 0 or less, of the smallest slices that are scaled.
 
-    A slice far below the floor needs none: the floor is what is divided by. (Compared, for torch.compile
-    may hold epsilon as a symbol.)
+    Slices far below the lower bound on their norm are divided by that bound, and need no scaling. (By
+    comparisons instead of a logarithm, because epsilon may be a symbol under torch.compile.)
     """
-    step = _STEP[wide]
-    return -step * len([power for power in (step, 3 * step, 5 * step) if epsilon < 2.0**-power])
+    step = _STEP[norm_dtype]
+    return -step * len([exponent for exponent in (step, 3 * step, 5 * step) if epsilon < 2.0**-exponent])
 
 
-def _widen(
-    x: Tensor, dims: tuple[int, ...], epsilon: float, wide: torch.dtype, scale: bool
+def _upcast(
+    x: Tensor, dims: tuple[int, ...], epsilon: float, norm_dtype: torch.dtype, scale: bool
 ) -> tuple[Tensor, Tensor | float]:
-    """Return x in the wide dtype, scaled where its squares would leave its range, and the floor for it."""
-    x = x.to(wide)
+    """Return x in ``norm_dtype``, scaled where its squares could leave the range, and the floor for it.
+
+    (B..., K...) -> (B..., K...), and a number or (B..., 1...).
+    """
+    x = x.to(norm_dtype)
     floor = _constant(epsilon, x)
-    if not (scale or _lowest(epsilon, wide)) or 0 in x.shape:
+    if not (scale or _min_exponent(epsilon, norm_dtype)) or 0 in x.shape:
         return x, floor
-    power = power_of_two(largest_of(x, dims), epsilon, wide)
+    power = power_of_two_scale(max_abs(x, dims), epsilon, norm_dtype)
     return x * power, floor * power * power
 
 
 def _constant(value: float, x: Tensor) -> Any:
-    """Return a real number; as a tensor where a program is exported, for ONNX keeps numbers as float32."""
+    """Return a real number; in torch.export as a tensor, because ONNX stores Python floats as float32."""
     if not torch.compiler.is_exporting():
         return value
     return torch.tensor(value, dtype=x.real.dtype if x.is_complex() else x.dtype, device=x.device)
 
 
 def _inverse_norm(x: Tensor, dims: tuple[int, ...], floor: Tensor | float) -> Tensor:
-    return squares_of(x).sum(dims, True).clamp_min(floor).rsqrt()
+    """Return 1 / |x| of slices along ``dims``: (B..., K...) -> (B..., 1...)."""
+    return abs_squared(x).sum(dims, True).clamp_min(floor).rsqrt()

@@ -1,1 +1,1 @@
-"""The CPU kernel: the C++ operators of csrc/cpu."""
+"""The native kernel: rows of the CPU in C++, by custom operators that csrc/ is compiled to."""

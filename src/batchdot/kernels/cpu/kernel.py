@@ -1,7 +1,9 @@
-"""The native kernel: rows of the CPU in one pass over memory, by the operators of csrc/.
+"""The native kernel: products and cosines of rows on the CPU, in one pass over memory, in C++ (csrc/).
 
-It sums in float64 and further where rounding could show (csrc/sums.h), so that a product or a cosine
-of rows is the exact one rounded once, whatever the threads, the batch or the strides.
+Row products and row cosines are summed in float64, with error bounds, and more exactly where rounding
+could show. The result is within 0.51 ulp of the exact value, and its bits do not depend on the number of
+threads, the batch size or the strides. A cosine matrix is a product by ATen of rows that the C++ code
+normalizes: it has the rounding errors of a matrix product, and no such bound.
 """
 
 from collections.abc import Callable
@@ -13,17 +15,22 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from batchdot.convert import dtype_name
 from batchdot.kernels.aten.kernel import AtenKernel
-from batchdot.kernels.cpu import library as _operators
-from batchdot.planning.plan import MATMUL, MATVEC, ROW, VECMAT, Plan, Run, finishing, looking
+from batchdot.kernels.cpu import library
+from batchdot.planning.plan import (
+    MATMUL,
+    MATVEC,
+    VECDOT,
+    VECMAT,
+    Executable,
+    Plan,
+    Run,
+    with_output,
+    with_views,
+)
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-ELSEWHERE = "the tensors are not on the CPU"
-FUSED = "products are torch.compile's, which fuses them with what is around them"
-WATCHED = "the call is traced, or of a subclass of Tensor, and who watches sees PyTorch's operators"
-NUMBERS = "rows of one number, and many of them, are quicker multiplied at once"
-APART = "the rows of the matrices are far apart in memory, which their product minds less"
 
 # Of 1,000,000 rows of one number a product took 5.2 ms, and PyTorch's, whose bits are the same, 1.0 ms; of
 # 250,000 rows of 4, 1.6 and 1.9 ms. A call of PyTorch's two operators costs 1.5 µs more.
@@ -32,49 +39,96 @@ FEW_ROWS = 512
 _are_transforms_active = torch._C._are_functorch_transforms_active
 
 
+def _contracts_last_axis(plan: Plan) -> bool:
+    return plan.dims in ((-1,), (len(plan.contraction.x_shape) - 1,))
+
+
+def _has_single_element_rows(plan: Plan) -> bool:
+    """Whether K is 1 and there are more than `FEW_ROWS` rows."""
+    c = plan.contraction
+    if plan.traced or any(c.x_shape[x] != 1 for x, _ in c.contracted):
+        return False
+    return prod(size or 0 for size in c.x_shape) > FEW_ROWS
+
+
+def _has_contiguous_rows(plan: Plan) -> bool:
+    """Whether the contracted axis of the matrices (x of a MATVEC, y of a VECMAT) has stride 1."""
+    meta, shape, side = plan.x_meta, plan.contraction.x_shape, 0
+    if plan.label == VECMAT:
+        meta, shape, side = plan.y_meta, plan.contraction.y_shape, 1
+    axes = [pair[side] for pair in plan.contraction.contracted if shape[pair[side]] != 1]
+    return meta.strides is None or min((meta.strides[axis] for axis in axes), default=1) == 1
+
+
+def _has_float_inputs(plan: Plan) -> bool:
+    return plan.x_meta.dtype.is_floating_point and plan.y_meta.dtype.is_floating_point
+
+
+_DTYPE_NAMES = ", ".join(dtype_name(dtype) for dtype in DTYPES[:-1]) + f" or {dtype_name(DTYPES[-1])}"
+
+NOT_SUPPORTED: dict[str, Callable[[Plan], bool]] = {
+    "tensors that are not on the CPU": lambda plan: plan.device != "cpu",
+    "traced calls and Tensor subclasses: they see ATen's operators": lambda plan: (
+        plan.traced and not plan.compiled
+    ),
+    "products under torch.compile: ATen's operators fuse with the code around them": lambda plan: (
+        plan.compiled and plan.epsilon is None
+    ),
+    f"results that are not {_DTYPE_NAMES}": lambda plan: plan.dtype not in DTYPES,
+    "inputs that are not floating-point": lambda plan: plan.dtype in DTYPES and not _has_float_inputs(plan),
+    "products of matrices: PyTorch calls an optimized BLAS": lambda plan: (
+        plan.epsilon is None and plan.label == MATMUL
+    ),
+    "rows whose contracted axes are not one last axis": lambda plan: (
+        plan.label == VECDOT and not _contracts_last_axis(plan)
+    ),
+    f"more than {FEW_ROWS} rows of one element: elementwise multiplication is faster": lambda plan: (
+        plan.epsilon is None and plan.label == VECDOT and _has_single_element_rows(plan)
+    ),
+    "matrices times vectors where the contracted axis of the matrices is not contiguous: bmm is faster": (
+        lambda plan: (
+            plan.epsilon is None and plan.label in (MATVEC, VECMAT) and not _has_contiguous_rows(plan)
+        )
+    ),
+}
+"""What the kernel does not run, and whether a plan is that: reasons are what users read."""
+
+
 class NativeKernel:
-    """Rows of the CPU, in C++."""
+    """Products and cosines of rows on the CPU, in C++."""
 
     name = "native"
 
-    def unavailable(self) -> list[str]:
-        """List why the library is not there."""
-        return _operators.why_not_loaded()
+    def unavailable_reasons(self) -> list[str]:
+        """Return why the library cannot be loaded."""
+        return library.unavailable_reasons()
 
-    def detail(self) -> str:
-        """Return the instruction set it uses on this machine."""
-        return f"{_operators.instructions()} instructions"
+    def describe(self) -> str:
+        """Return the instruction set that it uses on this machine."""
+        return f"{library.instructions()} instructions"
 
-    def why_not(self, plan: Plan) -> list[str]:
-        """List why a plan is not one for rows of the CPU that are called eagerly."""
-        product = plan.epsilon is None
-        floats = all(operand.dtype.is_floating_point for operand in (plan.x_is, plan.y_is))
-        last = plan.dims in ((-1,), (len(plan.contraction.x_shape) - 1,))
-        reasons = {
-            ELSEWHERE: plan.device != "cpu",
-            WATCHED: plan.traced and not plan.compiled,
-            FUSED: plan.compiled and product,
-            f"no {str(plan.dtype).removeprefix('torch.')}": plan.dtype not in DTYPES,
-            "an input is not of floats": plan.dtype in DTYPES and not floats,
-            "matrices are PyTorch's to multiply": product and plan.label == MATMUL,
-            "the summed axes are not one last axis": plan.label == ROW and not last,
-            NUMBERS: product and plan.label == ROW and _are_numbers(plan),
-            APART: product and plan.label in (MATVEC, VECMAT) and not _have_rows(plan),
-        }
-        return [reason for reason, holds in reasons.items() if holds]
+    def limitations(self) -> list[str]:
+        """Return every reason that `not_supported_reasons` can give."""
+        return list(NOT_SUPPORTED)
 
-    def build(self, plan: Plan) -> Plan:
-        """Return the plan with its inputs looked at as rows, and with the function that runs it."""
-        by_aten = AtenKernel().build(plan).run
-        # The operators take every dtype, and sum in a wider one. Only products of matrices have theirs, and
-        # those of float16 rows soon overflow it.
+    def not_supported_reasons(self, plan: Plan) -> list[str]:
+        """Return why it does not run this plan."""
+        return [reason for reason, applies in NOT_SUPPORTED.items() if applies(plan)]
+
+    def build(self, plan: Plan) -> Executable:
+        """Return the plan with rows as views of its inputs: both (..., I, K), or (..., J, K) of y."""
+        run_aten = AtenKernel().build(plan).run
+        # The row operators take every dtype of DTYPES and accumulate in float64. A cosine matrix goes through
+        # ATen's matmul in its own dtype, and products of unscaled float16 rows overflow: float32 there.
         matrices = plan.label == MATMUL
         dtype = torch.float32 if matrices and plan.dtype == torch.float16 else plan.dtype
         x, y = (
-            replace(view, cast=None if operand.dtype == dtype else dtype, swap=view.swap is not turned)
-            for view, operand, turned in (
-                (plan.x, plan.x_is, plan.label == MATVEC),
-                (plan.y, plan.y_is, plan.label in (VECMAT, MATMUL)),
+            replace(view, cast=None if meta.dtype == dtype else dtype, swap=view.swap is not transpose)
+            for view, meta, transpose in (
+                # Lowering has a MATVEC's x as (B, K, I), the right factor: here (B, I, K).
+                (plan.x, plan.x_meta, plan.label == MATVEC),
+                # Lowering has y as (B, K, J): here (B, J, K).
+                (plan.y, plan.y_meta, plan.label in (VECMAT, MATMUL)),
             )
         )
         plan = replace(
@@ -82,69 +136,61 @@ class NativeKernel:
             kernel=self.name,
             x=x,
             y=y,
-            rows=None,
-            compute=dtype if matrices else torch.float64,
-            # Casts, copies and products of matrices are torch's, by all its threads.
-            alone=None if matrices or x.cast or y.cast or plan.copies else _operators.compute_alone,
+            block_size=None,
+            compute_dtype=dtype if matrices else torch.float64,
         )
-        quick, options, differentiable = _calls(plan)
+        values, options, differentiable = _calls(plan)
 
         def run(x: Tensor, y: Tensor) -> Tensor:
-            # Forward mode and torch.func differentiate the definition.
+            # Forward mode and torch.func differentiate the reference, through ATen's own rules.
             if forward_ad._current_level >= 0 or _are_transforms_active():
-                return by_aten(x, y)
+                return run_aten(x, y)
             if (x.requires_grad or y.requires_grad) and torch.is_grad_enabled():
                 return differentiable(x, y)
-            return quick(x, y, *options)
+            return values(x, y, *options)
 
-        return replace(plan, run=run, quick=(quick, options))
+        # Casts, copies and products of matrices run on PyTorch's thread pool.
+        uses_torch_threads = matrices or x.cast or y.cast or plan.copies
+        return Executable(
+            plan,
+            run,
+            fast=(values, options),
+            single_threaded=None if uses_torch_threads else library.set_single_threaded,
+        )
 
 
 Call: TypeAlias = Callable[..., Tensor]
 
 
 def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
-    """Return what runs a plan without derivatives, its options, and what has derivatives."""
+    """Return the call without derivatives, its options, and the differentiable call.
+
+    Operators take x (..., K) and y (..., K); or (..., I, K) and (..., 1, K), or a cosine matrix's
+    (B, I, K) and (B, J, K). See `batchdot.kernels.cpu.library`.
+    """
     x_shape, y_shape = plan.x.shape(plan.contraction.x_shape), plan.y.shape(plan.contraction.y_shape)
-    turned = plan.label == VECMAT  # y has the rows, of which many meet one of x
-    if turned:
+    swapped = plan.label == VECMAT  # y is the matrix, (B, J, K), and goes first
+    if swapped:
         x_shape, y_shape = y_shape, x_shape
     options: tuple[Any, ...]
     if plan.label == MATMUL:
-        name, found, options = "cosine_matrix", (*x_shape[:-1], y_shape[-2]), (plan.epsilon,)
+        name, out_shape, options = "cosine_matrix", (*x_shape[:-1], y_shape[-2]), (plan.epsilon,)
     else:
         keepdim = (*x_shape[:-1], 1) == plan.output_shape
-        found = (*x_shape[:-1], 1) if keepdim else x_shape[:-1]
+        out_shape = (*x_shape[:-1], 1) if keepdim else x_shape[:-1]
         name, options = "row_product", (keepdim,)
         if plan.epsilon is not None:
             name, options = "row_cosine", (plan.epsilon, keepdim)
     values: Call = getattr(torch.ops.batchdot, name).values._op  # OpOverload.__call__ without its own 0.3 µs
-    # What apply itself asks in Python, 2 µs, whether a transform is active, was asked before.
-    apply: Call = super(Function, _operators.RULES[name]).apply
+    # Function.apply first asks in Python, 2 µs, whether a transform is active: `run` has asked already.
+    apply: Call = super(Function, library.AUTOGRAD[name]).apply
 
-    dtype = plan.dtype if plan.label == MATMUL and plan.compute != plan.dtype else None
-    shape = plan.output_shape if found != plan.output_shape else None
+    dtype = plan.dtype if plan.label == MATMUL and plan.compute_dtype != plan.dtype else None
+    shape = plan.output_shape if out_shape != plan.output_shape else None
 
-    def between(function: Call) -> Run:
-        return finishing(looking(function, plan.x, plan.y, turned, options), dtype, shape)
+    def bind(function: Call) -> Run:
+        return with_output(with_views(function, plan.x, plan.y, swapped, options), dtype, shape)
 
-    if not turned and plan.x.identity and plan.y.identity and dtype is None and shape is None:
-        return values, options, between(apply)
-    return between(values), (), between(apply)
-
-
-def _are_numbers(plan: Plan) -> bool:
-    """Whether the rows are single numbers, and many of them."""
-    c = plan.contraction
-    if plan.traced or any(c.x_shape[x] != 1 for x, _ in c.contracted):
-        return False
-    return prod(size or 0 for size in c.x_shape) > FEW_ROWS
-
-
-def _have_rows(plan: Plan) -> bool:
-    """Whether the elements of a row of the matrices touch."""
-    operand, shape, side = plan.x_is, plan.contraction.x_shape, 0
-    if plan.label == VECMAT:
-        operand, shape, side = plan.y_is, plan.contraction.y_shape, 1
-    axes = [pair[side] for pair in plan.contraction.contracted if shape[pair[side]] != 1]
-    return operand.strides is None or min((operand.strides[axis] for axis in axes), default=1) == 1
+    if not swapped and plan.x.identity and plan.y.identity and dtype is None and shape is None:
+        return values, options, bind(apply)
+    return bind(values), (), bind(apply)

@@ -1,9 +1,12 @@
-"""The operators of csrc/, loaded into torch, and the rules that torch asks of an operator.
+"""The custom operators of csrc/: loads their library, and registers autograd, shapes, vmap and flop counts.
 
-``row_product`` and ``row_cosine`` take x of shape (..., K) and y like it, or x of (..., I, K) and y of
-(..., 1, K), shared by the I rows; they give a number for each row of x. ``cosine_matrix`` takes (I, K) and
-(J, K), or (B, I, K) and (B, J, K), and gives the cosines of all rows of x with all of y. Each has an
-overload ``values`` without derivatives, which costs less to call, and an operator for its gradients.
+* ``row_product(x, y, keepdim)``: (..., K), (..., K) -> (...); or (..., I, K), (..., 1, K) -> (..., I), with
+  one row of y for I rows of x.
+* ``row_cosine(x, y, epsilon, keepdim)``: the same shapes.
+* ``cosine_matrix(x, y, epsilon)``: (I, K), (J, K) -> (I, J); or (B, I, K), (B, J, K) -> (B, I, J).
+
+Each has an overload ``values`` without derivatives, which costs less to call, and a second operator, named
+``..._backward``, that computes its gradients.
 """
 
 import os
@@ -18,23 +21,23 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.flop_counter import register_flop_formula
 
-from batchdot.kernels.aten import normalize as _normalize
+from batchdot.kernels.aten import normalize
 
 LIBRARY = Path(__file__).with_name("librows.so.1")
 
 
 @cache
-def why_not_loaded() -> list[str]:
-    """Load the library the first time, and list the reasons why it is not there."""
+def unavailable_reasons() -> list[str]:
+    """Load the library, once, and return why it cannot be used; an empty list if it can."""
     names = os.environ.get("BATCHDOT_KERNELS", "")
     if names and "native" not in names.split(","):
         return [f"turned off by BATCHDOT_KERNELS={names}"]
     if not LIBRARY.exists():
-        return ["not built: install with --no-build-isolation, beside torch and a C++ compiler"]
+        return ["not built: pip install --no-build-isolation, with torch and a C++ compiler installed"]
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
-        CDLL(str(LIBRARY)).batchdot_compute_alone  # noqa: B018  # an AttributeError where it is not there
-        _register_rules()
+        CDLL(str(LIBRARY)).batchdot_compute_alone  # noqa: B018  # raises if it is older
+        _register()
     except OSError as error:
         return [f"not loaded: {error}"]
     except AttributeError:
@@ -43,24 +46,24 @@ def why_not_loaded() -> list[str]:
 
 
 def instructions() -> str:
-    """Return the name of the instruction set that the loaded library uses on this machine."""
+    """Return the instruction set that the library uses on this machine: baseline, avx2, ..."""
     function = CDLL(str(LIBRARY)).batchdot_instructions
     function.restype = c_char_p
     return str(function().decode())
 
 
-def compute_alone() -> None:
-    """Have the operators compute in this thread what it calls them for, and wake no other, for good."""
+def set_single_threaded() -> None:
+    """Make the operators single-threaded in the calling thread, permanently."""
     CDLL(str(LIBRARY)).batchdot_compute_alone()
 
 
-def _register_rules() -> None:
-    for name, definition in DEFINITIONS.items():
+def _register() -> None:
+    for name, reference in REFERENCE.items():
         packet = getattr(torch.ops.batchdot, name)
         backward = getattr(torch.ops.batchdot, f"{name}_backward")
-        rule = RULES[name] = _rule(packet.values._op, backward.default, definition)
-        fake = _fake_matrix if name == "cosine_matrix" else _fake_number_each
-        torch.library.register_autograd(packet.default, rule.backward, setup_context=rule.keep)
+        function = AUTOGRAD[name] = _autograd_function(packet.values._op, backward.default, reference)
+        fake = _fake_matrix if name == "cosine_matrix" else _fake_rows
+        torch.library.register_autograd(packet.default, function.backward, setup_context=_setup_context)
         for overload in (packet.default, packet.values):
             torch.library.register_fake(overload, fake)
             torch.library.register_vmap(overload, _batched(name, overload))
@@ -72,35 +75,44 @@ def _register_rules() -> None:
 # --- derivatives --------------------------------------------------------------------------------------
 
 
-def _define_product(x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
+def _reference_row_product(x: Tensor, y: Tensor, keepdim: bool) -> Tensor:
     return (x * y).sum(-1, keepdim)
 
 
-def _define_cosine(x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
-    out = _normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False)
+def _reference_row_cosine(x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> Tensor:
+    out = normalize.row_cosine(x, y, (-1,), epsilon, x.dtype, torch.float64, exact=False)
     return out if keepdim else out.squeeze(-1)
 
 
-def _define_matrix(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
-    x, y = (_normalize.unit(t, -1, epsilon, t.dtype, torch.float64) for t in (x, y))
-    return _normalize.bounded(x @ y.mT)
+def _reference_cosine_matrix(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    x, y = (normalize.l2_normalize(t, -1, epsilon, t.dtype, torch.float64) for t in (x, y))
+    return normalize.clamp_cosine(x @ y.mT)
 
 
-DEFINITIONS = {"row_product": _define_product, "row_cosine": _define_cosine, "cosine_matrix": _define_matrix}
-"""The operators with derivatives, and what each computes: ATen, for whoever differentiates a gradient."""
+REFERENCE = {
+    "row_product": _reference_row_product,
+    "row_cosine": _reference_row_cosine,
+    "cosine_matrix": _reference_cosine_matrix,
+}
+"""What each operator computes, in ATen: differentiated where the gradient is differentiated again."""
 
-RULES: dict[str, Any] = {}
-"""The derivatives of the operators, as `torch.autograd.Function`, when the library is loaded."""
+AUTOGRAD: dict[str, Any] = {}
+"""The `torch.autograd.Function` of each operator, filled when the library is loaded."""
 
 
-def _rule(values: Any, backward: Any, definition: Any) -> Any:
-    """Return the derivative of an operator of x, y and its options, by its other operator.
+def _autograd_function(values: Any, backward: Any, reference: Any) -> Any:
+    """Return the `torch.autograd.Function` of an operator.
 
-    For eager calls by ``apply``, and for the dispatcher, which takes longer. Functions whose context is set
-    up by a function of its own bind their arguments by name, at 50 µs a call.
+    Eager calls go to its ``apply``; the dispatcher uses its ``backward`` with `_setup_context`. The class has
+    no method ``setup_context``, because torch then binds arguments by name, at 50 µs a call.
+
+    Args:
+        values: the operator without derivatives: ``values(x, y, *options)``.
+        backward: the operator of the gradients: ``backward(gradient, x, y, [epsilon,] x_needed, y_needed)``.
+        reference: the same function in ATen.
     """
 
-    class Rule(Function):
+    class OperatorFunction(Function):
         @staticmethod
         def forward(ctx: Any, x: Tensor, y: Tensor, *options: Any) -> Tensor:
             ctx.save_for_backward(x, y)
@@ -109,30 +121,30 @@ def _rule(values: Any, backward: Any, definition: Any) -> Any:
             return result
 
         @staticmethod
-        def keep(ctx: Any, inputs: Any, output: Any) -> None:
-            x, y, *ctx.options = inputs
-            ctx.save_for_backward(x, y)
-
-        @staticmethod
         def backward(ctx: Any, gradient: Tensor) -> Any:
             tensors, options, needed = ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]
-            if torch.is_grad_enabled():  # there will be a second derivative
-                found = _differentiate(lambda x, y: definition(x, y, *options), gradient, tensors, needed)
+            if torch.is_grad_enabled():  # create_graph=True: for a second derivative
+                found = _differentiate(lambda x, y: reference(x, y, *options), gradient, tensors, needed)
             else:
-                # A cosine's floor is the one option that its gradient depends on.
+                # The gradient depends on epsilon, and not on keepdim.
                 epsilon = [option for option in options if option.__class__ is float]
                 both = backward(gradient.contiguous(), *tensors, *epsilon, *needed)
                 found = [tensor if need else None for tensor, need in zip(both, needed, strict=True)]
             return *found, *[None] * len(options)
 
-    return Rule
+    return OperatorFunction
+
+
+def _setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+    x, y, *ctx.options = inputs
+    ctx.save_for_backward(x, y)
 
 
 def _differentiate(
     function: Any, gradient: Tensor, tensors: tuple[Tensor, ...], needed: tuple[bool, ...]
 ) -> list[Tensor | None]:
-    """Return the gradients of a function in ATen, which can be differentiated again; None if not needed."""
-    # Views, for one tensor may be here twice.
+    """Return the gradients of a function, with a graph; None for each that is not needed."""
+    # Views, because x and y may be the same tensor, whose gradients autograd would add.
     views = [tensor.view_as(tensor) for tensor in tensors]
     wanted = [view for view, need in zip(views, needed, strict=True) if need]
     found = iter(torch.autograd.grad(function(*views), wanted, gradient, create_graph=True))
@@ -142,7 +154,7 @@ def _differentiate(
 # --- shapes, vmap, flops ------------------------------------------------------------------------------
 
 
-def _fake_number_each(x: Tensor, y: Tensor, *options: Any) -> Tensor:
+def _fake_rows(x: Tensor, y: Tensor, *options: Any) -> Tensor:
     return x.new_empty((*x.shape[:-1], 1) if options[-1] else x.shape[:-1])
 
 
@@ -156,7 +168,10 @@ def _fake_gradients(gradient: Tensor, x: Tensor, y: Tensor, *options: Any) -> tu
 
 
 def _batched(name: str, overload: Any) -> Any:
-    """Return the vmap rule: one more axis in front, of all tensors; at most one in front of matrices."""
+    """Return the vmap rule of an operator: the mapped axis becomes the first one of both inputs.
+
+    A cosine matrix takes at most one axis before the matrices: mapped and shared axis are flattened to one.
+    """
 
     def run(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
         moved = [
@@ -175,8 +190,8 @@ def _batched(name: str, overload: Any) -> Any:
     return run
 
 
-# Multiply-adds for each element of x; of a cosine matrix, for each and each row of y.
-SUMS = {
+# Multiply-adds for each element of x; of a cosine matrix, also for each row of y.
+MULTIPLY_ADDS = {
     "row_product": 1,
     "row_product_backward": 1,
     "row_cosine": 3,
@@ -189,6 +204,6 @@ SUMS = {
 def _count_flops(name: str) -> Any:
     def count(*shapes: Any, out_shape: Any = None, **kwargs: Any) -> int:
         x, y = [shape for shape in shapes if isinstance(shape, torch.Size)][-2:]
-        return 2 * SUMS[name] * prod(x) * (y[-2] if name.startswith("cosine_matrix") else 1)
+        return 2 * MULTIPLY_ADDS[name] * prod(x) * (y[-2] if name.startswith("cosine_matrix") else 1)
 
     return count

@@ -15,7 +15,7 @@ import torch
 
 from batchdot import activations, regularizers
 from batchdot.config import float_dtype, floatx
-from batchdot.convert import read_dtype
+from batchdot.convert import dtype_name, read_dtype
 from batchdot.layers.base.call import Calls
 from batchdot.layers.base.connectivity import Connections
 from batchdot.layers.base.naming import unique_name
@@ -114,7 +114,7 @@ class Layer(Connections, Calls):
     @property
     def dtype(self) -> str:
         """The name of the layer's dtype."""
-        return str(self._dtype).removeprefix("torch.")
+        return dtype_name(self._dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the layer again; it survives JSON.

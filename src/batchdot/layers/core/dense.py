@@ -9,7 +9,7 @@ from batchdot import activations, constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.validation import incompatible, read_flag, read_size
-from batchdot.planning.contraction import Shape
+from batchdot.types import Shape
 
 
 @LAYERS.register()

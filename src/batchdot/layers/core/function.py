@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from batchdot.convert import dtype_name
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
@@ -78,7 +79,7 @@ def _write_constant(value: Any) -> Any:
     if value is Ellipsis:
         return {"ellipsis": True}
     if isinstance(value, torch.dtype):
-        return str(value).removeprefix("torch.")
+        return dtype_name(value)
     return value
 
 

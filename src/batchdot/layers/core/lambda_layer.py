@@ -6,10 +6,10 @@ from typing import Any
 from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.planning.contraction import Shape
 from batchdot.registry import Registry
 from batchdot.symbolic.functions import FUNCTIONS
 from batchdot.symbolic.tensor import flatten
+from batchdot.types import Shape
 
 
 @LAYERS.register()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.planning.contraction import Shape
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor
+from batchdot.types import Shape
 
 LISTS = (list, tuple)
 """What several inputs come in."""

@@ -9,7 +9,7 @@ from batchdot.errors import AxisError
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.validation import read_axis
 from batchdot.layers.merging.base import LISTS, Merge
-from batchdot.planning.contraction import Shape
+from batchdot.types import Shape
 
 
 @LAYERS.register()

@@ -11,7 +11,8 @@ from batchdot.layers.base.registry import LAYERS
 from batchdot.ops.functional import EPSILON, batch_dot_operation
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
-from batchdot.planning.contraction import Contraction, Shape
+from batchdot.planning.contraction import Contraction
+from batchdot.types import Shape
 
 _is_tracing = torch.compiler.is_dynamo_compiling
 

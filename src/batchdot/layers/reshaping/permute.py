@@ -7,7 +7,7 @@ from torch import Tensor
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.validation import check_rank
-from batchdot.planning.contraction import Shape
+from batchdot.types import Shape
 
 
 @LAYERS.register()

@@ -7,8 +7,8 @@ from typing import Any
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.validation import check_least_rank, read_size
-from batchdot.planning.contraction import Shape
 from batchdot.symbolic.call_context import CONTEXT
+from batchdot.types import Shape
 
 
 @LAYERS.register()
