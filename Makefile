@@ -14,19 +14,30 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-full lint format bench dist clean
+.PHONY: help demo test test-keras test-full test-fallbacks record-keras lint format bench dist clean
 
 help: ## Say what there is to make.
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: $(VENV)/installed ## Compare real handwritten digits by cosine: the main job on real input.
 	$(BIN)/batchdot demo $(ARGS)
 
-test: $(VENV)/installed-test ## Run the tests; ARGS="-k cosine" passes arguments to pytest.
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(VENV)/installed-test ## Run the tests that need no Keras; ARGS="-k cosine" passes arguments to pytest.
+	$(BIN)/python -m pytest -m "not slow and not keras" $(ARGS)
 
-test-full: $(VENV)/installed-test ## Run the tests, the whole enumeration included.
+test-keras: $(VENV)/installed-test-keras ## Run the tests that run Keras beside us.
+	$(BIN)/python -m pytest -m "keras and not slow" $(ARGS)
+
+test-full: $(VENV)/installed-test-keras ## Run every test, the slow ones and those with Keras included.
 	$(BIN)/python -m pytest $(ARGS)
+
+# The sample: operators, kernels and layers, which are where private functions of torch are used.
+test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without private functions of torch.
+	BATCHDOT_TORCH_PRIVATE=0 $(BIN)/python -m pytest -m "not slow and not keras" \
+		tests/ops/test_transforms.py tests/kernels tests/layers/test_suite.py $(ARGS)
+
+record-keras: $(VENV)/installed-test-keras ## Write tests/data/keras anew: what live Keras answers to the tests.
+	$(BIN)/python -m pytest -m keras --record-keras
 
 lint: $(VENV)/installed-dev $(VENV)/installed-test ## Check style and types.
 	$(BIN)/ruff check
@@ -69,6 +80,11 @@ $(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[test]'
 	rm -rf .mypy_cache # which remembers what was not installed
 	touch $@ $(VENV)/installed
+
+$(VENV)/installed-test-keras: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable '.[test-keras]'
+	rm -rf .mypy_cache # which remembers what was not installed
+	touch $@ $(VENV)/installed $(VENV)/installed-test
 
 $(VENV)/installed-bench: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[bench]'

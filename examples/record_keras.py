@@ -1,6 +1,6 @@
 """Record outputs of Keras for a subset of the digits in keras_outputs.npy. See DIGITS.md.
 
-Needs the extra `test`: tf_keras on TensorFlow, and keras on PyTorch.
+Needs the extra `test-keras`: tf_keras on TensorFlow, and keras on PyTorch.
 """
 
 import os
@@ -12,8 +12,8 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import keras  # type: ignore[import-untyped]
-import tf_keras  # type: ignore[import-untyped]
+import keras
+import tf_keras
 
 from batchdot.cli.demo import KERAS_OTHERS, KERAS_QUERIES, load_digits
 

@@ -1,13 +1,12 @@
 """What the whole suite needs before anything is imported, and which tests this machine cannot run."""
 
-import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 import torch
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from tests.support import live_keras
+from tests.support.keras_record import KerasSays, save
 
 torch.sparse.check_sparse_tensor_invariants.enable()  # torch warns until one says which
 
@@ -19,22 +18,58 @@ TORCH_WARNINGS = (
 )
 
 
+# What live Keras and TensorFlow warn of when they run; a test that is marked `keras` passes over it.
+KERAS_WARNINGS = (
+    "ignore::DeprecationWarning:tensorflow.*",
+    "ignore::DeprecationWarning:tf_keras.*",
+    "ignore::DeprecationWarning:keras.*",
+    "ignore:.*:UserWarning:keras.*",
+    "ignore:Do not pass an `input_shape`:UserWarning",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-keras", action="store_true", help="write tests/data/keras anew, with -m keras")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for warning in TORCH_WARNINGS:
         config.addinivalue_line("filterwarnings", warning)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
-        return
+    missing = [name for name in live_keras.MODULES if find_spec(name) is None]
     for item in items:
-        if item.get_closest_marker("cuda"):
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device here"))
+        if item.get_closest_marker("keras"):
+            for warning in KERAS_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"{missing[0]} is missing: the extra `test-keras`"))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.getoption("--record-keras"):
+        save(whole=exitstatus == pytest.ExitCode.OK and not session.config.option.keyword)
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _keras_is_run_where_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = request.node.get_closest_marker("keras") is not None
+    monkeypatch.setattr(live_keras, "allowed", marked)
+
+
+@pytest.fixture(params=["recorded", pytest.param("live", marks=pytest.mark.keras)])
+def keras_says(request: pytest.FixtureRequest) -> KerasSays:
+    """Keras's answers: recorded ones, and in a second run of the test those of live Keras."""
+    live = request.param == "live"
+    return KerasSays(live, rewrite=live and request.config.getoption("--record-keras"))
 
 
 def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

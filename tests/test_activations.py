@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.support.originals import original
+from tests.support.live_keras import keras, tf, tf_keras
 
 from batchdot import activations
 
@@ -82,34 +82,44 @@ def grid(dtype, shape):
     return np.resize(GRID, shape).astype(dtype)
 
 
+def shape_for(name, arguments):
+    return (23, 4) if "axis" in arguments or "softmax" in name else (2, 3, 1, 9)
+
+
+def keras_activation(version, name, arguments, dtype, shape):
+    x = grid(dtype, shape)
+    module, given = (tf_keras, tf.constant(x)) if version == "2" else (keras, torch.from_numpy(x))
+    return np.asarray(getattr(module.activations, name)(given, **arguments))
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(("version", "name", "arguments", "theirs"), EVERY)
-def test_values_are_keras_s(version, name, arguments, theirs, dtype):
-    keras = original({"2": "tf_keras", "3": "keras"}[version])
-    x = grid(dtype, (23, 4) if "axis" in arguments or "softmax" in name else (2, 3, 1, 9))
+def test_activation_as_keras(version, name, arguments, theirs, dtype, keras_says):
+    shape = shape_for(name, arguments)
     other = dict(arguments)
     if theirs and version in theirs:
         for renamed in ("alpha", "negative_slope"):
             other.pop(renamed, None)
         other |= theirs[version]
-    given = original("tensorflow").constant(x) if version == "2" else torch.from_numpy(x)
-    want = np.asarray(getattr(keras.activations, name)(given, **other))
-    got = getattr(activations, name)(torch.from_numpy(x), **arguments)
+    want = keras_says(keras_activation, version, name, other, dtype, shape)
+    got = getattr(activations, name)(torch.from_numpy(grid(dtype, shape)), **arguments)
     assert got.dtype == getattr(torch, dtype)
     tolerance = COARSE.get((version, name), TOLERANCE[dtype])
     np.testing.assert_allclose(got.numpy(), want, rtol=10 * tolerance, atol=tolerance)
 
 
+def keras_activation_by_name(name):
+    return np.asarray(tf_keras.activations.get(name)(grid("float32", (23, 4))))
+
+
 @pytest.mark.parametrize("name", ["leaky_relu", "log_softmax", "relu6", "silu"])
-def test_what_keras_2_only_knows_by_name(name):
-    x = grid("float32", (23, 4))
-    want = np.asarray(original("tf_keras").activations.get(name)(x))
+def test_activation_by_name_as_keras_2(name, keras_says):
+    x, want = grid("float32", (23, 4)), keras_says(keras_activation_by_name, name)
     np.testing.assert_allclose(activations.get(name)(torch.from_numpy(x)).numpy(), want, rtol=1e-5, atol=1e-6)
 
 
-def test_hard_sigmoid_of_keras_3():
-    x = grid("float64", 23)
-    want = np.asarray(original("keras").activations.hard_sigmoid(torch.from_numpy(x)))
+def test_hard_sigmoid_of_keras_3(keras_says):
+    x, want = grid("float64", 23), keras_says(keras_activation, "3", "hard_sigmoid", {}, "float64", (23,))
     function = activations.get("hard_sigmoid", custom_objects=activations.KERAS_3)
     assert function is activations.hard_sigmoid_keras3
     np.testing.assert_allclose(function(torch.from_numpy(x)).numpy(), want, rtol=0, atol=1e-15)

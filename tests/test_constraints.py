@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.support.originals import original
+from tests.support.live_keras import tf_keras
 
 from batchdot import constraints
 
@@ -23,29 +23,37 @@ ROWS = [
 ]
 
 
+def weight(dtype, scale):
+    w = (scale * np.random.default_rng(0).normal(size=(5, 3, 2))).astype(dtype)
+    w[:, 1] = 0
+    return w
+
+
+def keras_constraint(name, arguments, dtype, scale):
+    constraint = getattr(tf_keras.constraints, name)(**arguments)
+    if name.lower().startswith("non"):
+        tf_keras.backend.set_floatx(dtype)  # its NonNeg multiplies by floatx
+    try:
+        return np.asarray(constraint(weight(dtype, scale))), constraint.get_config()
+    finally:
+        tf_keras.backend.set_floatx("float32")
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 10.0])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("name", "arguments"), ROWS)
-def test_values_and_configs_are_keras_s(name, arguments, dtype, scale):
-    keras = original("tf_keras")
-    if name.lower().startswith("non") and dtype == "float64":
-        keras.backend.set_floatx("float64")  # its NonNeg multiplies by floatx
-    theirs, ours = getattr(keras.constraints, name)(**arguments), getattr(constraints, name)(**arguments)
-    w = (scale * np.random.default_rng(0).normal(size=(5, 3, 2))).astype(dtype)
-    w[:, 1] = 0
+def test_constraint_as_keras(name, arguments, dtype, scale, keras_says):
+    want, config = keras_says(keras_constraint, name, arguments, dtype, scale)
+    ours, w = getattr(constraints, name)(**arguments), weight(dtype, scale)
     given = torch.from_numpy(w.copy())
     got = ours(given)
-    try:
-        want = np.asarray(theirs(w))
-    finally:
-        keras.backend.set_floatx("float32")
     assert got.dtype == getattr(torch, dtype)
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-6 if dtype == "float32" else 1e-14, atol=0)
     assert (given.numpy() == w).all()  # nothing in place
-    assert ours.get_config() == theirs.get_config()
+    assert ours.get_config() == config
 
 
-def test_what_is_allowed_stays():
+def test_max_norm_within_bound_unchanged():
     w = torch.tensor([[0.3, 3.0], [0.4, 4.0]])
     torch.testing.assert_close(constraints.MaxNorm(1.0)(w), torch.tensor([[0.3, 0.6], [0.4, 0.8]]))
     assert constraints.Constraint()(w) is w

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tests.support.originals import original
+from tests.support.live_keras import live_keras, tf_keras
 
 from batchdot import activations, constraints, initializers, regularizers
 from batchdot.registry import Registry, custom_object_scope
@@ -108,53 +108,71 @@ def test_every_alias_names_its_thing(kind, name, alias):
     assert found is getattr(module, name) if kind == "activations" else type(found) is getattr(module, name)
 
 
+def keras_names(kind):
+    """Return every public name, and the name of what it stands for."""
+    module = getattr(tf_keras, kind)
+    return {name: getattr(module, name).__name__ for name in dir(module) if not name.startswith("_")}
+
+
 @pytest.mark.parametrize("kind", MODULES)
-def test_every_name_of_tf_keras_is_here_and_means_the_same(kind):
-    theirs = getattr(original("tf_keras"), kind)
-    skipped = {"RadialConstraint", "radial_constraint"}  # of convolutions
-    for name in set(dir(theirs)) - skipped:
-        if not name.startswith("_"):
-            ours = getattr(MODULES[kind], name)
-            # There ``swish`` and so on are functions; here and there a lower case name may be a class.
-            assert getattr(theirs, name).__name__ == ours.__name__, name
+def test_names_as_tf_keras(kind, keras_says):
+    for name, stands_for in keras_says(keras_names, kind).items():
+        if name not in {"RadialConstraint", "radial_constraint"}:  # of convolutions
+            assert getattr(MODULES[kind], name).__name__ == stands_for, name
+
+
+def keras_config(origin, kind, name, arguments):
+    module = getattr(live_keras(origin), kind)
+    return json.loads(json.dumps(module.serialize(getattr(module, name)(**arguments))))
+
+
+def keras_config_of_config(origin, kind, config):
+    module = getattr(live_keras(origin), kind)
+    return json.loads(json.dumps(module.serialize(module.get(config))))
 
 
 @pytest.mark.parametrize("origin", ["tf_keras", "keras"])
 @pytest.mark.parametrize(("kind", "name", "arguments"), EVERY_MADE)
-def test_configs_cross_both_ways(origin, kind, name, arguments):
-    theirs, ours = getattr(original(origin), kind), MODULES[kind]
+def test_config_to_and_from_keras(origin, kind, name, arguments, keras_says):
+    ours = MODULES[kind]
     if origin == "keras" and name == "Identity":
         arguments = {}  # Keras 3 forgets the gain in its config
     mine = getattr(ours, name)(**arguments)
-    config = json.loads(json.dumps(theirs.serialize(getattr(theirs, name)(**arguments))))
+    config = keras_says(keras_config, origin, kind, name, arguments)
     assert repr(ours.get(config)) == repr(mine)
     assert repr(ours.get({key: config[key] for key in ("class_name", "config")})) == repr(mine)
     written = json.loads(json.dumps(ours.serialize(mine)))
     if origin == "tf_keras":
         assert written == config
     if not (origin == "keras" and name == "Identity"):
-        assert json.loads(json.dumps(theirs.serialize(theirs.get(written)))) == config
+        assert keras_says(keras_config_of_config, origin, kind, written) == config
 
 
 @pytest.mark.parametrize(("kind", "name", "arguments"), EVERY_MADE)
-def test_a_thing_comes_back_from_its_config(kind, name, arguments):
+def test_config_round_trip(kind, name, arguments):
     cls = getattr(MODULES[kind], name)
     thing = cls(**arguments)
     assert repr(cls.from_config(thing.get_config())) == repr(thing)
     assert repr(MODULES[kind].deserialize(MODULES[kind].serialize(thing))) == repr(thing)
 
 
-@pytest.mark.parametrize("line", NAMES["activations"])
-def test_activations_are_written_as_names_that_keras_reads(line):
-    name = line.split()[0]
+ACTIVATIONS = [line.split()[0] for line in NAMES["activations"]]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_serialized_as_name(name):
     assert activations.serialize(activations.get(name)) == name
-    if name != "hard_sigmoid_keras3":
-        for origin in ("tf_keras", "keras"):
-            assert callable(original(origin).activations.get(name))
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("origin", ["tf_keras", "keras"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "hard_sigmoid_keras3"])
+def test_activation_name_read_by_keras(origin, name):
+    assert callable(live_keras(origin).activations.get(name))
 
 
 @pytest.mark.parametrize("kind", MODULES)
-def test_get_takes_none_a_callable_a_class_and_an_instance(kind):
+def test_get_none_callable_class_instance(kind):
     module = MODULES[kind]
 
     class Callable:
@@ -177,7 +195,6 @@ def test_custom_functions(kind):
 
     config = module.serialize(mine)
     assert config["config"] == "mine"
-    assert getattr(original("tf_keras"), kind).deserialize(config, custom_objects={"mine": mine}) is mine
     for form in ("mine", config, {"class_name": "function", "config": "mine"}):
         assert module.get(form, custom_objects={"mine": mine}) is mine
         with custom_object_scope({"mine": mine}):
@@ -186,31 +203,47 @@ def test_custom_functions(kind):
             module.get(form)
 
 
-@pytest.mark.parametrize("kind", ["initializers", "regularizers", "constraints"])
-def test_custom_classes_are_written_as_tf_keras_writes_them(kind):
-    bases = {"initializers": "Initializer", "regularizers": "Regularizer", "constraints": "Constraint"}
+@pytest.mark.keras
+@pytest.mark.parametrize("kind", MODULES)
+def test_custom_function_read_by_tf_keras(kind):
+    def mine(x, dtype=None):
+        return x
 
-    def make(module):
-        class Mine(getattr(module, bases[kind])):
-            def __init__(self, a=1):
-                self.a = a
+    config = MODULES[kind].serialize(mine)
+    assert getattr(tf_keras, kind).deserialize(config, custom_objects={"mine": mine}) is mine
 
-            def get_config(self):
-                return {"a": self.a}
 
-        return Mine
+BASES = {"initializers": "Initializer", "regularizers": "Regularizer", "constraints": "Constraint"}
 
-    module, theirs = MODULES[kind], getattr(original("tf_keras"), kind)
-    cls = make(module)
+
+def custom_class(module, base):
+    class Mine(getattr(module, base)):
+        def __init__(self, a=1):
+            self.a = a
+
+        def get_config(self):
+            return {"a": self.a}
+
+    return Mine
+
+
+def keras_custom_config(kind):
+    module = getattr(tf_keras, kind)
+    return module.serialize(custom_class(module, BASES[kind])(3))
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_custom_class_serialized_as_tf_keras(kind, keras_says):
+    module = MODULES[kind]
+    cls = custom_class(module, BASES[kind])
     config = module.serialize(cls(3))
-    assert config == theirs.serialize(make(theirs)(3))
+    assert config == keras_says(keras_custom_config, kind)
     registered = config | {"registered_name": "package>Mine"}
     for form in (config, registered, {"class_name": "Mine", "config": {"a": 3}}):
         assert module.get(form, custom_objects={"Mine": cls}).a == 3
-    assert theirs.deserialize(config, custom_objects={"Mine": make(theirs)}).a == 3
 
 
-def test_custom_objects_go_first_and_reach_inside():
+def test_custom_objects_first_and_nested():
     class Outer:
         @classmethod
         def from_config(cls, config):
@@ -234,7 +267,7 @@ def test_scopes_nest_and_end():
         activations.get("a")
 
 
-def test_a_function_that_shares_a_name_is_not_taken_for_the_registered_one():
+def test_function_of_registered_name_keeps_its_module():
     config = activations.serialize(torch.nn.functional.leaky_relu)  # its slope is 0.01, Keras's 0.2
     assert config["config"] == "torch.nn.functional.leaky_relu"
     with pytest.raises(ValueError, match=r"Unknown activation 'torch\.nn\.functional\.leaky_relu'"):

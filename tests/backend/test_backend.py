@@ -1,78 +1,85 @@
-"""keras.backend by its names: against live tf_keras, on tensors and on symbolic tensors."""
+"""keras.backend by its names: as tf_keras has them, on tensors and on symbolic tensors."""
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.support.originals import original
+from tests.support.live_keras import tf_keras
 
 import batchdot
 from batchdot import backend as B  # noqa: N812  # as Keras code calls it K
 
-K = original("tf_keras").backend
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2, 3, 4)).astype("float32"), RNG.standard_normal((2, 4, 5)).astype("float32")
 
-# A function, its arguments; arrays become tensors.
-ROWS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-    ("dot", (X[0], Y[0]), {}),
-    ("dot", (X, Y[0]), {}),
-    ("batch_dot", (X, Y), {}),
-    ("batch_dot", (X, Y), {"axes": (2, 1)}),
-    ("l2_normalize", (X,), {}),
-    ("l2_normalize", (X,), {"axis": -1}),
-    ("l2_normalize", (X,), {"axis": 1}),
-    ("l2_normalize", (X,), {"axis": [0, 2]}),
-    ("l2_normalize", (X,), {"axis": [-1, 1]}),
-    ("expand_dims", (X,), {}),
-    ("expand_dims", (X, 1), {}),
-    ("squeeze", (X[:, :1], 1), {}),
-    ("squeeze", (X[..., :1], -1), {}),
-    ("permute_dimensions", (X, (0, 2, 1)), {}),
-    ("permute_dimensions", (X,), {"pattern": [2, 0, 1]}),
-    ("reshape", (X, (-1, 3, 2, 2)), {}),
-    ("reshape", (X,), {"shape": (-1, 6)}),
-    ("transpose", (X,), {}),
-    ("transpose", (X[0],), {}),
-    ("cast", (X, "float64"), {}),
-    ("cast", (X, "int32"), {}),
-    ("cast", (X,), {"dtype": "float16"}),
-    ("zeros", ((2, 3),), {}),
-    ("zeros", ((2, 3),), {"dtype": "int32"}),
-    ("ones", ((2, 3), "float64", "own"), {}),
-    ("constant", ([[1, 2], [3, 4]],), {}),
-    ("constant", (3,), {"dtype": "int64", "shape": (2, 2)}),
-    ("constant", ([1, 2, 3, 4],), {"shape": (2, 2)}),
-    ("variable", (np.arange(4),), {"name": "own"}),
-    ("variable", ([[1.5, 2.5]],), {"dtype": "float64"}),
+ROWS = [
+    "dot(X[0], Y[0])",
+    "dot(X, Y[0])",
+    "batch_dot(X, Y)",
+    "batch_dot(X, Y, axes=(2, 1))",
+    "l2_normalize(X)",
+    "l2_normalize(X, axis=-1)",
+    "l2_normalize(X, axis=1)",
+    "l2_normalize(X, axis=[0, 2])",
+    "l2_normalize(X, axis=[-1, 1])",
+    "expand_dims(X)",
+    "expand_dims(X, 1)",
+    "squeeze(X[:, :1], 1)",
+    "squeeze(X[..., :1], -1)",
+    "permute_dimensions(X, (0, 2, 1))",
+    "permute_dimensions(X, pattern=[2, 0, 1])",
+    "reshape(X, (-1, 3, 2, 2))",
+    "reshape(X, shape=(-1, 6))",
+    "transpose(X)",
+    "transpose(X[0])",
+    "cast(X, 'float64')",
+    "cast(X, 'int32')",
+    "cast(X, dtype='float16')",
+    "zeros((2, 3))",
+    "zeros((2, 3), dtype='int32')",
+    "ones((2, 3), 'float64', 'own')",
+    "constant([[1, 2], [3, 4]])",
+    "constant(3, dtype='int64', shape=(2, 2))",
+    "constant([1, 2, 3, 4], shape=(2, 2))",
+    "variable(np.arange(4), name='own')",
+    "variable([[1.5, 2.5]], dtype='float64')",
 ]
-EACH = [pytest.param(*row, id=f"{i}-{row[0]}") for i, row in enumerate(ROWS)]
-OF_TENSORS = [
-    param for param in EACH if isinstance(param.values[1][0], np.ndarray) and param.values[1][0].ndim > 1
-]
+"""Calls of functions of the backend; the arrays become tensors."""
+
+
+def read(row: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """Return the function's name, its arguments by position and by name."""
+    name = row.partition("(")[0]
+    return name, *eval(row, {"X": X, "Y": Y, "np": np, name: lambda *args, **kwargs: (args, kwargs)})
 
 
 def tensors(values: tuple[Any, ...], make: Any) -> list[Any]:
     return [make(value) if isinstance(value, np.ndarray) and value.ndim > 1 else value for value in values]
 
 
-@pytest.mark.parametrize(("name", "args", "kwargs"), EACH)
-def test_values_and_dtypes(name: str, args: Any, kwargs: Any) -> None:
-    wanted = getattr(K, name)(*tensors(args, K.constant), **kwargs)
+def keras_function(row: str) -> Any:
+    """Return the dtype, shape and value of a call in tf_keras."""
+    K = tf_keras.backend  # noqa: N806
+    name, args, kwargs = read(row)
+    out = getattr(K, name)(*tensors(args, K.constant), **kwargs)
+    return K.dtype(out), K.int_shape(out), K.eval(out)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_function_as_keras(row: str, keras_says: Any) -> None:
+    dtype, shape, value = keras_says(keras_function, row)
+    name, args, kwargs = read(row)
     for make in (torch.tensor, lambda array: array):  # arrays are taken as they are
         got = getattr(B, name)(*tensors(args, make), **kwargs)
-        assert B.dtype(got) == K.dtype(wanted)
-        assert B.int_shape(got) == K.int_shape(wanted)
-        np.testing.assert_allclose(B.eval(got), K.eval(wanted), rtol=1e-5, atol=1e-6)
+        assert (B.dtype(got), B.int_shape(got)) == (dtype, shape)
+        np.testing.assert_allclose(B.eval(got), value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-@pytest.mark.parametrize(("name", "args", "kwargs"), OF_TENSORS)
-def test_symbolic_tensors(name: str, args: Any, kwargs: Any, unknown: bool) -> None:
+@pytest.mark.parametrize("row", [row for row in ROWS if "(X" in row])
+def test_function_symbolic(row: str, unknown: bool) -> None:
+    name, args, kwargs = read(row)
     inputs: list[Any] = []
 
     def place(array: Any) -> Any:
@@ -177,7 +184,7 @@ def test_l2_normalize_keeps_its_range() -> None:
 
 
 def test_settings() -> None:
-    assert (B.floatx(), B.epsilon()) == (K.floatx(), K.epsilon())
+    assert (B.floatx(), B.epsilon()) == ("float32", 1e-7)
     B.set_floatx("float16")
     B.set_epsilon(1e-3)
     try:
@@ -198,4 +205,10 @@ def test_clear_session_counts_names_anew() -> None:
 
 def test_every_name_is_exported() -> None:
     assert all(hasattr(B, name) for name in B.__all__)
+
+
+@pytest.mark.keras
+def test_names_and_settings_are_keras_s() -> None:
+    K = tf_keras.backend  # noqa: N806
     assert all(hasattr(K, name) for name in B.__all__)
+    assert (B.floatx(), B.epsilon()) == (K.floatx(), K.epsilon())

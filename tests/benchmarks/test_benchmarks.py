@@ -169,7 +169,7 @@ def test_verdicts(start, measured, verdict):
     assert line.endswith("missed") is (verdict == "missed")
 
 
-def test_targets_have_names_of_their_own_and_ask_for_what_there_is():
+def test_targets_unique_and_measured():
     rows = targets.evaluate(MADE_UP)
     assert len({row["text"] for row in rows}) == len(rows)
     names = {work.name for work in WORKLOADS}
@@ -253,6 +253,7 @@ def test_kernels_that_come_before_are_measured_or_say_why_not(alone, monkeypatch
     assert tables.work_line("row dot", record).endswith("  willing")
 
 
+@pytest.mark.keras
 def test_keras_peers_are_timed():
     works = [
         Workload("row cosine", (3, 8), (3, 8), 1, {"normalize": True}),

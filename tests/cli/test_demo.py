@@ -73,7 +73,9 @@ def test_no_digit_is_compared_with_itself():
     assert len(digits.others) == len(digits.other_labels)
 
 
-@pytest.mark.parametrize("script", ["record_digits.py", "record_keras.py"])
+@pytest.mark.parametrize(
+    "script", ["record_digits.py", pytest.param("record_keras.py", marks=pytest.mark.keras)]
+)
 def test_a_script_records_what_is_there(script, tmp_path):
     shutil.copy(EXAMPLES / script, tmp_path)
     subprocess.run([sys.executable, tmp_path / script], check=True, capture_output=True)

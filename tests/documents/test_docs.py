@@ -10,8 +10,9 @@ import sys
 
 import pytest
 import torch
-from tests.documents.test_deviations import ROWS, tf, tf_keras
+from tests.documents.test_deviations import ROWS
 from tests.support import ROOT
+from tests.support.live_keras import tf, tf_keras
 
 import batchdot
 
@@ -96,40 +97,53 @@ def run_command(command, expected):
     assert command in SET_UP
 
 
-def test_the_table_of_calls():
-    """Every row of the README's table: the three calls agree, where TensorFlow 2 still has the first."""
-    sizes = {
-        "B": 4,
-        "T": 6,
-        "c": 3,
-        "d": 5,
-        "h": 2,
-        "j": 2,
-        "k": 5,
-        "m": 3,
-        "n": 2,
-        "p": 3,
-        "u": 2,
-        "v": 3,
-        "w": 4,
-    }
+SIZES = dict(B=4, T=6, c=3, d=5, h=2, j=2, k=5, m=3, n=2, p=3, u=2, v=3, w=4)  # noqa: C408
+
+
+def calls_of_readme():
+    """Return rows of the README's table: shapes, Keras's call where TensorFlow 2 has it, ours, PyTorch's."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.*?) \| `(.*?)`(.*?) \| `(.*?)` \| `(.*?)` \|$", text, re.MULTILINE)
-    assert len(rows) >= 10
     shapes = []
     for kind, keras_call, remark, our_call, plain in rows:
         shapes = re.findall(r"`\((.*?)\)`", kind) or shapes
-        x, y = (torch.randn([sizes[letter] for letter in shape.split(",")]) for shape in shapes)
-        expected = eval(plain, {"torch": torch, "F": torch.nn.functional, "x": x, "y": y})
-        ours = eval(our_call, {**vars(batchdot), "x": x, "y": y})
-        torch.testing.assert_close(ours, expected)
-        if not remark:
-            names = {"K": tf_keras.backend, "Dot": tf_keras.layers.Dot, "dot": tf_keras.layers.dot}
-            names |= {"x": tf.constant(x.numpy()), "y": tf.constant(y.numpy())}
-            torch.testing.assert_close(ours, torch.from_numpy(eval(keras_call, names).numpy()))
+        sizes = tuple(tuple(SIZES[letter] for letter in shape.split(",")) for shape in shapes)
+        yield sizes, None if remark else keras_call, our_call, plain
 
 
-def test_every_deviation_has_its_test():
+CALLS = list(calls_of_readme())
+
+
+def tensors(sizes):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for shape in sizes]
+
+
+def test_readme_table_has_its_rows():
+    assert len(CALLS) >= 10
+
+
+@pytest.mark.parametrize(("sizes", "keras_call", "our_call", "plain"), CALLS)
+def test_readme_call_equals_plain_line(sizes, keras_call, our_call, plain):
+    x, y = tensors(sizes)
+    expected = eval(plain, {"torch": torch, "F": torch.nn.functional, "x": x, "y": y})
+    torch.testing.assert_close(eval(our_call, {**vars(batchdot), "x": x, "y": y}), expected)
+
+
+def keras_value(call, sizes):
+    names = {"K": tf_keras.backend, "Dot": tf_keras.layers.Dot, "dot": tf_keras.layers.dot}
+    x, y = (tf.constant(tensor.numpy()) for tensor in tensors(sizes))
+    return eval(call, {**names, "x": x, "y": y}).numpy()
+
+
+@pytest.mark.parametrize(("sizes", "keras_call", "our_call", "plain"), [row for row in CALLS if row[1]])
+def test_readme_call_equals_keras(sizes, keras_call, our_call, plain, keras_says):
+    x, y = tensors(sizes)
+    ours = eval(our_call, {**vars(batchdot), "x": x, "y": y})
+    torch.testing.assert_close(ours, torch.from_numpy(keras_says(keras_value, keras_call, sizes)))
+
+
+def test_every_deviation_has_a_test():
     text = (ROOT / "DEVIATIONS.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE)
     assert named == list(ROWS)

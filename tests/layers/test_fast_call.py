@@ -137,7 +137,7 @@ CHANGES: dict[str, Change] = {
 
 @PLACES
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_changes_a_call_later_is_heeded_and_undone(name: str, place: Any) -> None:
+def test_change_after_calls_heeded_and_undone(name: str, place: Any) -> None:
     layer = make()
     call = warmed(place(layer))
     for _ in range(2):
@@ -155,7 +155,7 @@ LATER = [name for name in CHANGES if "hook" not in name and name != "compiled"]
 
 @PLACES
 @pytest.mark.parametrize("name", LATER)
-def test_what_changes_a_compiled_call_later_is_heeded_and_undone(name: str, place: Any) -> None:
+def test_change_after_compile_heeded_and_undone(name: str, place: Any) -> None:
     torch.compiler.reset()
     layer = make()
     compiled = torch.compile(warmed(place(layer)), backend="eager")
@@ -168,7 +168,7 @@ def test_what_changes_a_compiled_call_later_is_heeded_and_undone(name: str, plac
 
 
 @PLACES
-def test_a_compiled_call_hears_of_hooks_that_are_there(place: Any) -> None:
+def test_compiled_call_runs_present_hooks(place: Any) -> None:
     torch.compiler.reset()
     layer = make()
     call = warmed(place(layer))
@@ -177,7 +177,7 @@ def test_a_compiled_call_hears_of_hooks_that_are_there(place: Any) -> None:
 
 
 @PLACES
-def test_modes_and_eager_calls_in_between_compile_nothing_again(place: Any) -> None:
+def test_mode_changes_do_not_recompile(place: Any) -> None:
     layer = make()
     call = warmed(place(layer))
     counter = Counter()
@@ -205,7 +205,7 @@ def test_a_compiled_function_takes_other_weights(place: Any) -> None:
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("place", [in_model, in_model_in_model])
-def test_an_exported_model_keeps_the_names_of_its_weights(place: Any, strict: bool) -> None:
+def test_exported_model_keeps_weight_names(place: Any, strict: bool) -> None:
     model = place(make())
     program = torch.export.export(model, (X,), strict=strict)
     assert list(program.state_dict) == list(model.state_dict())
@@ -268,7 +268,7 @@ def test_losses_come_and_go_with_the_regularizer(place: Any) -> None:
         assert call.losses == []
 
 
-def test_a_model_called_twice_in_a_model_keeps_the_losses_of_both_calls() -> None:
+def test_losses_of_both_calls_of_inner_model() -> None:
     layer = make()
     inner = in_model(layer)
     x = batchdot.Input((2,))
@@ -353,7 +353,7 @@ def test_a_copy_is_called_by_itself(again: Any, place: Any) -> None:
         torch.testing.assert_close(other(X), 3 * BASE)
 
 
-def test_a_compiled_layer_is_copied_without_what_was_compiled() -> None:
+def test_compiled_layer_copied_uncompiled() -> None:
     layer = warmed(make())
     _compile(layer)
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -528,7 +528,7 @@ def test_inputs_of_every_kind_after_lists_of_tensors(name: str) -> None:
         model([X, X, X])
 
 
-def test_inputs_that_do_not_fit_are_refused_as_at_first() -> None:
+def test_unfit_inputs_raise_in_later_calls() -> None:
     model = warmed(in_model(make()))
     with pytest.raises(ValueError, match=r"has shape \(2,\) instead of \(None, 2\)"):
         model(X[0])

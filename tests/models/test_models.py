@@ -1,7 +1,7 @@
 """Models beside tf_keras 2.21 and Keras 3: the same code, the same weights, the same answers.
 
-The models are in `keras_models`. Each is built by tf_keras and here; what both say is compared. Then each
-goes over as JSON: from tf_keras and from Keras 3 to here, from here to tf_keras.
+The models are in `keras_models`. Each is built by tf_keras and here with the same weights; what both say is
+compared. Then each goes over as JSON: from tf_keras and from Keras 3 to here, from here to tf_keras.
 """
 
 import json
@@ -14,18 +14,10 @@ import pytest
 import torch
 from tests.support.graphs import count_graphs
 from tests.support.keras_models import MODELS, feed
-from tests.support.originals import original
+from tests.support.live_keras import live_keras
 
 import batchdot
 from batchdot.layers.base.naming import clear_names
-
-pytestmark = [
-    # TensorFlow's own: numpy and protobuf interfaces that it still uses.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:tf_keras.*"),
-    pytest.mark.filterwarnings("ignore:.*:UserWarning:keras.*"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:keras.*"),
-]
 
 WITH_FUNCTIONS = {"capsules"}
 """Models with a Lambda: a config cannot hold its function."""
@@ -36,26 +28,10 @@ SHARED_BETWEEN_MODELS = {"nested_twice"}
 WRITTEN = [name for name in MODELS if name not in WITH_FUNCTIONS | SHARED_BETWEEN_MODELS]
 
 
-@dataclass
-class Pair:
-    """A model of tf_keras and ours, with the same weights, and what both return for the same inputs."""
-
-    theirs: Any
-    ours: Any
-    inputs: list[np.ndarray]
-    wanted: list[np.ndarray]
-    given: list[np.ndarray]
-
-
-@cache
-def make_pair(name: str) -> Pair:
-    keras = original("tf_keras")
-    keras.backend.clear_session()
-    clear_names()
-    theirs, ours = MODELS[name](keras), MODELS[name](batchdot)
-    ours.set_weights(theirs.get_weights())
-    inputs = feed(theirs)
-    return Pair(theirs, ours, inputs, run(theirs, inputs, training=False), run(ours.eval(), inputs))
+def weights_for(model: Any) -> list[np.ndarray]:
+    """Return an array for each weight of a model, the same in every library."""
+    rng = np.random.default_rng(1)
+    return [0.5 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()]
 
 
 def run(model: Any, inputs: list[np.ndarray], **options: Any) -> list[np.ndarray]:
@@ -67,6 +43,103 @@ def run(model: Any, inputs: list[np.ndarray], **options: Any) -> list[np.ndarray
     ]
 
 
+def is_masked(mask: Any) -> Any:
+    return [is_masked(item) for item in mask] if isinstance(mask, list | tuple) else mask is not None
+
+
+def describe_layer(layer: Any) -> dict[str, Any]:
+    """Return what a layer of a model says of itself; of an InputLayer less."""
+    is_input = type(layer).__name__ == "InputLayer"
+    shapes = [getattr(layer, side, "several") for side in ("input_shape", "output_shape")]
+    indices = range(0 if is_input else len(layer.inbound_nodes))
+    return {
+        "type": type(layer).__name__.replace("Functional", "Model"),
+        "name": layer.name,
+        "shapes": [shape[0] if isinstance(shape, list) and is_input else shape for shape in shapes],
+        "params": layer.count_params(),
+        "nodes": [len(layer.inbound_nodes), len(set(layer.outbound_nodes))],
+        "node shapes": [[layer.get_input_shape_at(i), layer.get_output_shape_at(i)] for i in indices],
+        "masks": [
+            [is_masked(layer.get_input_mask_at(i)), is_masked(layer.get_output_mask_at(i))] for i in indices
+        ],
+    }
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """Return what a model says of itself."""
+
+    def places(weights: list[Any]) -> list[int]:
+        return [next(i for i, known in enumerate(model.weights) if known is weight) for weight in weights]
+
+    return {
+        "name": model.name,
+        "input names": list(model.input_names),
+        "output names": list(model.output_names),
+        "shapes": [model.input_shape, model.output_shape],
+        "weights": [tuple(weight.shape) for weight in model.weights],
+        "trainable": places(model.trainable_weights),
+        "not trainable": places(model.non_trainable_weights),
+        "variables": places(model.variables),
+        "params": model.count_params(),
+        "layers": [describe_layer(layer) for layer in model.layers],
+    }
+
+
+def keras_model(name: str) -> dict[str, Any]:
+    """Return what tf_keras says of a model: its description, its outputs, its losses, its JSON."""
+    tf_keras = live_keras("tf_keras")
+    tf_keras.backend.clear_session()
+    model = MODELS[name](tf_keras)
+    model.set_weights(weights_for(model))
+    outputs = run(model, feed(model), training=False)
+    return {
+        "description": describe(model),
+        "outputs": outputs,
+        "losses": [float(loss) for loss in model.losses],
+        "json": None if name in WITH_FUNCTIONS else model.to_json(),
+    }
+
+
+def keras_3_model(name: str) -> tuple[list[str], list[np.ndarray], str]:
+    """Return what Keras 3 says of a model: the names of its layers, its outputs, its JSON."""
+    keras = live_keras("keras")
+    keras.backend.clear_session()
+    model = MODELS[name](keras)
+    model.set_weights(weights_for(model))
+    with torch.no_grad():
+        outputs = run(model, feed(model), training=False)
+    return [layer.name for layer in model.layers], outputs, model.to_json()
+
+
+@dataclass
+class Pair:
+    """Our model, its inputs and outputs, and what tf_keras says of the same code with the same weights."""
+
+    name: str
+    ours: Any
+    theirs: dict[str, Any]
+    inputs: list[np.ndarray]
+    given: list[np.ndarray]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return self.theirs["description"]
+
+
+@cache
+def make_ours(name: str) -> Any:
+    clear_names()
+    ours = MODELS[name](batchdot)
+    ours.set_weights(weights_for(ours))
+    return ours.eval()
+
+
+def make_pair(name: str, keras_says: Any) -> Pair:
+    ours = make_ours(name)
+    inputs = feed(ours)
+    return Pair(name, ours, keras_says(keras_model, name), inputs, run(ours, inputs))
+
+
 def assert_same(given: list[np.ndarray], wanted: list[np.ndarray]) -> None:
     assert [array.dtype for array in given] == [array.dtype for array in wanted]
     for mine, theirs in zip(given, wanted, strict=True):
@@ -74,94 +147,49 @@ def assert_same(given: list[np.ndarray], wanted: list[np.ndarray]) -> None:
 
 
 @pytest.fixture(params=MODELS)
-def pair(request: Any) -> Pair:
-    return make_pair(request.param)
+def pair(request: Any, keras_says: Any) -> Pair:
+    return make_pair(request.param, keras_says)
 
 
-def test_there_are_as_many_models_as_were_asked_for() -> None:
+@pytest.fixture(params=MODELS)
+def ours(request: Any) -> Any:
+    return make_ours(request.param)
+
+
+def test_there_are_25_models() -> None:
     assert len(MODELS) >= 25
 
 
-def test_outputs(pair: Pair) -> None:
-    assert_same(pair.given, pair.wanted)
-    assert any(np.unique(array).size > 1 for array in pair.wanted)
+def test_outputs_as_tf_keras(pair: Pair) -> None:
+    assert_same(pair.given, pair.theirs["outputs"])
+    assert any(np.unique(array).size > 1 for array in pair.theirs["outputs"])
 
 
-def test_shapes(pair: Pair) -> None:
-    assert pair.ours.output_shape == pair.theirs.output_shape
-    assert pair.ours.input_shape == pair.theirs.input_shape
-    for mine, theirs in zip(pair.ours.layers, pair.theirs.layers, strict=True):
-        for side in ("input_shape", "output_shape"):
-            wanted = getattr(theirs, side, "several")
-            assert getattr(mine, side, "several") == (wanted[0] if is_input(theirs) else wanted)
+def test_description_as_tf_keras(pair: Pair) -> None:
+    """Names, types, order, shapes, weights, counts, nodes and masks of the model and of its layers."""
+    mine, theirs = describe(pair.ours), dict(pair.description)
+    if len(set(mine["output names"])) < len(mine["output names"]):  # tf_keras numbers what is not unique
+        del mine["output names"], theirs["output names"]
+    for my_layer, their_layer in zip(mine.pop("layers"), theirs.pop("layers"), strict=True):
+        assert my_layer == their_layer
+    assert mine == theirs
 
 
-def is_input(layer: Any) -> bool:
-    return type(layer).__name__ == "InputLayer"  # tf_keras gives a list of one shape
+def test_losses_as_tf_keras(pair: Pair) -> None:
+    run(pair.ours, pair.inputs)
+    losses = [float(loss.detach()) for loss in pair.ours.losses]
+    np.testing.assert_allclose(losses, pair.theirs["losses"], rtol=1e-5, atol=1e-6)
 
 
-def test_names_types_and_order_of_layers(pair: Pair) -> None:
-    assert [layer.name for layer in pair.ours.layers] == [layer.name for layer in pair.theirs.layers]
-    types = [type(layer).__name__ for layer in pair.theirs.layers]
-    assert [type(layer).__name__ for layer in pair.ours.layers] == types
-    assert pair.ours.name == pair.theirs.name
-    assert pair.ours.input_names == pair.theirs.input_names
-    if len(set(pair.ours.output_names)) == len(pair.ours.output_names):  # tf_keras numbers what is not
-        assert pair.ours.output_names == pair.theirs.output_names
+def test_config_of_a_model_with_a_function_raises() -> None:
+    with pytest.raises(NotImplementedError, match="routing"):
+        make_ours("capsules").get_config()
 
 
-@pytest.mark.parametrize("which", ["weights", "trainable_weights", "non_trainable_weights", "variables"])
-def test_weights(pair: Pair, which: str) -> None:
-    mine, theirs = getattr(pair.ours, which), getattr(pair.theirs, which)
-    assert [tuple(weight.shape) for weight in mine] == [tuple(weight.shape) for weight in theirs]
-    for weight, other in zip(mine, theirs, strict=True):
-        assert np.array_equal(weight.detach().numpy(), other.numpy())
-
-
-def test_counts(pair: Pair) -> None:
-    assert pair.ours.count_params() == pair.theirs.count_params()
-    for mine, theirs in zip(pair.ours.layers, pair.theirs.layers, strict=True):
-        assert mine.count_params() == theirs.count_params()
-
-
-def test_losses(pair: Pair) -> None:
-    run(pair.theirs, pair.inputs, training=False), run(pair.ours, pair.inputs)
-    mine, theirs = (np.array([float(x) for x in m.losses]) for m in (Detached(pair.ours), pair.theirs))
-    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
-
-
-class Detached:
-    def __init__(self, model: Any) -> None:
-        self.losses = [loss.detach() for loss in model.losses]
-
-
-def test_nodes(pair: Pair) -> None:
-    for mine, theirs in zip(pair.ours.layers, pair.theirs.layers, strict=True):
-        assert len(mine.inbound_nodes) == len(theirs.inbound_nodes)
-        assert len(set(mine.outbound_nodes)) == len(set(theirs.outbound_nodes))
-        for index in range(len(mine.inbound_nodes)):
-            if not is_input(theirs):
-                assert mine.get_input_shape_at(index) == theirs.get_input_shape_at(index)
-                assert mine.get_output_shape_at(index) == theirs.get_output_shape_at(index)
-
-
-def test_masks(pair: Pair) -> None:
-    for mine, theirs in zip(pair.ours.layers, pair.theirs.layers, strict=True):
-        for index in range(0 if is_input(theirs) else len(mine.inbound_nodes)):
-            for side in ("get_input_mask_at", "get_output_mask_at"):
-                assert is_masked(getattr(mine, side)(index)) == is_masked(getattr(theirs, side)(index))
-
-
-def is_masked(mask: Any) -> Any:
-    return [is_masked(item) for item in mask] if isinstance(mask, list | tuple) else mask is not None
-
-
-def test_configs(pair: Pair) -> None:
-    if any(type(layer).__name__ == "Lambda" for layer in pair.ours.layers):
-        with pytest.raises(NotImplementedError, match="routing"):
-            pair.ours.get_config()
-        return
-    mine, theirs = comparable(pair.ours.get_config()), comparable(pair.theirs.get_config())
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in WITH_FUNCTIONS])
+def test_config_as_tf_keras(name: str, keras_says: Any) -> None:
+    mine = comparable(make_ours(name).get_config())
+    theirs = comparable(json.loads(keras_says(keras_model, name)["json"])["config"])
     for my_layer, their_layer in zip(mine.pop("layers"), theirs.pop("layers"), strict=True):
         assert my_layer == their_layer
     assert mine == theirs
@@ -193,102 +221,104 @@ def comparable(config: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_json_of_tf_keras_is_read_here(name: str) -> None:
-    pair = make_pair(name)
+def test_json_of_tf_keras_read_here(name: str, keras_says: Any) -> None:
+    pair = make_pair(name, keras_says)
     clear_names()
-    model = batchdot.models.model_from_json(pair.theirs.to_json()).eval()
-    model.set_weights(pair.theirs.get_weights())
-    assert_same(run(model, pair.inputs), pair.wanted)
-    assert [layer.name for layer in model.layers] == [layer.name for layer in pair.theirs.layers]
+    model = batchdot.models.model_from_json(pair.theirs["json"]).eval()
+    model.set_weights(weights_for(model))
+    assert_same(run(model, pair.inputs), pair.theirs["outputs"])
+    assert [layer.name for layer in model.layers] == [layer["name"] for layer in pair.description["layers"]]
     assert comparable(json.loads(model.to_json())) == comparable(json.loads(pair.ours.to_json()))
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_json_of_here_is_read_by_tf_keras_and_here(name: str) -> None:
-    pair = make_pair(name)
-    for models in (original("tf_keras").models, batchdot.models):
-        model = models.model_from_json(pair.ours.to_json())
-        model.set_weights(pair.ours.get_weights())
-        options = {} if models is batchdot.models else {"training": False}
-        if models is batchdot.models:
-            model.eval()
-        assert_same(run(model, pair.inputs, **options), pair.wanted)
-        assert [layer.name for layer in model.layers] == [layer.name for layer in pair.ours.layers]
+def assert_json_read(models: Any, name: str, **options: Any) -> None:
+    ours = make_ours(name)
+    model = models.model_from_json(ours.to_json())
+    model.set_weights(ours.get_weights())
+    if models is batchdot.models:
+        model.eval()
+    assert_same(run(model, feed(ours), **options), run(ours, feed(ours)))
+    assert [layer.name for layer in model.layers] == [layer.name for layer in ours.layers]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_json_of_keras_3_is_read_here(name: str) -> None:
-    keras = original("keras")
-    if keras.backend.backend() != "torch":
-        pytest.skip(f"Keras 3 runs on {keras.backend.backend()} here, not on torch")
-    keras.backend.clear_session()
-    theirs = MODELS[name](keras)
-    inputs = feed(theirs)
-    with torch.no_grad():
-        wanted = run(theirs, inputs, training=False)
-    model = batchdot.models.model_from_json(theirs.to_json()).eval()
-    assert [layer.name for layer in model.layers] == [layer.name for layer in theirs.layers]
-    model.set_weights(theirs.get_weights())
-    for mine, other in zip(run(model, inputs), wanted, strict=True):
+def test_json_round_trip(name: str) -> None:
+    assert_json_read(batchdot.models, name)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("name", WRITTEN)
+def test_json_read_by_tf_keras(name: str) -> None:
+    assert_json_read(live_keras("tf_keras").models, name, training=False)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_json_of_keras_3_read_here(name: str, keras_says: Any) -> None:
+    names, wanted, text = keras_says(keras_3_model, name)
+    model = batchdot.models.model_from_json(text).eval()
+    assert [layer.name for layer in model.layers] == names
+    model.set_weights(weights_for(model))
+    for mine, other in zip(run(model, feed(model)), wanted, strict=True):
         np.testing.assert_allclose(mine, other, rtol=2e-5, atol=2e-6)
 
 
-def test_a_layer_in_two_models_is_written_twice_as_in_tf_keras() -> None:
-    pair = make_pair("nested_twice")
-    for built in (pair.ours, pair.theirs):
-        for models in (batchdot.models, original("tf_keras").models):
-            count = models.model_from_json(built.to_json()).count_params()
-            assert count == 2 * built.count_params()
+def test_json_has_a_layer_of_two_models_twice(keras_says: Any) -> None:
+    pair = make_pair("nested_twice", keras_says)
+    for text in (pair.ours.to_json(), pair.theirs["json"]):
+        for models in (batchdot.models, *([live_keras("tf_keras").models] if keras_says.live else [])):
+            assert models.model_from_json(text).count_params() == 2 * pair.ours.count_params()
 
 
 # As torch has it.
 
 
-def test_state_dict_goes_to_another_model_of_the_same_code(pair: Pair) -> None:
-    name = next(name for name in MODELS if make_pair(name) is pair)
+@pytest.mark.parametrize("name", MODELS)
+def test_state_dict_loaded_by_same_code(name: str) -> None:
+    ours = make_ours(name)
     clear_names()
     other = MODELS[name](batchdot).eval()
-    other.load_state_dict(pair.ours.state_dict())
-    for mine, again in zip(run(other, pair.inputs), run(pair.ours, pair.inputs), strict=True):
+    other.load_state_dict(ours.state_dict())
+    inputs = feed(ours)
+    for mine, again in zip(run(other, inputs), run(ours, inputs), strict=True):
         assert np.array_equal(mine, again)
 
 
-def test_gradients_reach_every_trained_weight(pair: Pair) -> None:
-    pair.ours.zero_grad()
-    outputs = pair.ours([torch.from_numpy(array) for array in pair.inputs])
+def test_gradients_reach_every_trained_weight(ours: Any) -> None:
+    ours.zero_grad()
+    outputs = ours([torch.from_numpy(array) for array in feed(ours)])
     outputs = outputs if isinstance(outputs, list) else [outputs]
-    trained = pair.ours.trainable_weights
+    trained = ours.trainable_weights
     if trained:
         sum(output.square().sum() for output in outputs if output.requires_grad).backward()
     assert all(weight.grad is not None for weight in trained)
-    assert {id(p) for p in pair.ours.parameters() if p.requires_grad} == {id(w) for w in trained}
+    assert {id(p) for p in ours.parameters() if p.requires_grad} == {id(w) for w in trained}
 
 
-def test_two_compiled_graphs_at_most(pair: Pair) -> None:
-    fixed = pair.theirs.inputs[0].shape[0]
+def test_compiles_to_two_graphs_at_most(ours: Any) -> None:
+    fixed = ours.inputs[0].shape[0]
     sizes = [fixed] if fixed else [5 + 7 * number % 20 for number in range(20)]
-    calls = [feed(pair.theirs, batch=size) for size in sizes]
-    model = pair.ours
-    assert count_graphs(model, [(list(map(torch.from_numpy, arrays)),) for arrays in calls]) <= 2
+    calls = [feed(ours, batch=size) for size in sizes]
+    assert count_graphs(ours, [(list(map(torch.from_numpy, arrays)),) for arrays in calls]) <= 2
 
 
-def test_one_compiled_graph_has_the_losses(pair: Pair) -> None:
-    run(pair.ours, pair.inputs)
-    if not pair.ours.losses:
+def test_compiled_model_has_the_losses(ours: Any) -> None:
+    inputs = feed(ours)
+    run(ours, inputs)
+    if not ours.losses:
         return
     torch.compiler.reset()
-    compiled = torch.compile(pair.ours, fullgraph=True, backend="eager")
-    compiled([torch.from_numpy(array) for array in pair.inputs])
-    compiled_losses = [loss.detach() for loss in pair.ours.losses]
-    run(pair.ours, pair.inputs)
-    torch.testing.assert_close(compiled_losses, [loss.detach() for loss in pair.ours.losses])
+    compiled = torch.compile(ours, fullgraph=True, backend="eager")
+    compiled([torch.from_numpy(array) for array in inputs])
+    compiled_losses = [loss.detach() for loss in ours.losses]
+    run(ours, inputs)
+    torch.testing.assert_close(compiled_losses, [loss.detach() for loss in ours.losses])
 
 
 @pytest.mark.parametrize("name", ["two_towers", "siamese", "luong_attention", "doubles"])
 def test_torch_func(name: str) -> None:
     """Gradients of each sample, and several models at once, as a loop over them does it."""
-    pair = make_pair(name)
-    model, inputs = pair.ours, [torch.from_numpy(array) for array in pair.inputs]
+    model = make_ours(name)
+    inputs = [torch.from_numpy(array) for array in feed(model)]
     weights = {key: weight.detach() for key, weight in model.named_parameters()}
 
     def loss(weights: Any, *sample: torch.Tensor) -> torch.Tensor:
@@ -323,12 +353,12 @@ EXPORTED = [
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_export_with_a_batch_of_any_size(name: str) -> None:
-    pair = make_pair(name)
-    inputs = [torch.from_numpy(array) for array in pair.inputs]
+    model = make_ours(name)
+    inputs = [torch.from_numpy(array) for array in feed(model)]
     batch = torch.export.Dim("batch")
     exported = torch.export.export(
-        pair.ours, (inputs,), dynamic_shapes={"args": (([{0: batch}] * len(inputs)),)}
+        model, (inputs,), dynamic_shapes={"args": (([{0: batch}] * len(inputs)),)}
     ).module()
-    more = [torch.from_numpy(array) for array in feed(pair.theirs, batch=9, seed=1)]
-    for array, mine in zip(run(exported, more), run(pair.ours, more), strict=True):
+    more = [torch.from_numpy(array) for array in feed(model, batch=9, seed=1)]
+    for array, mine in zip(run(exported, more), run(model, more), strict=True):
         np.testing.assert_allclose(array, mine, rtol=1e-6, atol=1e-6)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.support.originals import original
+from tests.support.live_keras import live_keras as original
 
 import batchdot
 from batchdot.layers.base.naming import clear_names

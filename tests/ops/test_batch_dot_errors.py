@@ -111,7 +111,7 @@ def test_the_cache_does_not_take_equal_for_the_same(name):
         batchdot.batch_dot(X, Y, bad)
 
 
-def test_the_cache_does_not_take_equal_batch_dims_or_epsilon_for_the_same():
+def test_cache_tells_equal_options_of_other_types_apart():
     batchdot.batch_dot(X, Y, 1, batch_dims=1, epsilon=1.0)
     with pytest.raises(TypeError, match="batch_dims should be an integer"):
         batchdot.batch_dot(X, Y, 1, batch_dims=True, epsilon=1.0)

@@ -1,39 +1,17 @@
 """Side by side with tf_keras 2.21 and Keras 3, on random calls: shape and value."""
 
 import random
-import warnings
 
 import numpy as np
 import pytest
 import torch
+from tests.support.live_keras import keras, live_keras, tf, tf_keras
 
 from batchdot import Dot, batch_dot, dot
 
+pytestmark = pytest.mark.keras
+
 CALLS = 300
-
-
-def load(name):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of TensorFlow's own making
-        return pytest.importorskip(name, reason=f"{name} is not installed (pip install 'batchdot[test]')")
-
-
-@pytest.fixture(scope="module")
-def tf():
-    return load("tensorflow")
-
-
-@pytest.fixture(scope="module")
-def tf_keras(tf):
-    return load("tf_keras")
-
-
-@pytest.fixture(scope="module")
-def keras():
-    keras = load("keras")
-    if keras.backend.backend() != "torch":
-        pytest.skip(f"Keras 3 runs on {keras.backend.backend()} here, not on torch")
-    return keras
 
 
 def random_call(rng):
@@ -72,15 +50,14 @@ def calls(seed, count=CALLS):
         yield x, y, axes, (x.shape, y.shape, axes)
 
 
-def test_batch_dot_as_tf_keras(tf, tf_keras):
+def test_batch_dot_as_tf_keras():
     for x, y, axes, call in calls(1):
         theirs = tf_keras.backend.batch_dot(tf.constant(x), tf.constant(y), axes=axes)
         compare(batch_dot(torch.tensor(x), torch.tensor(y), axes), theirs, call)
 
 
-def test_batch_dot_as_keras_3(keras):
-    from keras.src.layers.merging.dot import batch_dot as keras_batch_dot
-
+def test_batch_dot_as_keras_3():
+    keras_batch_dot = live_keras("keras.src.layers.merging.dot").batch_dot
     for x, y, axes, call in calls(2):
         theirs = keras_batch_dot(torch.tensor(x), torch.tensor(y), axes=axes)
         compare(batch_dot(torch.tensor(x), torch.tensor(y), axes), theirs, call)
@@ -88,7 +65,7 @@ def test_batch_dot_as_keras_3(keras):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e-7, 1e-9])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_dot_layer_as_tf_keras(tf, tf_keras, normalize, scale):
+def test_dot_layer_as_tf_keras(normalize, scale):
     for x, y, axes, call in calls(3, CALLS // 4):
         if axes is None:
             continue
@@ -100,7 +77,7 @@ def test_dot_layer_as_tf_keras(tf, tf_keras, normalize, scale):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e-7, 1e-9])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_dot_layer_as_keras_3(keras, normalize, scale):
+def test_dot_layer_as_keras_3(normalize, scale):
     """Its floor is 1e-14 on the squared norm."""
     for x, y, axes, call in calls(4, CALLS // 4):
         if axes is None:
@@ -111,7 +88,7 @@ def test_dot_layer_as_keras_3(keras, normalize, scale):
         compare(ours, theirs, call)
 
 
-def test_the_shape_layers_infer_as_tf_keras(tf_keras):
+def test_dot_layer_output_shape_as_tf_keras():
     for x, y, axes, call in calls(5, 100):
         if axes is None:
             continue
@@ -120,7 +97,7 @@ def test_the_shape_layers_infer_as_tf_keras(tf_keras):
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "float64", "complex64"])
-def test_dtypes_as_tf_keras(tf, tf_keras, dtype):
+def test_dtypes_as_tf_keras(dtype):
     for x, y, axes, call in calls(6, 60):
         x, y = ((t * 1000).astype(dtype) if "int" in dtype else t.astype(dtype) for t in (x, y))
         if dtype == "complex64":
@@ -131,7 +108,7 @@ def test_dtypes_as_tf_keras(tf, tf_keras, dtype):
         compare(ours, theirs, call, 0 if "int" in dtype else 1e-4)
 
 
-def test_dot_as_tf_keras(tf, tf_keras):
+def test_dot_as_tf_keras():
     rng = random.Random(7)
     for _ in range(100):
         x_rank, y_rank = rng.randint(2, 4), rng.randint(2, 4)
@@ -144,14 +121,14 @@ def test_dot_as_tf_keras(tf, tf_keras):
         compare(dot(torch.tensor(x), torch.tensor(y)), theirs, (x_shape, y_shape))
 
 
-def test_sparse_dot_as_tf_keras(tf, tf_keras):
+def test_sparse_dot_as_tf_keras():
     x, y = torch.randn(5, 4) * (torch.rand(5, 4) < 0.4), torch.randn(4, 3)
     theirs = tf_keras.backend.dot(tf.sparse.from_dense(x.numpy()), tf.constant(y.numpy()))
     compare(dot(x.to_sparse(), y), theirs, "coo")
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_gradients_as_tf_keras(tf, tf_keras, normalize):
+def test_gradients_as_tf_keras(normalize):
     for x, y, axes, call in calls(8, 40):
         if axes is None:
             continue

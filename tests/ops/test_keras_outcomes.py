@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support import ROOT, oracle
+from tests.support.live_keras import live_keras, tf, tf_keras
 
 from batchdot import batch_dot
 
@@ -82,7 +83,7 @@ SHARED = [case for case in CASES if shares_leading_axes(case)]
 
 
 @pytest.mark.parametrize("case", SHARED, ids=name)
-def test_the_shared_axes_of_tensorflow_1(case):
+def test_batch_dims_as_tensorflow_1(case):
     """TensorFlow 1 multiplied the last two axes as matrices, whatever the axes said, and shared the rest."""
     x, y = tensors(case)
     axes, last = read_axes(case["axes"]), x.ndim - 1
@@ -93,7 +94,29 @@ def test_the_shared_axes_of_tensorflow_1(case):
     torch.testing.assert_close(out, (x if x_axis == -1 else x.mT) @ (y if y_axis == -2 else y.mT))
 
 
-def test_the_record_is_whole():
+def outcome(function, make, case):
+    """Return what an engine does, as the record says it."""
+    arrays = [tensor.numpy() for tensor in tensors(case)]
+    try:
+        out = np.asarray(function(*map(make, arrays), axes=read_axes(case["axes"])))
+    except Exception as error:
+        return type(error).__name__
+    axes = read_axes(case["axes"])
+    axes = axes if axes is None or isinstance(axes, int) else tuple(map(int, axes))
+    right = oracle.batch_dot(*arrays, axes)
+    same = out.shape == right.shape and np.allclose(out, right, atol=1e-5)
+    return f"{out.shape} {'doc' if same else 'other'}"
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_outcome_of_live_keras_as_recorded(case):
+    assert outcome(tf_keras.backend.batch_dot, tf.constant, case) == case["tf_keras2.21"]
+    keras_3 = live_keras("keras.src.layers.merging.dot").batch_dot
+    assert outcome(keras_3, torch.tensor, case) == case["keras3.15.1-torch"]
+
+
+def test_record_is_whole():
     assert (len(CASES), len(SHARED)) == (124, 9)
     # Engines of the documented rule agree wherever they answer; Keras 3 on torch fails on empty sizes.
     for case in CASES:

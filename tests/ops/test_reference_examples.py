@@ -1,4 +1,7 @@
-"""The examples of Keras's own documentation, in Keras's names; and a question that was answered wrongly."""
+"""The examples of Keras's own documentation, in Keras's names, on arrays and on symbolic tensors.
+
+And a question that was answered wrongly.
+"""
 
 from types import SimpleNamespace
 
@@ -21,10 +24,11 @@ def test_dot_layer_of_two_matrices():
 
 
 def test_dot_layer_after_dense_layers():
-    x1 = torch.nn.Linear(2, 8)(torch.arange(10.0).reshape(5, 2))
-    x2 = torch.nn.Linear(2, 8)(torch.arange(10.0, 20.0).reshape(5, 2))
+    x1 = tf.keras.layers.Dense(8)(np.arange(10).reshape(5, 2))
+    x2 = tf.keras.layers.Dense(8)(np.arange(10, 20).reshape(5, 2))
     dotted = tf.keras.layers.Dot(axes=1)([x1, x2])
     assert dotted.shape == (5, 1)
+    assert dotted.dtype == x1.dtype == torch.float32
     for i in range(5):
         torch.testing.assert_close(dotted[i, 0], x1[i] @ x2[i])
 
@@ -39,9 +43,10 @@ def test_dot_layer_of_vectors():
 
 
 def test_backend_batch_dot():
-    x_batch, y_batch = torch.ones(32, 20, 1), torch.ones(32, 30, 20)
+    x_batch = tf.keras.backend.ones(shape=(32, 20, 1))
+    y_batch = tf.keras.backend.ones(shape=(32, 30, 20))
     out = tf.keras.backend.batch_dot(x_batch, y_batch, axes=(1, 2))
-    assert tuple(out.shape) == (32, 1, 30)
+    assert tf.keras.backend.int_shape(out) == (32, 1, 30)
     assert (out == 20).all()
 
 
@@ -50,6 +55,8 @@ def test_backend_batch_dot_shape_inference():
     out = tf.keras.backend.batch_dot(x, y, axes=(1, 2))
     assert tuple(out.shape) == (100, 30)
     torch.testing.assert_close(out, torch.stack([b @ a for a, b in zip(x, y, strict=True)]))
+    x, y = (tf.keras.backend.placeholder(shape=shape) for shape in ((100, 20), (100, 30, 20)))
+    assert tf.keras.backend.int_shape(tf.keras.backend.batch_dot(x, y, axes=(1, 2))) == (100, 30)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +65,11 @@ def test_backend_batch_dot_shape_inference():
     ids=str,
 )
 def test_backend_dot(x, y, shape):
-    x, y = torch.rand(x), torch.rand(y)
+    symbolic = tf.keras.backend.dot(*(tf.keras.backend.placeholder(shape=sizes) for sizes in (x, y)))
+    assert f"shape={shape} dtype=float32" in repr(symbolic)
+    x = tf.keras.backend.random_uniform_variable(shape=x, low=0, high=1)
+    assert 0 <= x.min() < x.max() < 1
+    y = torch.rand(y)
     out = tf.keras.backend.dot(x, y)
     assert tuple(out.shape) == shape
     np.testing.assert_allclose(out.numpy(), np.dot(x.numpy(), y.numpy()), rtol=1e-5)
@@ -74,6 +85,8 @@ QUESTION = [
 
 @pytest.mark.parametrize(("x", "y", "axes", "shape", "equation"), QUESTION, ids=str)
 def test_the_question(x, y, axes, shape, equation):
+    symbolic = tf.keras.layers.Dot(axes)([tf.keras.Input(x[1:]), tf.keras.Input(y[1:])])
+    assert symbolic.shape == (None, *shape[1:])
     x, y = torch.randn(x), torch.randn(y)
     right = torch.einsum(equation, x.double(), y.double()).reshape(shape)
     for out in (tf.keras.layers.Dot(axes)([x, y]), batchdot.batch_dot(x, y, axes)):

@@ -127,7 +127,7 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_what_is_done_to_symbolic_tensors_is_done_to_tensors_later(name: str) -> None:
+def test_symbolic_operations_run_on_tensors(name: str) -> None:
     compute = OPERATORS[name]
     x, y = torch.randn(5, 3, 4) + 3, torch.randn(5, 3, 4) + 3
     wanted = compute(x, y)
@@ -155,9 +155,7 @@ DOT_SHAPES = [
 
 
 @pytest.mark.parametrize(("axes", "x_shape", "y_shape", "wanted"), DOT_SHAPES)
-def test_unknown_sizes_stay_unknown_until_something_knows_them(
-    axes: Any, x_shape: Any, y_shape: Any, wanted: Any
-) -> None:
+def test_unknown_sizes_stay_unknown(axes: Any, x_shape: Any, y_shape: Any, wanted: Any) -> None:
     x, y = KerasTensor(x_shape), KerasTensor(y_shape)
     assert batch_dot(x, y, axes).shape == wanted
     assert Dot(axes)([x, y]).shape == wanted
@@ -195,7 +193,7 @@ def test_symbolic_calls_refuse_what_real_calls_refuse() -> None:
 # Making a model.
 
 
-def test_a_graph_that_does_not_begin_at_the_inputs_is_refused() -> None:
+def test_model_not_connected_to_inputs_raises() -> None:
     x, y = Input((3,)), Input((3,))
     out = Dot(1)([x, y])
     says = (
@@ -206,7 +204,7 @@ def test_a_graph_that_does_not_begin_at_the_inputs_is_refused() -> None:
 
 
 @pytest.mark.parametrize("what", ["inputs", "outputs"])
-def test_a_model_is_made_of_symbolic_tensors_that_come_from_somewhere(what: str) -> None:
+def test_model_of_other_than_symbolic_tensors_raises(what: str) -> None:
     x = Input((3,))
     for wrong, text in (
         (torch.ones(1), "tensor([1.])"),
@@ -495,7 +493,7 @@ def test_several_outputs_of_a_layer_are_told_apart() -> None:
     assert again(real(2, 3))[0].tolist() == [[2.0, 3.0], [5.0, 6.0]]
 
 
-def test_a_layer_that_returns_its_input_has_an_output_of_its_own() -> None:
+def test_identity_layer_has_its_own_output() -> None:
     x = Input((3,))
     flat = Flatten()(x)
     assert flat is not x
@@ -578,7 +576,7 @@ def test_an_unknown_keyword_is_refused_with_the_layer() -> None:
     refused(TypeError, says, keras.models.model_from_config, config)
 
 
-def test_a_value_that_does_not_fit_is_refused_with_the_layer() -> None:
+def test_unfit_value_error_names_layer() -> None:
     config = config_of_two()
     config["config"]["layers"][2]["config"]["axes"] = [1, 2, 3]
     says = (
@@ -635,7 +633,7 @@ def test_custom_objects_are_found() -> None:
     assert torch.equal(again(real(2, 3)), 2 * real(2, 3))
 
 
-def test_a_layer_that_needs_numbers_says_so_where_it_is_called() -> None:
+def test_layer_needing_values_raises_at_symbolic_call() -> None:
     class Needs(Layer):
         def call(self, inputs: Any) -> Any:
             return inputs[:, : int(inputs.sum())]
@@ -647,7 +645,7 @@ def test_a_layer_that_needs_numbers_says_so_where_it_is_called() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_concatenate_of_many_calls_of_one_layer_keeps_their_order() -> None:
+def test_concatenate_keeps_order_of_shared_calls() -> None:
     x = Input((3,))
     scale = Dense(1, use_bias=False)
     model = Model(x, Concatenate()([scale(x * k) for k in range(5)]))

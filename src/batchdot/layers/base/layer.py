@@ -219,6 +219,7 @@ class Layer(Calls, Connectivity):
         return state | {  # type: ignore[no-any-return]
             "inbound_nodes": [],
             "outbound_nodes": [],
+            "_call_losses": [],  # of the latest call, with its gradients: no copy of these
             "_symbolic_losses": [],
             "_updates": [],
         }

@@ -116,7 +116,7 @@ def refused(kind: type[Exception], text: str, function: Any, *args: Any, **kwarg
 
 
 @pytest.mark.parametrize("make", [Affine, Tower, Gate, lambda: Affine(2, activity_regularizer="l1")])
-def test_a_subclass_gives_the_same_eagerly_in_a_graph_and_from_a_config(make: Any) -> None:
+def test_subclass_same_eager_symbolic_from_config(make: Any) -> None:
     layer, x = make().eval(), torch.randn(5, 3)
     x_in = Input((3,))
     model = Model(x_in, layer(x_in)).eval()
@@ -137,7 +137,7 @@ def test_a_subclass_gives_the_same_eagerly_in_a_graph_and_from_a_config(make: An
     assert torch.equal(alone(x), wanted)
 
 
-def test_weights_are_parameters_and_buffers_by_the_attribute_they_are_assigned_to() -> None:
+def test_weight_named_by_its_attribute() -> None:
     layer = Affine()
     assert list(layer.parameters()) == []
     layer(real(2, 3))
@@ -151,7 +151,7 @@ def test_weights_are_parameters_and_buffers_by_the_attribute_they_are_assigned_t
     assert [w.shape for w in layer.get_weights()] == [(3, 4), (4,), ()]
 
 
-def test_a_weight_may_go_by_two_attributes_or_by_none() -> None:
+def test_weight_with_two_attributes_or_none() -> None:
     class Two(Layer):
         def build(self, input_shape: Any) -> None:
             self.one = self.other = self.add_weight("w", (1,), initializer="ones")
@@ -171,7 +171,7 @@ def test_a_weight_may_go_by_two_attributes_or_by_none() -> None:
     assert layer.one is layer.other
 
 
-def test_a_regularizer_is_evaluated_on_access_and_a_constraint_on_request() -> None:
+def test_regularizer_on_access_constraint_on_request() -> None:
     layer = Affine()
     layer(real(2, 3))
     before = layer.losses[0].item()
@@ -185,7 +185,7 @@ def test_a_regularizer_is_evaluated_on_access_and_a_constraint_on_request() -> N
 
 
 @pytest.mark.parametrize("how", [{"trainable": False}, {"synchronization": "ON_READ"}])
-def test_what_is_not_trained_stays_out_of_the_trained(how: Any) -> None:
+def test_untrained_weight_not_trainable(how: Any) -> None:
     layer = Layer()
     weight = layer.add_weight("w", (2,), initializer="ones", **how)
     assert not isinstance(weight, nn.Parameter)
@@ -219,11 +219,11 @@ BAD_WEIGHTS = [
 
 
 @pytest.mark.parametrize(("arguments", "text"), BAD_WEIGHTS)
-def test_a_weight_that_cannot_be_made_is_refused(arguments: Any, text: str) -> None:
+def test_add_weight_bad_argument_raises(arguments: Any, text: str) -> None:
     refused(ValueError, text, Layer().add_weight, "w", **arguments)
 
 
-def test_a_build_that_fails_leaves_no_half_of_its_weights() -> None:
+def test_failed_build_leaves_no_weights() -> None:
     class Fails(Affine):
         fail = True
 
@@ -246,7 +246,7 @@ def test_a_build_that_fails_leaves_no_half_of_its_weights() -> None:
 # Training and masks.
 
 
-def test_training_and_mask_are_passed_by_name_or_by_place() -> None:
+def test_training_and_mask_by_name_or_position() -> None:
     layer, x = Gate(), real(2, 3)
     mask = torch.tensor([[1.0], [0.0]])
     assert torch.equal(layer(x), 2 * x)  # a module that trains
@@ -262,7 +262,7 @@ def test_training_and_mask_are_passed_by_name_or_by_place() -> None:
     assert torch.equal(Model(x_in, layer(x_in, training=True)).eval()(x), 2 * x)
 
 
-def test_layers_inside_hear_what_the_call_around_was_told() -> None:
+def test_training_argument_reaches_inner_layers() -> None:
     class Around(Layer):
         def __init__(self) -> None:
             super().__init__()
@@ -280,7 +280,7 @@ def test_layers_inside_hear_what_the_call_around_was_told() -> None:
         assert torch.equal(outer.train()(x), 2 * x)
 
 
-def test_a_call_that_returns_nothing_is_refused() -> None:
+def test_call_returning_none_raises() -> None:
     class Nothing(Layer):
         def call(self, inputs: Any) -> Any:
             pass
@@ -289,11 +289,11 @@ def test_a_call_that_returns_nothing_is_refused() -> None:
     refused(ValueError, says, Nothing(), real(1))
 
 
-def test_a_layer_without_call_says_so() -> None:
+def test_layer_without_call_raises() -> None:
     refused(NotImplementedError, "Layer does not define `call`.", Layer(), real(1, 1))
 
 
-def test_numpy_and_lists_become_what_the_layer_works_in() -> None:
+def test_arrays_and_lists_take_the_layer_dtype() -> None:
     for layer in (Affine(), Affine().double(), Affine(dtype="float64"), Affine(dtype="float32").double()):
         kind = getattr(torch, layer.dtype)
         assert layer(np.ones((2, 3))).dtype == kind
@@ -302,7 +302,7 @@ def test_numpy_and_lists_become_what_the_layer_works_in() -> None:
     assert kinds == ["float32", "float64", "float16"]
 
 
-def test_tensors_are_cast_to_a_dtype_that_was_given_and_to_no_other() -> None:
+def test_input_cast_to_given_dtype_only() -> None:
     x = real(2, 3)
     assert Gate()(x.double()).dtype == torch.float64
     assert Gate()(x.half()).dtype == torch.float16
@@ -339,13 +339,13 @@ def test_losses_outside_a_call_stay(loss: Any) -> None:
     assert all(isinstance(value, Tensor) for value in layer.losses)
 
 
-def test_a_loss_that_is_a_function_is_evaluated_on_access() -> None:
+def test_callable_loss_evaluated_on_access() -> None:
     layer, count = Layer(), iter([1.0, 2.0, 3.0])
     layer.add_loss(lambda: next(count))
     assert [losses_of(layer), losses_of(layer), layer.get_losses_for(None)[0].item()] == [[1], [2], 3]
 
 
-def test_conditional_losses_are_found_by_their_inputs() -> None:
+def test_conditional_losses_by_inputs() -> None:
     layer, x = Penalized("conditional"), real(4)
     layer(x)
     assert [loss.item() for loss in layer.get_losses_for(x)] == [2.5]
@@ -362,7 +362,7 @@ def test_conditional_losses_are_found_by_their_inputs() -> None:
     assert len(shared.get_losses_for(None)) == 6
 
 
-def test_losses_that_call_adds_through_another_function_do_not_pile_up() -> None:
+def test_losses_added_by_other_function_replaced() -> None:
     def penalize(layer: Any, inputs: Any) -> Any:
         if inputs.sum() > 0:
             layer.add_loss(inputs.sum())
@@ -399,7 +399,7 @@ def test_losses_do_not_pile_up_over_a_training_loop() -> None:
     assert totals[-1] < totals[0]
 
 
-def test_an_activity_is_divided_by_the_batch_once_a_call() -> None:
+def test_activity_loss_divided_by_batch() -> None:
     layer = Affine(2, activity_regularizer=lambda output: output.sum())
     for size in (2, 8):
         out = layer(real(size, 3))
@@ -414,7 +414,7 @@ def test_an_activity_is_divided_by_the_batch_once_a_call() -> None:
     torch.testing.assert_close(model.losses[0], out.sum() / 4)
 
 
-def test_an_activity_of_a_shared_layer_counts_each_call() -> None:
+def test_activity_loss_of_shared_layer_per_call() -> None:
     x_in, y_in = Input((3,)), Input((3,))
     layer = Affine(2, activity_regularizer=torch.sum)
     model = Model([x_in, y_in], [layer(x_in), layer(y_in)])
@@ -424,7 +424,7 @@ def test_an_activity_of_a_shared_layer_counts_each_call() -> None:
     assert len(model.losses) == 3
 
 
-def test_the_activity_regularizer_may_change_after_a_call() -> None:
+def test_activity_regularizer_changed_after_call() -> None:
     layer = Dot(1)
     layer(real(2, 3), real(2, 3))
     layer.activity_regularizer = torch.sum
@@ -442,7 +442,7 @@ def test_losses_have_gradients() -> None:
     assert all(parameter.grad is not None for parameter in layer.parameters())
 
 
-def test_updates_are_kept_in_a_graph_and_ignored_on_tensors() -> None:
+def test_updates_symbolic_kept_eager_ignored() -> None:
     class Counts(Layer):
         def build(self, input_shape: Any) -> None:
             self.count = self.add_weight("count", (), initializer="zeros", trainable=False)
@@ -483,7 +483,7 @@ def copies(module: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("called", ["never", "eager", "symbolic"])
-def test_a_layer_is_copied_with_its_weights_and_without_its_graph(called: str) -> None:
+def test_layer_copy_has_weights_without_nodes(called: str) -> None:
     layer = Tower(name="tower")
     if called == "eager":
         layer(real(5, 3))
@@ -499,7 +499,7 @@ def test_a_layer_is_copied_with_its_weights_and_without_its_graph(called: str) -
     assert len(layer.inbound_nodes) == (called == "symbolic")
 
 
-def test_a_model_is_copied_with_its_graph() -> None:
+def test_model_copy_has_its_nodes() -> None:
     x_in, y_in = Input((3,), name="x"), Input((3,), name="y")
     shared = Tower(name="tower")
     model = Model([x_in, y_in], {"dot": Dot(1)([shared(x_in), shared(y_in)]), "x": shared(x_in)})
@@ -523,7 +523,7 @@ def test_a_model_is_copied_with_its_graph() -> None:
         assert torch.equal(model(inputs)["dot"], wanted["dot"]), name
 
 
-def test_a_state_may_be_loaded_before_the_first_call() -> None:
+def test_state_loaded_before_first_call() -> None:
     source, target = Tower(), Tower()
     source(real(5, 3))
     wanted, state = source(real(5, 3)), source.state_dict()
@@ -538,7 +538,7 @@ def test_a_state_may_be_loaded_before_the_first_call() -> None:
     assert torch.equal(third(real(5, 3)), wanted)
 
 
-def test_a_state_may_be_loaded_inside_a_module_of_torch() -> None:
+def test_state_loaded_inside_torch_module() -> None:
     def make() -> nn.Module:
         return nn.Sequential(Affine(3), nn.Linear(3, 3), Affine(2))
 
@@ -561,7 +561,7 @@ STATES_THAT_DO_NOT_FIT = {
 
 
 @pytest.mark.parametrize("problem", STATES_THAT_DO_NOT_FIT)
-def test_a_state_that_does_not_fit_is_refused_by_name_at_every_call(problem: str) -> None:
+def test_state_unfit_for_unbuilt_layer_raises_at_call(problem: str) -> None:
     source, target = Affine(4), Affine(5, name="target")
     source(real(5, 3))
     target.load_state_dict(STATES_THAT_DO_NOT_FIT[problem](source.state_dict()))
@@ -571,7 +571,7 @@ def test_a_state_that_does_not_fit_is_refused_by_name_at_every_call(problem: str
     assert not target.built
 
 
-def test_a_state_that_does_not_fit_a_built_layer_is_refused_by_torch() -> None:
+def test_state_unfit_for_built_layer_raises() -> None:
     source, target = Affine(4), Affine(5)
     source(real(5, 3)), target(real(5, 3))
     with pytest.raises(RuntimeError, match="size mismatch for kernel"):
@@ -586,7 +586,7 @@ MOVES = {"double": {"dtype": torch.float64}, "half": {"dtype": torch.float16}, "
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_a_layer_moved_before_it_is_built_is_built_there(name: str) -> None:
+def test_layer_moved_before_build_built_there(name: str) -> None:
     early, late, x = Tower(), Tower(), real(5, 3)
     late(x)
     for layer in (early, late):
@@ -598,7 +598,7 @@ def test_a_layer_moved_before_it_is_built_is_built_there(name: str) -> None:
     assert {(w.dtype, w.device) for w in early.weights} == {(w.dtype, w.device) for w in late.weights}
 
 
-def test_a_state_loaded_and_moved_before_the_build_is_moved_along() -> None:
+def test_state_loaded_before_build_is_moved() -> None:
     source, target = Affine(), Affine()
     source(real(5, 3))
     target.load_state_dict(source.state_dict())
@@ -647,7 +647,7 @@ def test_train_and_eval_reach_all_layers() -> None:
     assert model.eval().training is False
 
 
-def test_an_optimizer_takes_the_parameters_and_leaves_the_rest() -> None:
+def test_optimizer_changes_parameters_only() -> None:
     layer = Affine()
     out = layer(real(2, 3))
     before = layer.get_weights()
@@ -670,7 +670,7 @@ def test_functional_call_replaces_the_weights(make: Any) -> None:
     assert layer.kernel is parameters["kernel"]
 
 
-def test_a_first_call_in_inference_mode_does_not_keep_it_from_training() -> None:
+def test_first_call_in_inference_mode_trains_later() -> None:
     for layer in (Affine(), Tower(), keras.layers.Dense(2), keras.layers.Embedding(20, 2)):
         x = torch.ones(2, 3, dtype=torch.int64) if isinstance(layer, keras.layers.Embedding) else real(2, 3)
         with torch.inference_mode():
@@ -710,7 +710,7 @@ def test_lists_and_dicts_of_layers_are_found() -> None:
 # trainable, get_weights, set_weights, count_params.
 
 
-def test_trainable_reaches_the_layers_inside_and_moves_the_lists() -> None:
+def test_trainable_reaches_inner_layers() -> None:
     layer = Tower()
     layer(real(5, 3))
     total, trained = len(layer.weights), len(layer.trainable_weights)
@@ -761,7 +761,7 @@ def test_weights_are_set_all_or_none() -> None:
     assert layer.kernel.abs().sum() > 0
 
 
-def test_weights_given_to_the_constructor_are_set_at_the_build() -> None:
+def test_weights_argument_set_at_build() -> None:
     arrays = [np.full((3, 2), 2.0), np.ones(2), np.zeros(())]
     assert Affine(2, weights=arrays)(real(1, 3)).tolist() == [[13.0, 13.0]]
     with pytest.raises(ValueError, match="expecting 3 weights"):

@@ -494,7 +494,7 @@ def test_settable_members_are_set() -> None:
     assert (layer.supports_masking, layer.input_spec) == (False, [])
 
 
-def test_an_error_is_both_of_what_the_documentation_names() -> None:
+def test_not_connected_error_has_both_types() -> None:
     with pytest.raises(RuntimeError, match="not connected"):
         _ = Dot(1).input
     with pytest.raises(AttributeError, match="not connected"):
@@ -503,7 +503,7 @@ def test_an_error_is_both_of_what_the_documentation_names() -> None:
     assert getattr(Dot(1), "output", "none") == "none"
 
 
-def test_an_attribute_that_is_missing_is_reported_by_its_name() -> None:
+def test_missing_attribute_error_names_it() -> None:
     with pytest.raises(AttributeError, match=r"'Dot' object has no attribute 'inptu'"):
         _ = Dot(1).inptu
 
@@ -557,7 +557,7 @@ def test_a_single_item_is_not_a_list_of_one() -> None:
     assert layer.output_mask is out.mask
 
 
-def test_masks_travel_past_layers_that_support_them_only() -> None:
+def test_mask_passes_supporting_layers_only() -> None:
     class Passes(MakesMask):
         def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
             return Layer.compute_mask(self, inputs, mask)
