@@ -35,6 +35,9 @@ MAX_ARRAYS = 100_000
 MAX_OBJECTS = 200_000
 """Groups and datasets that are visited in one HDF5 file."""
 
+MAX_PATH = 4096
+"""Characters of the path of an HDF5 object: models that stand in each other make paths of 100."""
+
 MAX_ATTRIBUTE_BYTES = 32 * MIB
 """Bytes of one HDF5 attribute; the config is one."""
 

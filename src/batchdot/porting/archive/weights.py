@@ -161,16 +161,11 @@ def object_weights(root: Group) -> ObjectWeights:
     """
     found: dict[str, list[tuple[str, Array]]] = {}
     layer_names: dict[str, str] = {}
-    waiting = [root]
-    while waiting:  # not Group.datasets: names stand on groups without datasets, too
-        group = waiting.pop()
+    for group in root.groups():  # names stand on groups without datasets, too
         if group.path.endswith("/vars"):
             name = group.attributes.get("name")
             if isinstance(name, str):
                 layer_names[_owner(group.path)] = name
-        waiting += [member for member in group.members.values() if isinstance(member, Group)]
-        if len(waiting) > MAX_ARRAYS:
-            raise ModelFileError("more HDF5 groups", f"{MAX_ARRAYS:,}")
     for array in root.datasets():
         head, _, number = array.path.rpartition("/")
         if not head.endswith("/vars"):

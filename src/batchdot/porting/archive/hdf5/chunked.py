@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from batchdot.porting.archive.hdf5.bytes_reader import Reader
 from batchdot.porting.archive.hdf5.messages import DEFLATE, Layout
 from batchdot.porting.archive.hdf5.trees import Chunk, chunks
-from batchdot.porting.archive.limits import MAX_INFLATION, MIB
+from batchdot.porting.archive.limits import MAX_CHUNKS, MAX_INFLATION, MIB
 from batchdot.porting.errors import ModelFileError
 
 
@@ -25,8 +25,14 @@ def read_chunks(
     if len(layout.chunk) != len(shape):
         raise ModelFileError("HDF5 chunks of another rank than their dataset")
     size = prod(layout.chunk) * dtype.itemsize
-    found = _chunks(reader, layout, filters, len(shape), size)
     expected = prod(-(-axis // chunk) for axis, chunk in zip(shape, layout.chunk, strict=True))
+    if expected > MAX_CHUNKS:
+        raise ModelFileError(f"an HDF5 dataset of {expected:,} chunks", f"{MAX_CHUNKS:,}")
+    if layout.single is None:
+        found = chunks(reader, layout.address, len(shape), expected)
+    else:
+        stored = layout.single if filters and layout.single else size
+        found = [Chunk((0,) * len(shape), layout.address, stored, 0)]
     if len(found) != expected or len({chunk.start for chunk in found}) != expected:
         raise ModelFileError(f"{len(found):,} chunks of an HDF5 dataset", f"{expected:,}, each once")
     total, stored = prod(shape) * dtype.itemsize, sum(chunk.size for chunk in found)
@@ -43,12 +49,6 @@ def read_chunks(
         inside = tuple(slice(0, axis - start) for start, axis in zip(chunk.start, shape, strict=True))
         array[place] = whole[inside]
     return array
-
-
-def _chunks(reader: Reader, layout: Layout, filters: tuple[int, ...], rank: int, size: int) -> list[Chunk]:
-    if layout.single is None:
-        return chunks(reader, layout.address, rank)
-    return [Chunk((0,) * rank, layout.address, layout.single if filters and layout.single else size, 0)]
 
 
 def _unfilter(data: bytes, filters: tuple[int, ...], skipped: int, size: int, itemsize: int) -> bytes:

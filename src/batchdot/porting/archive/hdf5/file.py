@@ -14,7 +14,7 @@ from batchdot.porting.archive.hdf5.chunked import read_chunks
 from batchdot.porting.archive.hdf5.header import Attribute, Attributes, read_messages
 from batchdot.porting.archive.hdf5.heaps import read_local_heap
 from batchdot.porting.archive.hdf5.trees import symbol_table
-from batchdot.porting.archive.limits import MAX_OBJECTS
+from batchdot.porting.archive.limits import MAX_OBJECTS, MAX_PATH
 from batchdot.porting.archive.source import PartSource, Source
 from batchdot.porting.errors import ModelFileError, quote
 
@@ -29,6 +29,20 @@ class _File:
     reader: Reader
     attributes: Attributes
     claimed: int = 0
+    opened: set[int] = field(default_factory=set)
+
+    def open(self, address: int, path: str) -> dict[int, list[bytes]]:
+        """Return the messages of an object, which is opened once: a file of a model is a tree.
+
+        Raises:
+            ModelFileError: the object has two names, perhaps because groups form a cycle; or lies too deep.
+        """
+        if address in self.opened:
+            raise ModelFileError("an HDF5 object with two names, or a cycle of groups", "a tree")
+        if len(self.opened) >= MAX_OBJECTS or len(path) > MAX_PATH:
+            raise ModelFileError("more or deeper HDF5 objects", f"{MAX_OBJECTS:,}, paths of {MAX_PATH:,} characters")
+        self.opened.add(address)
+        return read_messages(self.reader, address)
 
     def claim(self, size: int) -> None:
         """Refuse datasets that together claim more bytes than the file has, so that some overlap."""
@@ -71,7 +85,8 @@ def open_hdf5(source: Source) -> "Group":
             f"{source.size:,} of {end:,} bytes of an HDF5 file", "the whole file: the download or copy was cut off"
         )
     reader = Reader(source)
-    return Group(_File(source, reader, Attributes(reader)), root, "/")
+    file = _File(source, reader, Attributes(reader))
+    return Group(file, file.open(root, "/"), "/")
 
 
 @dataclass
@@ -79,12 +94,8 @@ class Group:
     """A group of an HDF5 file: named members and attributes, read when asked for."""
 
     _file: _File = field(repr=False)
-    _address: int
+    _messages: dict[int, list[bytes]] = field(repr=False)
     path: str
-
-    @cached_property
-    def _messages(self) -> dict[int, list[bytes]]:
-        return read_messages(self._file.reader, self._address)
 
     @cached_property
     def attributes(self) -> dict[str, Attribute]:
@@ -105,8 +116,6 @@ class Group:
                 if name in found or "/" in name:
                     raise ModelFileError(f"the HDF5 member {quote(name)}", "names once, without slashes")
                 found[name] = self._open(name, address)
-                if len(found) > MAX_OBJECTS:
-                    raise ModelFileError("more members in an HDF5 group", f"{MAX_OBJECTS:,}")
             return found
 
     def _links(self) -> Iterator[tuple[str, int]]:
@@ -124,12 +133,10 @@ class Group:
     def _open(self, name: str, address: int) -> "Group | Dataset":
         path = f"{self.path.rstrip('/')}/{name}"
         with _placed(path):
-            found = read_messages(self._file.reader, address)
+            found = self._file.open(address, path)
             if messages.LAYOUT in found or messages.DATASPACE in found:
                 return Dataset.open(self._file, found, path)
-            group = Group(self._file, address, path)
-            group.__dict__["_messages"] = found
-            return group
+            return Group(self._file, found, path)
 
     def get(self, path: str) -> "Group | Dataset | None":
         """Return the object at a path below this group, None where there is none."""
@@ -142,24 +149,18 @@ class Group:
             here = here.members.get(name)
         return here
 
-    def datasets(self) -> Iterator["Dataset"]:
-        """Yield all datasets below this group, groups before what follows them.
-
-        Raises:
-            ModelFileError: a group is met twice: the file has a cycle or two names for one object.
-        """
+    def groups(self) -> Iterator["Group"]:
+        """Yield this group and all groups below it."""
         waiting = [self]
-        seen: set[int] = set()
         while waiting:
             group = waiting.pop()
-            if group._address in seen or len(seen) > MAX_OBJECTS:
-                raise ModelFileError("an HDF5 group that is met twice", "a tree", place=quote(group.path))
-            seen.add(group._address)
-            for member in group.members.values():
-                if isinstance(member, Dataset):
-                    yield member
-                else:
-                    waiting.append(member)
+            yield group
+            waiting += [member for member in group.members.values() if isinstance(member, Group)]
+
+    def datasets(self) -> Iterator["Dataset"]:
+        """Yield all datasets below this group."""
+        for group in self.groups():
+            yield from (member for member in group.members.values() if isinstance(member, Dataset))
 
 
 @dataclass(frozen=True)

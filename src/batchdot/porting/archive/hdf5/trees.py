@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batchdot.porting.archive.hdf5.bytes_reader import UNDEFINED, Fields, Reader, encoded_size
 from batchdot.porting.archive.hdf5.messages import decode_name
-from batchdot.porting.archive.limits import MAX_CHUNKS, MAX_OBJECTS
+from batchdot.porting.archive.limits import MAX_OBJECTS
 from batchdot.porting.errors import ModelFileError, quote
 
 
@@ -56,14 +56,18 @@ class Chunk:
     skipped: int
 
 
-def chunks(reader: Reader, address: int, rank: int) -> list[Chunk]:
-    """Return the chunks of a dataset; ``skipped`` is the bit mask of filters that one did without."""
+def chunks(reader: Reader, address: int, rank: int, most: int) -> list[Chunk]:
+    """Return the chunks of a dataset; ``skipped`` is the bit mask of filters that one did without.
+
+    Raises:
+        ModelFileError: there are more than ``most``.
+    """
     found = []
     for key, child in _tree1(reader, address, kind=1, key=8 + 8 * (rank + 1)):
         size, skipped = key.unsigned(4), key.unsigned(4)
         found.append(Chunk(tuple(key.unsigned(8) for _ in range(rank)), child, size, skipped))
-        if len(found) > MAX_CHUNKS:
-            raise ModelFileError("more chunks in an HDF5 dataset", f"{MAX_CHUNKS:,}")
+        if len(found) > most:
+            raise ModelFileError("more chunks than an HDF5 dataset has", f"{most:,}")
     return found
 
 
