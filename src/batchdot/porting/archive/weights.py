@@ -149,8 +149,9 @@ def _names(group: Group, key: str, value: Attribute) -> tuple[str, ...]:
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
-LEFT_OUT = ("optimizer", "seed_generator", "_layer_checkpoint_dependencies/optimizer")
-"""Objects whose variables inference does not need: the optimizer's state and seeds."""
+LEFT_OUT_AT_TOP = ("optimizer", "metrics", "compile_metrics", "loss_tracker")
+LEFT_OUT = ("seed_generator", "random_generator", "_random_generator")
+"""Objects whose variables inference does not need: the optimizer's state, metrics; seeds, of any layer."""
 
 
 def object_weights(root: Group) -> ObjectWeights:
@@ -194,7 +195,8 @@ def _owner(path: str) -> str:
 def _ordered(found: dict[str, list[tuple[str, Array]]], layer_names: dict[str, str]) -> ObjectWeights:
     arrays: dict[str, tuple[Array, ...]] = {}
     for owner, variables in found.items():
-        if owner.split("/")[0] in LEFT_OUT or owner.split("/")[-1] in LEFT_OUT or owner in LEFT_OUT:
+        parts = owner.split("/")
+        if parts[0] in LEFT_OUT_AT_TOP or any(name in parts for name in LEFT_OUT):
             continue
         numbered = {}
         for number, array in variables:

@@ -18,7 +18,7 @@ PARAMETERS = {
 NULL_IS_NOTHING = ("initial_state", "constants", "key", "training", "attention_mask", "return_attention_scores")
 
 
-def call_arguments(layer: LayerRecord, node: Node) -> dict[str, Value]:
+def call_arguments(layer: LayerRecord, node: Node, is_keras3: bool) -> dict[str, Value]:
     """Return the arguments of a call. A mask that was passed stays, None included: it was obeyed.
 
     Raises:
@@ -32,6 +32,8 @@ def call_arguments(layer: LayerRecord, node: Node) -> dict[str, Value]:
         args = _states(layer, args[0], node)
     if layer.class_name in HEADS and len(args) == 1 and isinstance(args[0], tuple):
         args = args[0]
+    if is_keras3:  # which overrides it when the model runs
+        node.kwargs.pop("training", None)
     given: dict[str, Value] = {}
     for position, value in enumerate(args):
         if position < len(names):
@@ -44,6 +46,9 @@ def call_arguments(layer: LayerRecord, node: Node) -> dict[str, Value]:
                 raise refused(node, f"the argument {key!r} twice")
             continue
         given[key] = value
+    for key in ("initial_state", "constants"):
+        if isinstance(given.get(key), TensorRef):
+            given[key] = (given[key],)
     if layer.class_name in LISTS:
         given["inputs"] = _as_list(given.get("inputs"))
     return {key: value for key, value in given.items() if value is not None or key not in NULL_IS_NOTHING}

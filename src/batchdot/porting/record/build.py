@@ -6,7 +6,7 @@ from dataclasses import replace
 from batchdot.porting.archive import Archive, LegacyWeights, Weights
 from batchdot.porting.errors import ModelFileError
 from batchdot.porting.record.era import Era
-from batchdot.porting.record.fixups import fix
+from batchdot.porting.record.fixups import fill_inputs, fix
 from batchdot.porting.record.flow import annotate
 from batchdot.porting.record.graph import ModelReader
 from batchdot.porting.record.item import Item
@@ -42,7 +42,7 @@ def record_of(archive: Archive, weights: Weights | None = None) -> ModelRecord:
     if own is None:
         model = replace(model, has_weights=False)
     else:
-        model = attach(model, own, era, same_file=weights is None)
+        model = fill_inputs(attach(model, own, era, same_file=weights is None), notes)
     model = annotate(model, era, reader.shapes, notes)
     written = Written(era.words, archive.version, archive.backend, archive.container, archive.path)
     return replace(model, training=training_of(archive.training), notes=tuple(notes), written=written)

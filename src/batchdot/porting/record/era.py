@@ -64,7 +64,7 @@ class Era:
         if is_keras1 or '"dim_ordering"' in config or '"border_mode"' in config or '"input_dtype"' in config:
             return cls("keras1", (1, 2), text, backend, is_guess=True)
         if '"keras_history"' in config or '"batch_shape"' in config:
-            return cls("keras3", (3, 12), text, backend, is_guess=True)
+            return cls("keras3", (3, 12) if '"DTypePolicy"' in config else (3, 3), text, backend, is_guess=True)
         return cls("tf", (2, 15), text, backend, is_guess=True)
 
     def before(self, keras2: tuple[int, ...], tf: tuple[int, ...]) -> bool:
@@ -88,6 +88,8 @@ class Era:
         'tf.keras 2.1.6 (TensorFlow 1.12)'
         """
         number = ".".join(map(str, self.version))
+        if not self.text and self.is_guess:
+            return {"keras1": "Keras 1", "keras3": "Keras 3"}.get(self.family, "Keras 2 or tf.keras")
         guess = " or one near it" if self.is_guess else ""
         if self.family != "tf":
             return f"Keras {self.text or number}{guess}"

@@ -26,6 +26,34 @@ def fix(model: ModelRecord, era: Era, notes: list[str]) -> ModelRecord:
     return _without_settings(model)
 
 
+def fill_inputs(model: ModelRecord, notes: list[str]) -> ModelRecord:
+    """Return a Sequential whose file lost the shape of its input with the shape that its first weights tell."""
+    first = model.layers[0] if model.layers else None
+    if model.kind != "sequential" or first is None or first.config.get("batch_shape", 0) is not None:
+        return model
+    for layer in model.layers[1:]:
+        weight = layer.weights.get("kernel", layer.weights.get("embeddings"))
+        if layer.class_name not in ELEMENTWISE and weight is None:
+            return model
+        if weight is None:
+            continue
+        free = FREE_AXES.get(layer.class_name)
+        if free is None:
+            return model
+        last = () if layer.class_name == "Embedding" else (weight.shape[-2],)
+        shape: tuple[int | None, ...] = (None, *(None,) * free, *last)
+        notes.append(f"The file lost the shape of the input; {shape} follows from the weights.")
+        filled = replace(first, config=FrozenMap({**first.config, "batch_shape": shape}))
+        return replace(model, layers=(filled, *model.layers[1:]))
+    return model
+
+
+FREE_AXES = {"Dense": 0, "Embedding": 1, "LSTM": 1, "GRU": 1, "SimpleRNN": 1, "Conv1D": 1, "Conv2D": 2, "Conv3D": 3}
+"""Axes between the batch and the channels that a first layer takes, in the usual case."""
+
+ELEMENTWISE = ("Activation", "Dropout", "ReLU", "LeakyReLU", "ELU", "Masking", "GaussianNoise", "Identity", "Rescaling")
+
+
 def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
     """Give padding, cropping and upsampling of Keras 1 the data format of the layers around them."""
     told = {

@@ -9,7 +9,7 @@ from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.classes.merging import concatenated
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.masks import MaskFlow
-from batchdot.porting.record.values import Call, FrozenMap, LayerRecord, ModelRecord, Shape, TensorRef, refs_in
+from batchdot.porting.record.values import Call, FrozenMap, LayerRecord, ModelRecord, Shape, TensorRef, Value, refs_in
 from batchdot.porting.record.weights import known_sizes
 
 Told = Mapping[tuple[str, ...], Mapping[TensorRef, Shape]]
@@ -31,8 +31,62 @@ def annotate(model: ModelRecord, era: Era, told: Told, notes: list[str]) -> Mode
         ModelFileError: the shape of a weight contradicts that of an input, or a result is not there.
     """
     model = _Shapes(told).annotate(model)
-    return MaskFlow(era, notes).annotate(model)
+    return _with_axes(_with_input_shapes(MaskFlow(era, notes).annotate(model)))
 
+
+AXES = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "UnitNormalization")
+
+
+def _with_axes(model: ModelRecord) -> ModelRecord:
+    """Return a model with axes in one form: of Dot a pair from the front; of normalizations -1 for the last."""
+    ranks: dict[str, set[tuple[int, ...]]] = {}
+    for call in model.calls:
+        ranks.setdefault(call.layer, set()).add(
+            tuple(-1 if shape is None else len(shape) for shape in call.input_shapes)
+        )
+
+    def changed(layer: LayerRecord, several: tuple[int, ...]) -> LayerRecord:
+        config = layer.config
+        rank = several[0] if several and several[0] >= 0 else None
+        if layer.class_name == "Dot":
+            config = FrozenMap({**config, "axes": _pair(config["axes"], several)})
+        if layer.class_name in AXES and rank is not None:
+            axis = config["axis"]
+            last = tuple(-1 if part == rank - 1 else part for part in (axis if isinstance(axis, tuple) else (axis,)))
+            config = FrozenMap({**config, "axis": last if isinstance(axis, tuple) else last[0]})
+        below = (rank - 1,) if rank is not None and layer.class_name == "TimeDistributed" else several
+        inner = {key: changed(inside, below) for key, inside in layer.inner.items()}
+        nested = None if layer.model is None else _with_axes(layer.model)
+        return replace(layer, config=config, inner=FrozenMap(inner), model=nested)
+
+    known = {name: next(iter(found)) for name, found in ranks.items() if len(found) == 1}
+    return replace(model, layers=tuple(changed(layer, known.get(layer.name, ())) for layer in model.layers))
+
+
+def _pair(axes: Value, ranks: tuple[int, ...]) -> Value:
+    """Return the axes of a Dot as two, counted from the front where the ranks are known."""
+    two = axes if isinstance(axes, tuple) else (axes, axes)
+    if len(ranks) != 2 or not all(isinstance(axis, int) for axis in two) or len(two) != 2:
+        return axes
+    return tuple(
+        axis + rank if isinstance(axis, int) and axis < 0 <= rank else axis for axis, rank in zip(two, ranks, strict=True)
+    )
+
+
+def _with_input_shapes(model: ModelRecord) -> ModelRecord:
+    """Return a model whose calls have the shapes of their arguments, masks apart."""
+    shape_of = {call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)}
+    calls = tuple(
+        replace(call, input_shapes=tuple(shape_of[ref] for ref in call.tensors())) for call in model.calls
+    )
+    layers = tuple(
+        layer if layer.model is None else replace(layer, model=_with_input_shapes(layer.model)) for layer in model.layers
+    )
+    return replace(model, calls=calls, layers=layers)
+
+
+DATA = ("inputs", "query", "value", "key")
+"""Arguments that decide the shapes a layer makes; states and masks follow."""
 
 MAX_OUTPUTS = 1000
 """Outputs of one call of a layer that nobody knows."""
@@ -74,20 +128,22 @@ class _Shapes:
             for ref in refs:
                 if ref not in shape_of:
                     raise ModelFileError(f"output {ref.output} of a call of {quote(ref.layer)}, which is not there")
-            ins = tuple(shape_of[ref] for ref in refs)
+            ins = tuple(shape_of[ref] for ref in refs_in(tuple(call.arguments.get(key) for key in DATA)))
             if layer.class_name == "InputLayer":
                 outs: tuple[Shape, ...] = (given.get(call.output()) or _input_shape(layer),)
             elif layer.kind == "operation":
                 outs = op_shapes.infer(layer.class_name, call.arguments, shape_of)
             else:
                 outs = self.shapes(layer, ins)
+                if call.arguments.get("return_attention_scores") is True:
+                    outs = (*outs, _scores(layer, ins))
             outs = _with_told(call, outs, told, layer, used)
             for number, shape in enumerate(outs):
                 shape_of[call.output(number)] = shape
             returns = "tensor" if len(outs) == 1 else "tuple"
             if layer.model is not None and isinstance(layer.model.outputs, FrozenMap):
                 returns = "dict"
-            calls.append(replace(call, input_shapes=ins, output_shapes=outs, returns=returns))
+            calls.append(replace(call, output_shapes=outs, returns=returns))
         return shape_of, calls
 
     def shapes(self, layer: LayerRecord, ins: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -129,6 +185,17 @@ class _Shapes:
         if "layer" in layer.inner:
             return self.shapes(layer.inner["layer"], ins)
         return (None,)
+
+
+def _scores(layer: LayerRecord, ins: tuple[Shape, ...]) -> Shape:
+    """Return the shape of the attention scores that a layer returns beside its result."""
+    query, value = (*ins, None, None)[:2]
+    if query is None or value is None or len(query) != 3 or len(value) != 3:
+        return None
+    heads = layer.config.get("num_heads", layer.config.get("num_query_heads"))
+    if "Head" in layer.class_name or "Group" in layer.class_name:
+        return (query[0], heads if isinstance(heads, int) else None, query[1], value[1])
+    return (query[0], query[1], value[1])
 
 
 def _outputs_used(model: ModelRecord) -> dict[tuple[str, int], int]:

@@ -13,7 +13,7 @@ from batchdot.porting.record import operations
 from batchdot.porting.record.arguments import call_arguments
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
-from batchdot.porting.record.layers import read_layer
+from batchdot.porting.record.layers import layer_name, read_layer
 from batchdot.porting.record.nodes import Node, keras3_shapes, parse_node, parse_ref
 from batchdot.porting.record.values import (
     Call,
@@ -78,9 +78,7 @@ class ModelReader:
 
     def _functional(self, config: Item) -> ModelRecord:
         entries = list(config.get("layers").items())
-        names = {entry.get("config").get("name").value or entry.get("name").value for entry in entries}
-        names |= {entry.get("name").value for entry in entries}
-        known = {name for name in names if isinstance(name, str)}
+        known = {layer_name(entry) for entry in entries}
         draft = Draft()
         for entry in entries:
             layer = self._layer(entry)
@@ -119,22 +117,26 @@ class ModelReader:
     def _finish(
         self, draft: Draft, name: str, kind: str, inputs: Value, outputs: Value, config: Item
     ) -> ModelRecord:
-        places = refs_in((inputs, outputs))
-        base = _bases(draft, self.era, list(places), config.place)
-        calls = {
-            (layer, number): self._call(draft, draft.layers[layer], number, node, base)
-            for layer, nodes in draft.nodes.items()
-            for number, node in enumerate(nodes)
-        }
-        for layer in draft.layers.values():
-            if layer.class_name == "InputLayer" and not draft.nodes[layer.name]:
-                calls[layer.name, 0] = Call(layer.name)
-        inputs, outputs = (renumber(value, base, config.place) for value in (inputs, outputs))
+        ends = list(refs_in((inputs, outputs)))
+        inside = [ref for nodes in draft.nodes.values() for node in nodes for ref in node.refs()]
+        try:
+            base = _bases(draft, self.era, [*inside, *ends], config.place)
+            order = _ordered(self._calls(draft, base), config.place)
+            end_base = base
+        except ModelFileError:
+            if not self.era.is_keras3:
+                raise
+            # The first versions of Keras 3 number the calls inside of a model as in the graph that it was cut from.
+            lowest = {ref.layer: ref.call for ref in sorted(inside, reverse=True)}
+            base = {name: lowest.get(name, 0) for name in draft.layers}
+            end_base = _bases(draft, self.era, ends, config.place)
+            order = _ordered(self._calls(draft, base), config.place)
+        inputs, outputs = (renumber(value, end_base) for value in (inputs, outputs))
+        made = {(call.layer, call.number) for call in order}
         for ref in refs_in((inputs, outputs)):
-            if (ref.layer, ref.call) not in calls:
+            if (ref.layer, ref.call) not in made:
                 raise ModelFileError(f"a call of {quote(ref.layer)} that is not there", place=config.place)
-        order = _ordered(calls, config.place)
-        told = {renumber_ref(ref, base, config.place): shape for ref, shape in draft.shapes.items() if ref.layer in base}
+        told = {renumber_ref(ref, base): shape for ref, shape in draft.shapes.items() if ref.layer in base}
         trainable = config.get("trainable").value if isinstance(config.value, dict) else True
         record = ModelRecord(
             name,
@@ -149,10 +151,21 @@ class ModelReader:
         self.shapes.setdefault(tuple(draft.layers), {}).update(told)
         return record
 
-    def _call(self, draft: Draft, layer: LayerRecord, number: int, node: Node, base: Mapping[str, int]) -> Call:
-        args = tuple(renumber(value, base, node.place) for value in node.args)
-        kwargs = {key: renumber(value, base, node.place) for key, value in node.kwargs.items()}
-        arguments = call_arguments(layer, Node(args, kwargs, node.place))
+    def _calls(self, draft: Draft, base: Mapping[str, int]) -> dict[tuple[str, int], Call]:
+        calls = {
+            (layer, number): self._call(draft.layers[layer], number, node, base)
+            for layer, nodes in draft.nodes.items()
+            for number, node in enumerate(nodes)
+        }
+        for layer in draft.layers.values():
+            if layer.class_name == "InputLayer" and not draft.nodes[layer.name]:
+                calls[layer.name, 0] = Call(layer.name)
+        return calls
+
+    def _call(self, layer: LayerRecord, number: int, node: Node, base: Mapping[str, int]) -> Call:
+        args = tuple(renumber(value, base) for value in node.args)
+        kwargs = {key: renumber(value, base) for key, value in node.kwargs.items()}
+        arguments = call_arguments(layer, Node(args, kwargs, node.place), self.era.is_keras3)
         return Call(layer.name, number, FrozenMap(arguments))
 
     # Sequentials
@@ -286,18 +299,26 @@ def _structure(item: Item) -> Value:
         return FrozenMap({key: parse_ref(part) for key, part in item.members()})
     if isinstance(value, list) and value and isinstance(value[0], str):
         return parse_ref(item)
-    refs = tuple(parse_ref(part) for part in item.items())
+    refs = tuple(_nested_refs(item))
     return refs[0] if len(refs) == 1 else refs
 
 
-def _bases(draft: Draft, era: Era, more: Iterable[TensorRef], place: str) -> dict[str, int]:
+def _nested_refs(item: Item) -> Iterable[TensorRef]:
+    """Yield tensors in lists of lists: states that a layer returns stand in a list of their own."""
+    for part in item.items():
+        if isinstance(part.value, list) and part.value and isinstance(part.value[0], list):
+            yield from _nested_refs(part)
+        else:
+            yield parse_ref(part)
+
+
+def _bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dict[str, int]:
     """Return, per layer, the number that the file gives its first call.
 
     A nested model has a hidden node of its own up to Keras 2, so that its first call is number 1.
     """
     used: dict[str, set[int]] = {name: set() for name in draft.layers}
-    refs = [ref for nodes in draft.nodes.values() for node in nodes for ref in node.refs()]
-    for ref in (*refs, *more):
+    for ref in refs:
         if ref.layer not in used:
             raise ModelFileError(f"an output of {quote(ref.layer)}, which is no layer of the model", place=place)
         used[ref.layer].add(ref.call)
@@ -315,19 +336,19 @@ def _bases(draft: Draft, era: Era, more: Iterable[TensorRef], place: str) -> dic
     return bases
 
 
-def renumber_ref(ref: TensorRef, base: Mapping[str, int], place: str) -> TensorRef:
+def renumber_ref(ref: TensorRef, base: Mapping[str, int]) -> TensorRef:
     """Return a tensor with its call counted from 0."""
     return TensorRef(ref.layer, ref.call - base[ref.layer], ref.output)
 
 
-def renumber(value: Value, base: Mapping[str, int], place: str) -> Value:
+def renumber(value: Value, base: Mapping[str, int]) -> Value:
     """Return a value with the calls of its tensors counted from 0."""
     if isinstance(value, TensorRef):
-        return renumber_ref(value, base, place)
+        return renumber_ref(value, base)
     if isinstance(value, tuple):
-        return tuple(renumber(item, base, place) for item in value)
+        return tuple(renumber(item, base) for item in value)
     if isinstance(value, FrozenMap):
-        return FrozenMap({key: renumber(item, base, place) for key, item in value.items()})
+        return FrozenMap({key: renumber(item, base) for key, item in value.items()})
     return value
 
 

@@ -56,18 +56,18 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
     record = LayerRecord(name, "layer", spec.name, arguments, FrozenMap(), FrozenMap(inner), None, trainable, dtype)
     if spec.name == "Bidirectional":
         record = _bidirectional(record, era)
-    if problem:
+    if problem or config.get("lora_rank").value is not None:
         record = replace(record, problem=problem, raw=freeze_map(config))
     return record
 
 
 def layer_name(entry: Item) -> str:
-    """Return the name of a layer: its config has it in every version, its entry in most."""
+    """Return the name of a layer by which calls know it: its entry's where there is one, else its config's."""
     config = entry.get("config")
+    if isinstance(entry.get("name").value, str):
+        return entry.get("name").name()
     if isinstance(config.value, dict) and isinstance(config.value.get("name"), str):
         return config.get("name").name()
-    if entry.has("name"):
-        return entry.get("name").name()
     return operations.snake(entry.get("class_name").name())
 
 
@@ -162,7 +162,10 @@ def _bidirectional(record: LayerRecord, era: Era) -> LayerRecord:
     if backward is None:
         flipped = {**forward.config, "go_backwards": not forward.config.get("go_backwards")}
         backward = replace(forward, name=f"backward_{forward.name}", config=FrozenMap(flipped))
-    inner = {"forward_layer": forward, "backward_layer": backward}
+    inner = {
+        name: replace(layer, config=FrozenMap({**layer.config, "masked_steps": config["masked_steps"]}))
+        for name, layer in (("forward_layer", forward), ("backward_layer", backward))
+    }
     return replace(record, config=FrozenMap(config), inner=FrozenMap(inner))
 
 

@@ -223,7 +223,7 @@ class _Formulas:
     def __init__(self) -> None:
         self._found: dict[TensorRef, Mask] = {}
         self._zeros: set[TensorRef] = set()
-        self._sizes: dict[TensorRef, int] = {}
+        self._compared: set[TensorRef] = set()
 
     def mask(self, value: Value) -> Mask | None:
         """Return the mask that an argument is."""
@@ -240,6 +240,8 @@ class _Formulas:
             self._found[call.output()] = made
         if layer.class_name == "zeros_like":
             self._zeros.add(call.output())
+        if layer.class_name == "not_equal":
+            self._compared.add(call.output())
 
     def _made(self, name: str, arguments: Mapping[str, Value]) -> Mask | None:
         x, x1, x2 = (arguments.get(key) for key in ("x", "x1", "x2"))
@@ -249,7 +251,7 @@ class _Formulas:
             return self._found.get(x)
         if name == "any" and isinstance(x, TensorRef) and arguments.get("axis") == -1:
             inner = self._found.get(x)
-            return replace(inner, kind="any_not_equal") if inner is not None and inner.kind == "not_equal" else inner
+            return replace(inner, kind="any_not_equal") if inner is not None and x in self._compared else inner
         if name in ("logical_or", "logical_and") and isinstance(x1, TensorRef) and isinstance(x2, TensorRef):
             parts = [self.mask(x) for x in (x1, x2) if x not in self._zeros]
             kind = "any" if name == "logical_or" else "all"

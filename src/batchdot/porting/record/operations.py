@@ -214,7 +214,7 @@ def _graph_operation(config: Item) -> tuple[str, dict[str, Value], str]:
     operation = node.get("op").name()
     name = GRAPH.get(operation, operation)
     attributes = node.get("attr") if node.has("attr") else Item({})
-    settings: dict[str, Value] = {}
+    settings: dict[str, Value] = {"#": None}  # marks positions rather than parameters
     for key, item in attributes.members():
         value = _attribute(item)
         if key in ("keep_dims", "axis", "squeeze_dims", "equation", "DstT", "alpha", "num_split") or key.endswith("_mask"):
@@ -264,7 +264,7 @@ def operation_arguments(name: str, settings: Mapping[str, Value], node: Node) ->
     Raises:
         ModelFileError: it is called with what it does not take.
     """
-    if any(key.startswith("#") or key.endswith("_mask") for key in settings) or "DstT" in settings:
+    if "#" in settings:
         return _graph_arguments(name, settings, node)
     given: dict[str, Value] = {}
     parameters = PARAMETERS.get(name, ())
@@ -308,7 +308,7 @@ def _completed(name: str, given: dict[str, Value]) -> dict[str, Value]:
 
 
 def _graph_arguments(name: str, settings: Mapping[str, Value], node: Node) -> dict[str, Value]:
-    constants = {int(key[1:]): value for key, value in settings.items() if key.startswith("#")}
+    constants = {int(key[1:]): value for key, value in settings.items() if key.startswith("#") and key != "#"}
     tensors = list(_flat(node.args))
     values: list[Value] = []
     for position in range(len(constants) + len(tensors)):

@@ -69,7 +69,20 @@ def _layer_with_weights(layer: LayerRecord, found: Found, path: str) -> LayerRec
         )
         for role, source in found.get(path, {}).items()
     }  # fmt: skip
-    return replace(layer, weights=FrozenMap(made), inner=FrozenMap(inner), model=model)
+    config = layer.config
+    if _is_rms(layer, len(made)):
+        config = FrozenMap({**config, "rms_scaling": True})
+    return replace(layer, config=config, weights=FrozenMap(made), inner=FrozenMap(inner), model=model)
+
+
+def _is_rms(layer: LayerRecord, arrays: int) -> bool:
+    """Whether a LayerNormalization scales by the root mean square: Keras 3.0 to 3.3 do not save that it does.
+
+    It has a gamma alone then, though its config says that it has a beta.
+    """
+    config = layer.config
+    both = layer.class_name == "LayerNormalization" and config["center"] and config["scale"]
+    return bool(both) and arrays == 1
 
 
 def _slots(layer: LayerRecord) -> tuple[Slot, ...]:
@@ -136,6 +149,8 @@ class _LegacyGroup:
         self.found = found
         self.group = group
         self.leaves = list(leaves(layer, f"/{layer.name}"))
+        if _is_rms(layer, len(arrays)):
+            self.leaves = [replace(self.leaves[0], slots=self.leaves[0].slots[:1])]
 
     def match(self) -> None:
         """Give every array to a slot.
@@ -420,6 +435,8 @@ class _Objects:
             arrays = self.left.pop(place)
             if leaf.layer.class_name == "SpectralNormalization" and len(arrays) == 2:
                 arrays = arrays[1:]  # the first is the kernel, which the layer inside has too
+            if _is_rms(leaf.layer, len(arrays)):
+                leaf, slots = replace(leaf, slots=leaf.slots[:1]), slots[:1]
             if len(arrays) != len(slots):
                 raise ModelFileError(
                     f"{len(arrays)} weights of {quote(leaf.layer.name)}", f"{len(slots)}, as its config says", place=quote(place)

@@ -110,7 +110,10 @@ def _prelu(config: Config) -> tuple[Slot, ...]:
 
 
 def _finish_input(config: dict[str, Value], era: Era) -> dict[str, Value]:
-    return {**config, "dtype": config["dtype"] or "float32"}
+    """Leave the batch size free: files of Sequentials fix it to that of the first batch they saw."""
+    shape = config["batch_shape"]
+    free = (None, *shape[1:]) if isinstance(shape, tuple) and shape else shape
+    return {**config, "batch_shape": free, "dtype": config["dtype"] or "float32"}
 
 
 def _batch_shape(item: fields.Item, era: Era) -> Value:
