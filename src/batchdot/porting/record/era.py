@@ -110,8 +110,9 @@ def _tf_of_2_2_4(config: str, text: str, backend: str) -> tuple[tuple[int, ...],
     initializers = re.findall(r'_initializer": ?\{"class_name": ?"\w+", ?"config": ?\{([^}]*)\}', config)
     if "BatchNormalizationV1" in config:
         return (1, 13), text, backend, False
-    if not initializers:
-        return ((1, 15) if '"zero_output_for_mask"' in config else (2, 0)), text, backend, True
+    first = (1, 15) if '"ragged"' in config else (1, 13)
+    if not initializers:  # 1.15 and 2.0 write the same; there are more files of the former
+        return first, text, backend, first == (1, 15)
     if any('"dtype"' in arguments for arguments in initializers):
-        return ((1, 15) if '"ragged"' in config else (1, 13)), text, backend, False
+        return first, text, backend, False
     return (2, 0), text, backend, False

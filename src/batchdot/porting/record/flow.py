@@ -9,7 +9,7 @@ from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.classes.merging import concatenated
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.masks import MaskFlow
-from batchdot.porting.record.values import Call, FrozenMap, LayerRecord, ModelRecord, Shape, TensorRef, Value, refs_in
+from batchdot.porting.record.values import Activation, Call, FrozenMap, LayerRecord, ModelRecord, Shape, TensorRef, Value, refs_in
 from batchdot.porting.record.weights import known_sizes
 
 Told = Mapping[tuple[str, ...], Mapping[TensorRef, Shape]]
@@ -161,7 +161,9 @@ class _Shapes:
             return self._wrapped(layer, ins)
         spec = SPECS[layer.class_name]
         known_sizes(layer, spec.symbols(layer.config, ins))
-        return spec.infer(layer.config, ins)
+        outs = spec.infer(layer.config, ins)
+        activation = layer.config.get("activation")
+        return _halved(outs, activation) if isinstance(activation, Activation) and activation.name == "glu" else outs
 
     def _nested(self, model: ModelRecord, ins: tuple[Shape, ...]) -> tuple[Shape, ...]:
         key = id(model), ins
@@ -224,6 +226,16 @@ def _with_told(
     return tuple(shapes)
 
 
+def _halved(outs: tuple[Shape, ...], glu: Activation) -> tuple[Shape, ...]:
+    """Return shapes behind a gated linear unit, which halves an axis."""
+    shape, axis = outs[0], glu.parameters.get("axis", -1)
+    if shape is None or not isinstance(axis, int) or not -len(shape) <= axis < len(shape):
+        return (None, *outs[1:])
+    axis %= len(shape)
+    size = shape[axis]
+    return ((*shape[:axis], None if size is None else size // 2, *shape[axis + 1 :]), *outs[1:])
+
+
 def _both_ways(layer: LayerRecord, outs: tuple[Shape, ...]) -> tuple[Shape, ...]:
     output, states = outs[0], outs[1:]
     mode = layer.config["merge_mode"]
@@ -241,7 +253,10 @@ def _cells(layer: LayerRecord, shape: Shape) -> tuple[Shape, ...]:
     batch, time = shape[:2] if shape is not None and len(shape) > 2 else (None, None)
     states: list[Shape] = []
     if layer.config["return_state"]:
-        for inside, size in zip(cells, sizes, strict=True):
+        pairs = list(zip(cells, sizes, strict=True))
+        if cell is not None and cell.config.get("reverse_state_order") is True:
+            pairs.reverse()
+        for inside, size in pairs:
             states += [(batch, size)] * (2 if inside.class_name == "LSTMCell" else 1)
     last = sizes[-1] if sizes else None
     return ((batch, time, last) if layer.config["return_sequences"] else (batch, last), *states)

@@ -293,23 +293,14 @@ def _give_shape(draft: Draft, name: str, built: Item) -> None:
 
 
 def _structure(item: Item) -> Value:
-    """Return the inputs or outputs of a model: one tensor, a list, or a dict of them."""
+    """Return the inputs or outputs of a model: one tensor, or a list, of lists perhaps, or a dict of them."""
     value = item.value
     if isinstance(value, dict):
         return FrozenMap({key: parse_ref(part) for key, part in item.members()})
     if isinstance(value, list) and value and isinstance(value[0], str):
         return parse_ref(item)
-    refs = tuple(_nested_refs(item))
+    refs = tuple(_structure(part) for part in item.items())
     return refs[0] if len(refs) == 1 else refs
-
-
-def _nested_refs(item: Item) -> Iterable[TensorRef]:
-    """Yield tensors in lists of lists: states that a layer returns stand in a list of their own."""
-    for part in item.items():
-        if isinstance(part.value, list) and part.value and isinstance(part.value[0], list):
-            yield from _nested_refs(part)
-        else:
-            yield parse_ref(part)
 
 
 def _bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dict[str, int]:

@@ -33,7 +33,24 @@ def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef,
         return (_joined(name, arguments, shape_of),)
     if name == "split":
         return _split(shape("x"), arguments.get("indices_or_sections"), arguments.get("axis"))
+    if name == "einsum":
+        return (_einsum(arguments, shape_of),)
     return (_moved(name, shape("x"), arguments),)
+
+
+def _einsum(arguments: FrozenMap[str, Value], shape_of: dict[TensorRef, Shape]) -> Shape:
+    operands, text = arguments.get("operands"), str(arguments.get("subscripts")).replace(" ", "")
+    inputs, arrow, output = text.partition("->")
+    if not isinstance(operands, tuple) or not arrow or not (inputs.replace(",", "") + output).isalpha():
+        return None
+    sizes: dict[str, int | None] = {}
+    for letters, operand in zip(inputs.split(","), operands, strict=False):
+        shape = shape_of.get(operand) if isinstance(operand, TensorRef) else None
+        if shape is None or len(shape) != len(letters):
+            return None
+        for letter, size in zip(letters, shape, strict=True):
+            sizes[letter] = sizes.get(letter) or size
+    return tuple(sizes.get(letter) for letter in output)
 
 
 def _axis(value: Value, rank: int) -> int | None:

@@ -334,7 +334,7 @@ class ModelRecord:
         layers: every layer once, in the order of the file.
         calls: every call, each after those that make its inputs.
         inputs: the inputs: a tuple, or a map where the model takes a dict; an input is a layer's name.
-        outputs: the tensors that it returns: one, a tuple, or a map.
+        outputs: the tensors that it returns: one, a tuple, or a map; states may stand in tuples of their own.
         trainable: whether it was trainable when saved.
         has_weights: whether the file came with weights.
         training: what was in the training config, for people.
@@ -347,7 +347,7 @@ class ModelRecord:
     layers: tuple[LayerRecord, ...]
     calls: tuple[Call, ...]
     inputs: "tuple[TensorRef, ...] | FrozenMap[str, TensorRef]"
-    outputs: "TensorRef | tuple[TensorRef, ...] | FrozenMap[str, TensorRef]"
+    outputs: "TensorRef | tuple[Value, ...] | FrozenMap[str, TensorRef]"
     trainable: bool = True
     has_weights: bool = True
     training: FrozenMap[str, Value] = field(default=FrozenMap(), compare=False)
