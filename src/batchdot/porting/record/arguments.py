@@ -28,9 +28,9 @@ def call_arguments(layer: LayerRecord, node: Node, is_keras3: bool) -> dict[str,
         return operation_arguments(layer.class_name, dict(layer.config), node)
     names = PARAMETERS.get(layer.class_name, ("inputs",))
     args = node.args
-    if layer.class_name in RECURRENT and len(args) == 1 and isinstance(args[0], tuple):
+    if layer.is_a(*RECURRENT) and len(args) == 1 and isinstance(args[0], tuple):
         args = _states(layer, args[0], node)
-    if layer.class_name in HEADS and len(args) == 1 and isinstance(args[0], tuple):
+    if layer.is_a(*HEADS) and len(args) == 1 and isinstance(args[0], tuple):
         args = args[0]
     if is_keras3:  # which overrides it when the model runs
         node.kwargs.pop("training", None)
@@ -49,7 +49,7 @@ def call_arguments(layer: LayerRecord, node: Node, is_keras3: bool) -> dict[str,
     for key in ("initial_state", "constants"):
         if isinstance(given.get(key), TensorRef):
             given[key] = (given[key],)
-    if layer.class_name in LISTS:
+    if layer.is_a(*LISTS):
         given["inputs"] = _as_list(given.get("inputs"))
     return {key: value for key, value in given.items() if value is not None or key not in NULL_IS_NOTHING}
 

@@ -87,18 +87,18 @@ def keras1_kernel(layer: LayerRecord, role: str, source: Source) -> Source:
     first = layer.config.get("data_format") == "channels_first"
     filters = layer.config.get("filters")
     shape = source.shape
-    if layer.class_name == "Conv1D" and role == "kernel" and len(shape) == 4:
+    if layer.is_a("Conv1D") and role == "kernel" and len(shape) == 4:
         size = layer.config["kernel_size"]
         assert isinstance(size, tuple)
         if shape[:2] == (size[0], 1) and shape[3] == filters:
             return reshaped(source, (shape[0], shape[2], shape[3]))
         moved = transposed(source, (2, 3, 1, 0))
         return reshaped(moved, (moved.shape[0], moved.shape[2], moved.shape[3]))
-    if layer.class_name == "Conv2DTranspose" and role == "kernel" and len(shape) == 4:
+    if layer.is_a("Conv2DTranspose") and role == "kernel" and len(shape) == 4:
         return transposed(source, (2, 3, 0, 1) if first else (0, 1, 3, 2))
-    if layer.class_name in ("Conv2D", "SeparableConv2D", "ConvLSTM2D") and first and len(shape) == 4:
+    if layer.is_a("Conv2D", "SeparableConv2D", "ConvLSTM2D") and first and len(shape) == 4:
         return transposed(source, (2, 3, 1, 0))
-    if layer.class_name == "Conv3D" and first and len(shape) == 5:
+    if layer.is_a("Conv3D") and first and len(shape) == 5:
         return transposed(source, (2, 3, 4, 1, 0))
     return source
 
@@ -121,7 +121,7 @@ def theano_kernel(layer: LayerRecord, role: str, source: Source) -> Source:
 
 def cudnn(layer: LayerRecord, role: str, source: Source) -> Source:
     """Return a weight of a CuDNN layer as the plain layer has it."""
-    count = 4 if layer.class_name == "CuDNNLSTM" else 3
+    count = 4 if layer.is_a("CuDNNLSTM") else 3
     units = layer.config["units"]
     assert isinstance(units, int)
     if role == "bias":

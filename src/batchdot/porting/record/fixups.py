@@ -17,7 +17,7 @@ def fix(model: ModelRecord, era: Era, notes: list[str]) -> ModelRecord:
             notes.append("Keras 1 does not say its backend: kernels are read as TensorFlow stores them.")
     if era.before(keras2=(9,), tf=(1, 14)) and era.family != "keras1":
         _lost_tensors(model, notes)
-    if era.family == "tf" and (2, 9) <= era.version and any(layer.class_name == "Attention" for layer in model.all_layers()):
+    if era.family == "tf" and (2, 9) <= era.version and any(layer.is_a("Attention") for layer in model.all_layers()):
         notes.append("This version does not save causal=True of Attention; it is read as False.")
     if era.is_guess:
         notes.append("The file does not say exactly which version wrote it.")
@@ -33,14 +33,14 @@ def fill_inputs(model: ModelRecord, notes: list[str]) -> ModelRecord:
         return model
     for layer in model.layers[1:]:
         weight = layer.weights.get("kernel", layer.weights.get("embeddings"))
-        if layer.class_name not in ELEMENTWISE and weight is None:
+        if not layer.is_a(*ELEMENTWISE) and weight is None:
             return model
         if weight is None:
             continue
         free = FREE_AXES.get(layer.class_name)
         if free is None:
             return model
-        last = () if layer.class_name == "Embedding" else (weight.shape[-2],)
+        last = () if layer.is_a("Embedding") else (weight.shape[-2],)
         shape: tuple[int | None, ...] = (None, *(None,) * free, *last)
         notes.append(f"The file lost the shape of the input; {shape} follows from the weights.")
         filled = replace(first, config=FrozenMap({**first.config, "batch_shape": shape}))
@@ -59,9 +59,9 @@ def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
     told = {
         str(layer.config["data_format"])
         for layer in model.all_layers()
-        if "data_format" in layer.config and layer.class_name not in SILENT and layer.class_name.endswith(("2D", "3D"))
+        if "data_format" in layer.config and not layer.is_a(*SILENT) and layer.class_name.endswith(("2D", "3D"))
     }
-    silent = [layer for layer in model.all_layers() if layer.class_name in SILENT]
+    silent = [layer for layer in model.all_layers() if layer.is_a(*SILENT)]
     if not silent:
         return model
     if told != {"channels_first"}:
@@ -74,7 +74,7 @@ def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
 def _with_format(model: ModelRecord) -> ModelRecord:
     def changed(layer: LayerRecord) -> LayerRecord:
         config: dict[str, Value] = dict(layer.config)
-        if layer.class_name in SILENT:
+        if layer.is_a(*SILENT):
             config["data_format"] = "channels_first"
         inner = {key: changed(inside) for key, inside in layer.inner.items()}
         nested = None if layer.model is None else _with_format(layer.model)

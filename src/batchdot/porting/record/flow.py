@@ -48,13 +48,13 @@ def _with_axes(model: ModelRecord) -> ModelRecord:
     def changed(layer: LayerRecord, several: tuple[int, ...]) -> LayerRecord:
         config = layer.config
         rank = several[0] if several and several[0] >= 0 else None
-        if layer.class_name == "Dot":
+        if layer.is_a("Dot"):
             config = FrozenMap({**config, "axes": _pair(config["axes"], several)})
-        if layer.class_name in AXES and rank is not None:
+        if layer.is_a(*AXES) and rank is not None:
             axis = config["axis"]
             last = tuple(-1 if part == rank - 1 else part for part in (axis if isinstance(axis, tuple) else (axis,)))
             config = FrozenMap({**config, "axis": last if isinstance(axis, tuple) else last[0]})
-        below = (rank - 1,) if rank is not None and layer.class_name == "TimeDistributed" else several
+        below = (rank - 1,) if rank is not None and layer.is_a("TimeDistributed") else several
         inner = {key: changed(inside, below) for key, inside in layer.inner.items()}
         nested = None if layer.model is None else _with_axes(layer.model)
         return replace(layer, config=config, inner=FrozenMap(inner), model=nested)
@@ -129,7 +129,7 @@ class _Shapes:
                 if ref not in shape_of:
                     raise ModelFileError(f"output {ref.output} of a call of {quote(ref.layer)}, which is not there")
             ins = tuple(shape_of[ref] for ref in refs_in(tuple(call.arguments.get(key) for key in DATA)))
-            if layer.class_name == "InputLayer":
+            if layer.is_a("InputLayer"):
                 outs: tuple[Shape, ...] = (given.get(call.output()) or _input_shape(layer),)
             elif layer.kind == "operation":
                 outs = op_shapes.infer(layer.class_name, call.arguments, shape_of)
@@ -155,7 +155,7 @@ class _Shapes:
         self._steps_left -= 1
         if layer.model is not None:
             return self._nested(layer.model, ins)
-        if layer.class_name not in SPECS or layer.kind != "layer":
+        if not layer.is_a(*SPECS) or layer.kind != "layer":
             return (None,)
         if layer.inner:
             return self._wrapped(layer, ins)
@@ -176,13 +176,13 @@ class _Shapes:
 
     def _wrapped(self, layer: LayerRecord, ins: tuple[Shape, ...]) -> tuple[Shape, ...]:
         shape = ins[0] if ins else None
-        if layer.class_name == "TimeDistributed":
+        if layer.is_a("TimeDistributed"):
             step = None if shape is None or len(shape) < 2 else (shape[0], *shape[2:])
             outs = self.shapes(layer.inner["layer"], (step,))
             return tuple(None if out is None or shape is None else (out[0], shape[1], *out[1:]) for out in outs)
-        if layer.class_name == "Bidirectional":
+        if layer.is_a("Bidirectional"):
             return _both_ways(layer, self.shapes(layer.inner["forward_layer"], ins))
-        if layer.class_name == "RNN":
+        if layer.is_a("RNN"):
             return _cells(layer, shape)
         if "layer" in layer.inner:
             return self.shapes(layer.inner["layer"], ins)
@@ -257,7 +257,7 @@ def _cells(layer: LayerRecord, shape: Shape) -> tuple[Shape, ...]:
         if cell is not None and cell.config.get("reverse_state_order") is True:
             pairs.reverse()
         for inside, size in pairs:
-            states += [(batch, size)] * (2 if inside.class_name == "LSTMCell" else 1)
+            states += [(batch, size)] * (2 if inside.is_a("LSTMCell") else 1)
     last = sizes[-1] if sizes else None
     return ((batch, time, last) if layer.config["return_sequences"] else (batch, last), *states)
 

@@ -119,6 +119,11 @@ class ModelReader:
     ) -> ModelRecord:
         ends = list(refs_in((inputs, outputs)))
         inside = [ref for nodes in draft.nodes.values() for node in nodes for ref in node.refs()]
+        for ref in (*inside, *ends):
+            if ref.layer not in draft.layers:
+                raise ModelFileError(
+                    f"an output of {quote(ref.layer)}, which is no layer of the model", place=config.place
+                )
         try:
             base = _bases(draft, self.era, [*inside, *ends], config.place)
             order = _ordered(self._calls(draft, base), config.place)
@@ -158,7 +163,7 @@ class ModelReader:
             for number, node in enumerate(nodes)
         }
         for layer in draft.layers.values():
-            if layer.class_name == "InputLayer" and not draft.nodes[layer.name]:
+            if layer.is_a("InputLayer") and not draft.nodes[layer.name]:
                 calls[layer.name, 0] = Call(layer.name)
         return calls
 
@@ -181,7 +186,7 @@ class ModelReader:
         built = config.get("build_input_shape") if isinstance(config.value, dict) else Item(None)
         if isinstance(built.value, list) and chain.shapeless is not None:
             _give_shape(draft, chain.shapeless, built)
-        inputs = tuple(TensorRef(layer.name) for layer in draft.layers.values() if layer.class_name == "InputLayer")
+        inputs = tuple(TensorRef(layer.name) for layer in draft.layers.values() if layer.is_a("InputLayer"))
         kind = "sequential" if len(inputs) == 1 else "functional"
         return self._finish(draft, name, kind, inputs, output, config)
 
@@ -204,10 +209,10 @@ class _Chain:
             if layer.name in self.draft.layers:
                 here = self._repeated(layer, entry)
                 continue
-            if here is None and layer.class_name != "InputLayer":
+            if here is None and not layer.is_a("InputLayer"):
                 here = self._input(layer, entry)
             self.reader._add(self.draft, layer, entry)
-            if layer.class_name != "InputLayer":
+            if not layer.is_a("InputLayer"):
                 self.draft.nodes[layer.name].append(Node((here,), place=entry.place))
                 self.reader._count_call(entry)
             here = TensorRef(layer.name)
@@ -277,7 +282,7 @@ def _first_dtype(entry: Item, layer: LayerRecord) -> str:
     if layer.model is not None:
         refs = layer.model.input_refs
         return str(layer.model.layer(refs[0].layer).config["dtype"]) if refs else "float32"
-    if layer.class_name == "Embedding":
+    if layer.is_a("Embedding"):
         return "int32"
     if isinstance(entry.get("config").value, dict):
         told = entry.get("config").get("input_dtype").value
@@ -310,13 +315,11 @@ def _bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dic
     """
     used: dict[str, set[int]] = {name: set() for name in draft.layers}
     for ref in refs:
-        if ref.layer not in used:
-            raise ModelFileError(f"an output of {quote(ref.layer)}, which is no layer of the model", place=place)
         used[ref.layer].add(ref.call)
     bases = {}
     for name, numbers in used.items():
         layer = draft.layers[name]
-        calls = max(len(draft.nodes[name]), 1 if layer.class_name == "InputLayer" else 0)
+        calls = max(len(draft.nodes[name]), 1 if layer.is_a("InputLayer") else 0)
         likely = 1 if layer.model is not None and not era.is_keras3 else 0
         fits = [base for base in (likely, 1 - likely) if all(base <= number < base + calls for number in numbers)]
         if not fits:

@@ -175,7 +175,7 @@ class MaskFlow:
         mask = next(iter(given.values()), None)
         for inside in model.layers:
             kind = "nested" if inside.model is not None else self._kind(inside)
-            if inside.class_name == "InputLayer" or kind in ("pass", "softmax", "time"):
+            if inside.is_a("InputLayer") or kind in ("pass", "softmax", "time"):
                 continue
             if kind == "rnn" and _returns_sequences(inside):
                 continue
@@ -188,7 +188,7 @@ def _names(layer: LayerRecord, tensors: Mapping[str, Value]) -> dict[str, Tensor
     names: dict[str, TensorRef] = {}
     for key, value in tensors.items():
         refs = list(refs_in(value))
-        if layer.class_name in ("Attention", "AdditiveAttention"):
+        if layer.is_a("Attention", "AdditiveAttention"):
             names |= dict(zip(("query", "value", "key"), refs, strict=False))
         elif len(refs) == 1:
             names[key] = refs[0]

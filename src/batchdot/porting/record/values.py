@@ -239,6 +239,10 @@ class LayerRecord:
     problem: str = field(default="", compare=False)
     raw: FrozenMap[str, Value] = field(default=FrozenMap(), compare=False, repr=False)
 
+    def is_a(self, *class_names: str) -> bool:
+        """Whether it is one of Keras's own layers of that name; a user's class may share it."""
+        return self.kind == "layer" and self.class_name in class_names
+
     @property
     def parameters(self) -> int:
         """How many numbers its weights have, those of inner layers and nested models included."""
@@ -386,7 +390,7 @@ class ModelRecord:
         return tuple(refs_in(self.outputs))
 
     def __str__(self) -> str:
-        from batchdot.porting.inspect.text import describe
+        from batchdot.porting.inspection.text import describe
 
         return describe(self)
 

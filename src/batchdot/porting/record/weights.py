@@ -50,21 +50,24 @@ def attach(model: ModelRecord, weights: Weights, era: Era, same_file: bool) -> M
         found = _legacy(model, weights, era)
     else:
         found = _Objects(weights, same_file).match(model)
-    return _with_weights(model, found, "")
+    return _with_weights(model, found, "", model.trainable)
 
 
-def _with_weights(model: ModelRecord, found: Found, prefix: str) -> ModelRecord:
-    layers = tuple(_layer_with_weights(layer, found, f"{prefix}/{layer.name}") for layer in model.layers)
+def _with_weights(model: ModelRecord, found: Found, prefix: str, trainable: bool) -> ModelRecord:
+    layers = tuple(_layer_with_weights(layer, found, f"{prefix}/{layer.name}", trainable) for layer in model.layers)
     return replace(model, layers=layers, has_weights=True)
 
 
-def _layer_with_weights(layer: LayerRecord, found: Found, path: str) -> LayerRecord:
-    inner = {key: _layer_with_weights(inside, found, f"{path}/.{key}") for key, inside in layer.inner.items()}
-    model = None if layer.model is None else _with_weights(layer.model, found, path)
-    trainable = {slot.role: slot.trainable for slot in _slots(layer)}
+def _layer_with_weights(layer: LayerRecord, found: Found, path: str, trainable: bool) -> LayerRecord:
+    trainable = trainable and layer.trainable
+    inner = {key: _layer_with_weights(inside, found, f"{path}/.{key}", trainable) for key, inside in layer.inner.items()}
+    model = None
+    if layer.model is not None:
+        model = _with_weights(layer.model, found, path, trainable and layer.model.trainable)
+    flags = {slot.role: slot.trainable for slot in _slots(layer)}
     made = {
         role: Weight(
-            role, source.shape, source.dtype, layer.trainable and trainable.get(role, True),
+            role, source.shape, source.dtype, trainable and flags.get(role, True),
             source.parts[0].path, source.read,
         )
         for role, source in found.get(path, {}).items()
@@ -81,8 +84,7 @@ def _is_rms(layer: LayerRecord, arrays: int) -> bool:
     It has a gamma alone then, though its config says that it has a beta.
     """
     config = layer.config
-    both = layer.class_name == "LayerNormalization" and config["center"] and config["scale"]
-    return bool(both) and arrays == 1
+    return arrays == 1 and layer.is_a("LayerNormalization") and bool(config["center"] and config["scale"])
 
 
 def _slots(layer: LayerRecord) -> tuple[Slot, ...]:
@@ -208,9 +210,9 @@ class _LegacyGroup:
         """Return how many arrays a run of slots takes: Keras 1 may store each gate by itself."""
         if self.era.family == "keras1" and slots[0].role == "kernel" and position < len(self.arrays):
             name = self.arrays[position][0]
-            if re.search(r"_W_i(?::\d+)?$", name) and leaf.layer.class_name in ("LSTM", "ConvLSTM2D"):
+            if re.search(r"_W_i(?::\d+)?$", name) and leaf.layer.is_a("LSTM", "ConvLSTM2D"):
                 return 12
-            if re.search(r"_W_z(?::\d+)?$", name) and leaf.layer.class_name == "GRU":
+            if re.search(r"_W_z(?::\d+)?$", name) and leaf.layer.is_a("GRU"):
                 return 9
         return len(slots)
 
@@ -329,7 +331,7 @@ def finished(leaf: Leaf, sources: dict[str, Source]) -> dict[str, Source]:
         if not _NUMBER.fullmatch(source.dtype):
             raise ModelFileError(f"numbers of type {quote(source.dtype)}", place=source.parts[0].place)
         check_shape(leaf, slot, source, sizes)
-    if leaf.layer.class_name in ("CuDNNLSTM", "CuDNNGRU"):
+    if leaf.layer.is_a("CuDNNLSTM", "CuDNNGRU"):
         return {role: convert.cudnn(leaf.layer, role, source) for role, source in ordered.items()}
     return ordered
 
@@ -433,7 +435,7 @@ class _Objects:
                 self.shared.append((leaf, owner))
                 return
             arrays = self.left.pop(place)
-            if leaf.layer.class_name == "SpectralNormalization" and len(arrays) == 2:
+            if leaf.layer.is_a("SpectralNormalization") and len(arrays) == 2:
                 arrays = arrays[1:]  # the first is the kernel, which the layer inside has too
             if _is_rms(leaf.layer, len(arrays)):
                 leaf, slots = replace(leaf, slots=leaf.slots[:1]), slots[:1]
