@@ -1,6 +1,7 @@
 """Fuzz the parsers: mutated files are read or refused with ModelFileError, and nothing else ever happens.
 
-Seeds are the fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
+Targets are the parsers (hdf5, zip, json), and the record that a config is made into (record). Seeds are the
+fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
 
     python tests/porting/fuzz.py hdf5 --count 2000000 --seed 1
 
@@ -20,6 +21,7 @@ from batchdot.porting.archive.container import _open_hdf5, _open_json, _open_zip
 from batchdot.porting.archive.source import BytesSource
 from batchdot.porting.archive.weights import LegacyWeights
 from batchdot.porting.errors import ModelFileError
+from batchdot.porting.record import record_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SLOW = 1.0
@@ -52,8 +54,10 @@ def read_zip(data):
 
 
 def read_json(data):
-    from batchdot.porting.record import record_of
+    _open_json("fuzzed", BytesSource(data))
 
+
+def read_record(data):
     record_of(_open_json("fuzzed", BytesSource(data)))
 
 
@@ -142,9 +146,10 @@ def mutate_json(value, rng):
 def seeds(target):
     from corpus import fixture_files
 
-    suffixes = {"hdf5": (".h5",), "zip": (".keras",), "json": (".json",)}[target]
-    limit = {"hdf5": 40_000, "zip": 60_000, "json": 30_000}[target]
+    suffixes = {"hdf5": (".h5",), "zip": (".keras",)}.get(target, (".json",))
+    limit = {"hdf5": 40_000, "zip": 60_000, "json": 10_000, "record": 10_000}[target]
     found = [data for name, data in fixture_files() if name.endswith(suffixes) and len(data) <= limit]
+    found = [data for data in found if b'"weight' not in data[:20]]
     return [data for data in found if target != "zip" or data[:2] == b"PK"]
 
 
@@ -152,12 +157,12 @@ def run(target, count, seed, keep=None, report=None):
     """Return what happened: counts by kind, and the inputs for which something else did."""
     rng = random.Random(seed)
     pool = seeds(target)
-    reader = {"hdf5": read_hdf5, "zip": read_zip, "json": read_json}[target]
+    reader = {"hdf5": read_hdf5, "zip": read_zip, "json": read_json, "record": read_record}[target]
     counts = {"read": 0, "refused": 0, "slow": 0, "other": 0}
     worst, bad, next_report = 0.0, [], time.monotonic() + 60
     for number in range(count):
         original = pool[rng.randrange(len(pool))]
-        if target == "json" and rng.random() < 0.8:
+        if target == "record" and rng.random() < 0.9:
             data = mutate_json(json.loads(original), rng)
         else:
             changed = bytearray(original)
@@ -202,7 +207,7 @@ def limit_memory():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("target", choices=("hdf5", "zip", "json"))
+    parser.add_argument("target", choices=("hdf5", "zip", "json", "record"))
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", default=None)

@@ -17,8 +17,8 @@ MAX_JSON_BYTES = 32 * MIB
 MAX_JSON_DEPTH = 256
 """Brackets around one value. A nested model adds 6 levels, so 40 models may stand in each other."""
 
-MAX_JSON_TOKENS = 1_000_000
-"""Strings, commas and brackets in a config. Two make a value of about 64 bytes in Python, so 32 MiB."""
+MAX_JSON_TOKENS = 500_000
+"""Strings, commas and brackets in a config. Two make a value of about 64 bytes in Python, so 16 MiB."""
 
 MAX_INTEGER_DIGITS = 20
 """Digits of an integer: 2**64 has 20."""
