@@ -104,6 +104,8 @@ def _open_hdf5(path: str, source: Source) -> Archive:
         weights = legacy_weights(group, root) if isinstance(group, Group) else None
         if isinstance(weights, LegacyWeights):
             version, backend = version or weights.version, backend or weights.backend
+        if isinstance(config, dict):
+            version = version or _text(config.get("keras_version"))
         place = "model_config"
         return Archive(path, "whole model (HDF5)", config, place, version, backend, training, weights)
     if "layer_names" in attributes or "layer_names0" in attributes:

@@ -142,7 +142,7 @@ def _inner(
     found: dict[str, LayerRecord] = {}
     for key in SPECS[class_name].children:
         value = config.get(key)
-        if isinstance(value.value, list):
+        if isinstance(value.value, list) and key in ("cell", "cells"):
             for number, item in enumerate(value.items()):
                 found[f"{key}.{number}"] = read_layer(item, era, read_model)
         elif isinstance(value.value, dict):

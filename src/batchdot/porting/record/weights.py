@@ -164,9 +164,7 @@ class _LegacyGroup:
             self._match_around_custom()
             return
         units = [*self._units()]
-        by_order = self._by_order(units)
-        by_name = self._by_name(units)
-        for leaf, sources in by_name or by_order:
+        for leaf, sources in self._by_name(units) or self._by_order(units):
             self._take(leaf, sources)
 
     def _units(self) -> Iterator[tuple[Leaf, tuple[Slot, ...]]]:
