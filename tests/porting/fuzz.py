@@ -1,6 +1,7 @@
 """Fuzz the parsers: mutated files are read or refused with ModelFileError, and nothing else ever happens.
 
-Targets are the parsers (hdf5, zip, json), and the record that a config is made into (record). Seeds are the
+Targets are the parsers (hdf5, zip, json), a whole ``.keras`` archive (archive), and the record that a config
+is made into (record). Seeds are the
 fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
 
     python tests/porting/fuzz.py hdf5 --count 2000000 --seed 1
@@ -18,8 +19,9 @@ import time
 from pathlib import Path
 
 from batchdot.porting.archive.container import _open_hdf5, _open_json, _open_zip
-from batchdot.porting.archive.source import BytesSource
+from batchdot.porting.archive.source import BytesSource, PartSource, blocks
 from batchdot.porting.archive.weights import LegacyWeights
+from batchdot.porting.archive.zip_file import members
 from batchdot.porting.errors import ModelFileError
 from batchdot.porting.record import record_of
 
@@ -38,7 +40,7 @@ def arrays(weights):
     return [array for group in groups for _, array in group]
 
 
-def read_archive(opened):
+def read_arrays(opened):
     for array in arrays(opened.weights):
         array.read()
 
@@ -46,11 +48,22 @@ def read_archive(opened):
 def read_hdf5(data):
     if data[:8] != b"\x89HDF\r\n\x1a\n":
         return
-    read_archive(_open_hdf5("fuzzed", BytesSource(data)))
+    read_arrays(_open_hdf5("fuzzed", BytesSource(data)))
 
 
 def read_zip(data):
-    read_archive(_open_zip("fuzzed", BytesSource(data)))
+    if data[:4] != b"PK\3\4":
+        return
+    for member in members(BytesSource(data), lambda name: True).values():
+        for _ in blocks(member):
+            pass
+        if isinstance(member, PartSource):
+            member.verify()
+
+
+def read_archive_file(data):
+    if data[:4] == b"PK\3\4":
+        read_arrays(_open_zip("fuzzed", BytesSource(data)))
 
 
 def read_json(data):
@@ -59,6 +72,15 @@ def read_json(data):
 
 def read_record(data):
     record_of(_open_json("fuzzed", BytesSource(data)))
+
+
+READERS = {
+    "hdf5": read_hdf5,
+    "zip": read_zip,
+    "json": read_json,
+    "archive": read_archive_file,
+    "record": read_record,
+}
 
 
 def flip(data, rng):
@@ -102,8 +124,41 @@ def truncate(data, rng):
 BYTES = (flip, flip, byte, byte, word, word, shift, repeat, cut, truncate)
 
 VALUES = (
-    *(True, False, None, 0, 1, -1, 2, 7, 2**31, 10**12, 1.5, -0.5, float("nan"), float("inf"), "", "x", "a/b"),
-    *("relu", "same", "channels_first", "\n", "'\"{}", [], [0], [1, 2], [None, 3], [[]], {}, {"a": 1}, [-1], [2, 1]),
+    *(
+        True,
+        False,
+        None,
+        0,
+        1,
+        -1,
+        2,
+        7,
+        2**31,
+        10**12,
+        1.5,
+        -0.5,
+        float("nan"),
+        float("inf"),
+        "",
+        "x",
+        "a/b",
+    ),
+    *(
+        "relu",
+        "same",
+        "channels_first",
+        "\n",
+        "'\"{}",
+        [],
+        [0],
+        [1, 2],
+        [None, 3],
+        [[]],
+        {},
+        {"a": 1},
+        [-1],
+        [2, 1],
+    ),
     *({"class_name": "L2", "config": {"l2": 0.1}}, ["x", 0, 0], [["x", 0, 0, {}]], [[["x", 0, 0]]]),
 )
 
@@ -146,18 +201,18 @@ def mutate_json(value, rng):
 def seeds(target):
     from corpus import fixture_files
 
-    suffixes = {"hdf5": (".h5",), "zip": (".keras",)}.get(target, (".json",))
-    limit = {"hdf5": 40_000, "zip": 60_000, "json": 10_000, "record": 10_000}[target]
+    suffixes = {"hdf5": (".h5",), "zip": (".keras",), "archive": (".keras",)}.get(target, (".json",))
+    limit = {"hdf5": 40_000, "zip": 60_000, "archive": 60_000, "json": 10_000, "record": 10_000}[target]
     found = [data for name, data in fixture_files() if name.endswith(suffixes) and len(data) <= limit]
     found = [data for data in found if b'"weight' not in data[:20]]
-    return [data for data in found if target != "zip" or data[:2] == b"PK"]
+    return [data for data in found if target not in ("zip", "archive") or data[:2] == b"PK"]
 
 
 def run(target, count, seed, keep=None, report=None):
     """Return what happened: counts by kind, and the inputs for which something else did."""
     rng = random.Random(seed)
     pool = seeds(target)
-    reader = {"hdf5": read_hdf5, "zip": read_zip, "json": read_json, "record": read_record}[target]
+    reader = READERS[target]
     counts = {"read": 0, "refused": 0, "slow": 0, "other": 0}
     worst, bad, next_report = 0.0, [], time.monotonic() + 60
     for number in range(count):
@@ -207,7 +262,7 @@ def limit_memory():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("target", choices=("hdf5", "zip", "json", "record"))
+    parser.add_argument("target", choices=READERS)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", default=None)

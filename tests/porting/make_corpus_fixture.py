@@ -25,7 +25,11 @@ def main():
         for number, version in enumerate(versions):
             models = sorted({path.name.split(".")[0] for path in version.iterdir()} - {"index", "weights"})
             for model in models:
-                if model in EVERYWHERE or (version.name, model) in compared or (sum(model.encode()) + number) % 3 == 0:
+                if (
+                    model in EVERYWHERE
+                    or (version.name, model) in compared
+                    or (sum(model.encode()) + number) % 3 == 0
+                ):
                     for path in sorted(version.glob(model + ".*")):
                         archive_file(archive, path, f"{version.name}/{path.name}")
     target = Path(__file__).parent / "fixtures" / "corpus.tar.xz"

@@ -8,7 +8,7 @@ import time
 import tracemalloc
 
 import hdf5_attacks  # noqa: F401
-import json_attacks  # noqa: F401
+import json_attacks
 import other_attacks  # noqa: F401
 import pytest
 import zip_attacks  # noqa: F401

@@ -68,7 +68,9 @@ def run(program, *arguments):
 
 
 def test_hostile_files_nothing_runs(tmp_path):
-    count, seen = json.loads(run(PROGRAM.format(sources=str(SOURCES), folder=str(FOLDER), work=str(tmp_path))))
+    count, seen = json.loads(
+        run(PROGRAM.format(sources=str(SOURCES), folder=str(FOLDER), work=str(tmp_path)))
+    )
     assert count > 300
     assert seen == []
 
@@ -89,5 +91,7 @@ def test_reading_imports_no_torch():
         "import sys; import batchdot.porting; "
         "print([name for name in ('torch', 'keras', 'tensorflow', 'h5py', 'pyfive', 'pickle5') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=SOURCES)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=SOURCES
+    )
     assert done.stdout.strip() == "[]"

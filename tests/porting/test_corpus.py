@@ -39,7 +39,9 @@ def models(folder):
     paths = [path for path in sorted(folder.glob("*/*")) if path.name not in ("index.json", "weights.json")]
     return {
         key: list(group)
-        for key, group in itertools.groupby(paths, key=lambda path: (path.parent.name, path.name.split(".")[0]))
+        for key, group in itertools.groupby(
+            paths, key=lambda path: (path.parent.name, path.name.split(".")[0])
+        )
         if key[0] != "hdf5"
     }
 
@@ -64,7 +66,9 @@ def check_model(paths):
 
 
 def check_shapes(record, arrays, path):
-    shapes = {call.output(number): shape for call in record.calls for number, shape in enumerate(call.output_shapes)}
+    shapes = {
+        call.output(number): shape for call in record.calls for number, shape in enumerate(call.output_shapes)
+    }
     lost = "21d_call_kwargs" in path.name  # an input that only a dropped keyword used
     assert len(record.input_refs) == sum(name.startswith("x") for name in arrays) or lost
     outputs = record.outputs.values() if hasattr(record.outputs, "values") else record.outputs
@@ -77,7 +81,10 @@ def check_shapes(record, arrays, path):
         for shape, found in states(ref, shapes, predicted):
             if shape is not None and not wrong_runtime:
                 assert len(shape) == len(found)
-                assert all(size in (None, told) for size, told in zip(shape, found, strict=True)), (path, number)
+                assert all(size in (None, told) for size, told in zip(shape, found, strict=True)), (
+                    path,
+                    number,
+                )
 
 
 def states(ref, shapes, predicted):
@@ -100,7 +107,16 @@ def test_fixtures_hold_every_class(fixtures):
         for layer in porting.read(next(iter(fixtures.glob(f"{version}/{model}.json")))).all_layers()
         if (fixtures / version / f"{model}.json").exists()
     }
-    assert {"Dense", "Dot", "LSTM", "GRU", "ConvLSTM2D", "MultiHeadAttention", "Highway", "LocallyConnected2D"} <= classes
+    assert {
+        "Dense",
+        "Dot",
+        "LSTM",
+        "GRU",
+        "ConvLSTM2D",
+        "MultiHeadAttention",
+        "Highway",
+        "LocallyConnected2D",
+    } <= classes
     assert len(classes) > 120
 
 

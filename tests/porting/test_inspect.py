@@ -73,7 +73,9 @@ def test_data_of_example():
     assert data["not_portable"] == []
 
 
-@pytest.mark.parametrize("wanted", ["keras1.2.2", "keras2.1.6", "tf1.12", "tf2.13", "keras3.0.5", "keras3.15.1"])
+@pytest.mark.parametrize(
+    "wanted", ["keras1.2.2", "keras2.1.6", "tf1.12", "tf2.13", "keras3.0.5", "keras3.15.1"]
+)
 def test_every_committed_model_of_a_version_reported(tmp_path, wanted):
     count = 0
     for name, data in fixture_files():
@@ -122,7 +124,9 @@ def weights_of(value):
 
 def lost_mask(tmp_path):
     extra = layer("InputLayer", "mask", batch_input_shape=[None, 4])
-    return write(tmp_path, model(extra, layer("Dense", "d", "x", units=2), inputs=("x", "mask"), version="2.2.4"))
+    return write(
+        tmp_path, model(extra, layer("Dense", "d", "x", units=2), inputs=("x", "mask"), version="2.2.4")
+    )
 
 
 @pytest.mark.parametrize(

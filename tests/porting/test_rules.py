@@ -26,7 +26,9 @@ def legacy(path, groups, **attributes):
             file.attrs[key] = value
         for name, arrays in groups.items():
             group = file.create_group(name)
-            group.attrs["weight_names"] = np.array([weight.encode() for weight, _ in arrays]) if arrays else np.zeros(0)
+            group.attrs["weight_names"] = (
+                np.array([weight.encode() for weight, _ in arrays]) if arrays else np.zeros(0)
+            )
             for weight, array in arrays:
                 group[weight] = array
     return path
@@ -60,9 +62,24 @@ def row(value):
         ("2.2.4", "", "keras2", (2, 2, 4)),
         ("2.3.1", "", "keras2", (2, 3, 1)),
         ("2.1.6-tf", "", "tf", (1, 12)),
-        ("2.2.4-tf", '"kernel_initializer": {"class_name": "Z", "config": {"dtype": "float32"}} "ragged"', "tf", (1, 15)),
-        ("2.2.4-tf", '"kernel_initializer": {"class_name": "Z", "config": {"dtype": "float32"}}', "tf", (1, 13)),
-        ("2.2.4-tf", '"kernel_initializer": {"class_name": "Z", "config": {"seed": null}} "ragged"', "tf", (2, 0)),
+        (
+            "2.2.4-tf",
+            '"kernel_initializer": {"class_name": "Z", "config": {"dtype": "float32"}} "ragged"',
+            "tf",
+            (1, 15),
+        ),
+        (
+            "2.2.4-tf",
+            '"kernel_initializer": {"class_name": "Z", "config": {"dtype": "float32"}}',
+            "tf",
+            (1, 13),
+        ),
+        (
+            "2.2.4-tf",
+            '"kernel_initializer": {"class_name": "Z", "config": {"seed": null}} "ragged"',
+            "tf",
+            (2, 0),
+        ),
         ("2.2.4-tf", "BatchNormalizationV1", "tf", (1, 13)),
         ("2.3.0-tf", "", "tf", (2, 1)),
         ("2.4.0", "TensorFlowOpLayer", "tf", (2, 3)),
@@ -93,12 +110,22 @@ def nested(frozen=True):
         "input_layers": [["i", 0, 0]],
         "output_layers": [["last", 0, 0]],
     }
-    entry = {"class_name": "Functional", "name": "inner", "config": inner, "inbound_nodes": [[["x", 0, 0, {}]]]}
+    entry = {
+        "class_name": "Functional",
+        "name": "inner",
+        "config": inner,
+        "inbound_nodes": [[["x", 0, 0, {}]]],
+    }
     return model(entry, outputs=[["inner", 1, 0]])
 
 
 FROZEN_FIRST = [
-    *(("norm/gamma:0", row(1)), ("norm/beta:0", row(2)), ("last/kernel:0", square(3)), ("last/bias:0", row(4))),
+    *(
+        ("norm/gamma:0", row(1)),
+        ("norm/beta:0", row(2)),
+        ("last/kernel:0", square(3)),
+        ("last/bias:0", row(4)),
+    ),
     *(("first/kernel:0", square(5)), ("first/bias:0", row(6))),
     *(("norm/moving_mean:0", row(7)), ("norm/moving_variance:0", row(8))),
 ]
@@ -149,10 +176,19 @@ def test_legacy_order_not_listing(tmp_path):
     ("arrays", "said"),
     [
         ([("d/kernel:0", np.zeros((4, 3), "f4"))], "1 weights of 'd'; allowed: 2"),
-        ([("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(4, "f4"))], r"shape \(4,\) of 'bias'"),
+        (
+            [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(4, "f4"))],
+            r"shape \(4,\) of 'bias'",
+        ),
         ([("d/kernel:0", np.zeros((5, 3), "f4")), ("d/bias:0", np.zeros(3, "f4"))], "input of size 4"),
-        ([("d/bias:0", np.zeros((4, 3), "f4")), ("d/kernel:0", np.zeros(3, "f4"))], "'kernel' of 'd' belongs"),
-        ([("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(3, "f4")), ("d/x:0", row(1))], "3 weights"),
+        (
+            [("d/bias:0", np.zeros((4, 3), "f4")), ("d/kernel:0", np.zeros(3, "f4"))],
+            "'kernel' of 'd' belongs",
+        ),
+        (
+            [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(3, "f4")), ("d/x:0", row(1))],
+            "3 weights",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_refused(tmp_path, arrays, said):
@@ -184,7 +220,12 @@ def test_keras1_lstm_gates_reordered(tmp_path):
             (f"l_b_{gate}:0", np.full(2, number, "f4")),
         ]
     lstm = {"name": "l", "output_dim": 2, "inner_activation": "hard_sigmoid", "consume_less": "cpu"}
-    config = [{"class_name": "LSTM", "config": {**lstm, "batch_input_shape": [None, 7, 4], "input_dtype": "float32"}}]
+    config = [
+        {
+            "class_name": "LSTM",
+            "config": {**lstm, "batch_input_shape": [None, 7, 4], "input_dtype": "float32"},
+        }
+    ]
     data = {"class_name": "Sequential", "config": config, "keras_version": "1.2.2"}
     record = read(tmp_path, data, legacy(tmp_path / "w.h5", {"l": arrays}))
     found = record.layer("l").weights
@@ -209,7 +250,9 @@ def test_keras2_theano_kernel_flipped(tmp_path, backend):
     kernel = np.arange(3 * 4 * 2, dtype="f4").reshape(3, 4, 2)
     conv = layer("Conv1D", "c", "x", filters=2, kernel_size=[3], use_bias=False)
     data = model(conv, version="2.2.4").replace(b"[null, 4]", b"[null, 9, 4]")
-    weights = legacy(tmp_path / "w.h5", {"c": [("c/kernel:0", kernel)]}, keras_version="2.2.4", backend=backend)
+    weights = legacy(
+        tmp_path / "w.h5", {"c": [("c/kernel:0", kernel)]}, keras_version="2.2.4", backend=backend
+    )
     found = read(tmp_path, data, weights).layer("c").weights["kernel"].read()
     assert np.array_equal(found, kernel[::-1] if backend == "theano" else kernel)
 
@@ -217,7 +260,12 @@ def test_keras2_theano_kernel_flipped(tmp_path, backend):
 def test_lora_kernel_merged(tmp_path):
     rng = np.random.default_rng(0)
     kernel, a, b = (rng.normal(size=size).astype("f4") for size in ((4, 3), (4, 2), (2, 3)))
-    arrays = [("d/bias", np.zeros(3, "f4")), ("d/lora_kernel_a", a), ("d/lora_kernel_b", b), ("d/kernel", kernel)]
+    arrays = [
+        ("d/bias", np.zeros(3, "f4")),
+        ("d/lora_kernel_a", a),
+        ("d/lora_kernel_b", b),
+        ("d/kernel", kernel),
+    ]
     weights = legacy(tmp_path / "w.h5", {"d": arrays}, keras_version="3.12.0")
     data = dense(lora_rank=2, lora_alpha=4).replace(b'"2.15.0"', b'"3.12.0"')
     found = read(tmp_path, data, weights).layer("d").weights
@@ -255,7 +303,11 @@ def test_objects_of_tf_2_13_counted_twice(tmp_path):
         ({"layers/dense/vars/0": np.zeros((4, 3), "f4")}, "1 weights of 'd'"),
         ({}, "no weights of 'd'|no Keras model"),
         (
-            {"layers/dense/vars/0": np.zeros((4, 3), "f4"), "layers/dense/vars/1": np.zeros(3, "f4"), "layers/x/vars/0": row(1)},
+            {
+                "layers/dense/vars/0": np.zeros((4, 3), "f4"),
+                "layers/dense/vars/1": np.zeros(3, "f4"),
+                "layers/x/vars/0": row(1),
+            },
             "no layer of the model has",
         ),
     ],
@@ -268,7 +320,9 @@ def test_objects_that_do_not_fit_refused(tmp_path, arrays, said):
 @pytest.mark.parametrize("owner", ["optimizer", "metrics/mean", "layers/dropout/seed_generator"])
 def test_objects_left_out(tmp_path, owner):
     arrays = {"layers/dense/vars/0": np.zeros((4, 3), "f4"), "layers/dense/vars/1": np.zeros(3, "f4")}
-    record = read(tmp_path, dense(), objects(tmp_path / "w.weights.h5", {**arrays, f"{owner}/vars/0": row(1)}))
+    record = read(
+        tmp_path, dense(), objects(tmp_path / "w.weights.h5", {**arrays, f"{owner}/vars/0": row(1)})
+    )
     assert record.layer("d").parameters == 15
 
 
@@ -285,14 +339,19 @@ def test_states_of_keras2_become_an_argument(tmp_path):
     lstm = layer("LSTM", "l", "x", "h", "c", units=2)
     data = model(*states, lstm, inputs=("x", "h", "c")).replace(b"[null, 4]", b"[null, 5, 4]")
     call = read(tmp_path, data).calls[-1]
-    assert dict(call.arguments) == {"inputs": TensorRef("x"), "initial_state": (TensorRef("h"), TensorRef("c"))}
+    assert dict(call.arguments) == {
+        "inputs": TensorRef("x"),
+        "initial_state": (TensorRef("h"), TensorRef("c")),
+    }
 
 
 @pytest.mark.parametrize("version", ["2.2.4", "2.15.0", "3.12.0"])
 def test_merged_masks_by_era(tmp_path, version):
     """Keras 2: a step counts if it does in both; Keras 3: in either."""
     tokens = [layer("InputLayer", name, batch_input_shape=[None, 5], dtype="int32") for name in "ab"]
-    embeddings = [layer("Embedding", f"e{name}", name, input_dim=9, output_dim=4, mask_zero=True) for name in "ab"]
+    embeddings = [
+        layer("Embedding", f"e{name}", name, input_dim=9, output_dim=4, mask_zero=True) for name in "ab"
+    ]
     rest = [layer("Add", "sum", "ea", "eb", trainable=True), layer("LSTM", "l", "sum", units=2)]
     record = read(tmp_path, model(*tokens, *embeddings, *rest, version=version, inputs=("a", "b")))
     mask = record.calls[-1].masks["inputs"]
@@ -302,7 +361,10 @@ def test_merged_masks_by_era(tmp_path, version):
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [("2.15.0", "hard_sigmoid(slope=0.2, offset=0.5)"), ("3.12.0", f"hard_sigmoid(slope={1 / 6!r}, offset=0.5)")],
+    [
+        ("2.15.0", "hard_sigmoid(slope=0.2, offset=0.5)"),
+        ("3.12.0", f"hard_sigmoid(slope={1 / 6!r}, offset=0.5)"),
+    ],
 )
 def test_hard_sigmoid_by_era(tmp_path, version, said):
     data = dense(activation="hard_sigmoid").replace(b"2.15.0", version.encode())
@@ -330,7 +392,9 @@ def test_layer_that_nobody_can_port_recorded(tmp_path, class_name, config, probl
 
 def test_custom_layer_keeps_config_and_weights(tmp_path):
     weights = legacy(
-        tmp_path / "w.h5", {"l": [("l/factor:0", row(1)), ("l/deep/factor:0", row(2))]}, keras_version="2.15.0"
+        tmp_path / "w.h5",
+        {"l": [("l/factor:0", row(1)), ("l/deep/factor:0", row(2))]},
+        keras_version="2.15.0",
     )
     record = read(tmp_path, model(layer("Mine", "l", "x", units=3)), weights).layer("l")
     assert record.kind == "custom"

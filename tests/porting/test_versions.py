@@ -25,7 +25,9 @@ def facts(model, prefix=""):
         if isinstance(item, FrozenMap):
             return {key: plain(part) for key, part in item.items()}
         if isinstance(item, Mask):
-            return tuple(plain(getattr(item, field.name)) for field in dataclasses.fields(item) if field.name != "like")
+            return tuple(
+                plain(getattr(item, field.name)) for field in dataclasses.fields(item) if field.name != "like"
+            )
         return tuple(map(plain, item)) if isinstance(item, tuple) else item
 
     def visit(key):
@@ -93,7 +95,12 @@ ROWS = [  # model, version, another, what differs; nothing where both mean the s
     ("11b_nested_reuse_submodel", "keras3.0.5", "keras3.12.0", set()),
     ("11b_nested_reuse_submodel", "tf2.13", "keras3.15.1", set()),
     ("16a_rnn_options", "tf2.3", "tf2.15", set()),
-    ("16a_rnn_options", "tf2.15", "keras3.12.0", {f"{name}.recurrent_activation: {HARD} -> {HARD_3}" for name in ("LSTM", "GRU")}),
+    (
+        "16a_rnn_options",
+        "tf2.15",
+        "keras3.12.0",
+        {f"{name}.recurrent_activation: {HARD} -> {HARD_3}" for name in ("LSTM", "GRU")},
+    ),
     ("16c_bidirectional", "tf2.1", "tf2.15", {f"Bidirectional.{ZERO}", f"LSTM.{ZERO}"}),
     ("16c_bidirectional", "tf2.3", "tf2.15", set()),
     ("16d_convlstm", "tf2.15", "keras3.12.0", {f"ConvLSTM2D.recurrent_activation: {HARD} -> sigmoid"}),

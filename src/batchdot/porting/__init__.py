@@ -8,7 +8,7 @@ that a file holds, and opens one file, or two with separate weights.
 >>> from pathlib import Path
 >>> dense = {"name": "dense", "units": 2, "activation": "relu", "batch_input_shape": [None, 3]}
 >>> config = {"name": "net", "layers": [{"class_name": "Dense", "config": dense}]}
->>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}  # as to_json() writes it
+>>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     file = Path(folder, "net.json")
 ...     written = file.write_text(json.dumps(model))
@@ -54,7 +54,9 @@ def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
     ...
     FileNotFoundError: [Errno 2] No such file or directory: 'no such file.h5'
     """
-    return _naming(path, lambda: record_of(open_archive(path), None if weights is None else open_weights(weights)))
+    return _naming(
+        path, lambda: record_of(open_archive(path), None if weights is None else open_weights(weights))
+    )
 
 
 def inspect(path: Path, *, weights: Path | None = None) -> Inspection:
@@ -77,7 +79,8 @@ def inspect(path: Path, *, weights: Path | None = None) -> Inspection:
     ...     {"class_name": "Dense", "config": {"name": "dense", "units": 1, "batch_input_shape": [None, 3]}},
     ...     {"class_name": "Softmax", "config": {"name": "softmax", "axis": -1}},
     ... ]
-    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": layers}, "keras_version": "2.15.0"}
+    >>> config = {"name": "net", "layers": layers}
+    >>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "net.json")
     ...     written = file.write_text(json.dumps(model))

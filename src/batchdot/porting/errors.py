@@ -38,10 +38,10 @@ def _rebuild(found: str, allowed: str, place: str, file: str) -> ModelFileError:
 
 
 def quote(value: object) -> str:
-    """Return a value of a file as one short line of ASCII, as Python would write it.
+    r"""Return a value of a file as one short line of ASCII, as Python would write it.
 
-    >>> quote("a\\nb"), quote([0] * 1000)
-    ("'a\\\\nb'", 'a list of 1,000 items')
+    >>> quote("é"), quote([0] * 1000)
+    ("'\\xe9'", 'a list of 1,000 items')
     """
     if isinstance(value, (list, tuple, dict)) and len(value) > 4:
         return f"a {'dict' if isinstance(value, dict) else 'list'} of {len(value):,} items"
@@ -52,8 +52,9 @@ def quote(value: object) -> str:
         return "{" + ", ".join(f"{quote(k)}: {_brief(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_brief(item) for item in value) + "]"
-    words = {True: "true", False: "false"} if isinstance(value, bool) else {}
-    return "null" if value is None else words.get(value, ascii(value)[:LONGEST_QUOTE])
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return ascii(value)[:LONGEST_QUOTE]
 
 
 def _brief(value: object) -> str:

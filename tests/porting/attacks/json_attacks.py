@@ -9,7 +9,12 @@ attack = attack_for(".json")
 
 def layer(class_name, name, *inbound, **config):
     nodes = [[[source, 0, 0, {}] for source in inbound]] if inbound else []
-    return {"class_name": class_name, "name": name, "config": {"name": name, **config}, "inbound_nodes": nodes}
+    return {
+        "class_name": class_name,
+        "name": name,
+        "config": {"name": name, **config},
+        "inbound_nodes": nodes,
+    }
 
 
 def model(*layers, outputs=None, inputs=("x",), version="2.15.0", **more):
@@ -20,7 +25,9 @@ def model(*layers, outputs=None, inputs=("x",), version="2.15.0", **more):
         "input_layers": [[name, 0, 0] for name in inputs],
         "output_layers": outputs or [[layers[-1]["name"] if layers else "x", 0, 0]],
     }
-    return json.dumps({"class_name": "Functional", "config": config, "keras_version": version, **more}).encode()
+    return json.dumps(
+        {"class_name": "Functional", "config": config, "keras_version": version, **more}
+    ).encode()
 
 
 def dense(**config):
@@ -112,7 +119,7 @@ for _key, _value in (
     def _build(key=_key, value=_value):
         return dense(**{key: value})
 
-    _build.__name__ = f"{_key}_that_is_{str(_value)}".replace(" ", "")
+    _build.__name__ = f"{_key}_that_is_{_value!s}".replace(" ", "")
     attack(None if _key == "trainable_" else "allowed|name")(_build)
 
 
@@ -188,7 +195,17 @@ def shapes_that_multiply_to_10_to_the_80():
 
 @attack(None)
 def names_that_are_code():
-    names = ["__import__('os').system('ls')", 'a"b', "c\nd", "{e}", "f'g", "h\u202ei", "class", "../j", "k\u0000l"]
+    names = [
+        "__import__('os').system('ls')",
+        'a"b',
+        "c\nd",
+        "{e}",
+        "f'g",
+        "h\u202ei",
+        "class",
+        "../j",
+        "k\u0000l",
+    ]
     layers = [layer("Dense", name, "x", units=2) for name in names]
     return model(*layers)
 
@@ -214,7 +231,10 @@ RUNS = {
     "TorchModuleWrapper": {"module": {"class_name": "__bytes__", "config": "gAJ9"}},
     "TFSMLayer": {"filepath": "/etc/passwd"},
     "StringLookup": {"vocabulary": "/etc/passwd"},
-    "TextVectorization": {"vocabulary": "/etc/passwd", "standardize": {"module": "os", "class_name": "system"}},
+    "TextVectorization": {
+        "vocabulary": "/etc/passwd",
+        "standardize": {"module": "os", "class_name": "system"},
+    },
     "JaxLayer": {"call_fn": {"module": "subprocess", "class_name": "Popen"}},
     "get_file": {"origin": "http://203.0.113.1/x", "fname": "x"},
 }
@@ -256,9 +276,16 @@ def models_that_call_their_inner_models_twice():
     inner = layer("Dense", "m0", units=4)
     for depth in range(1, 30):
         calls = [[["x", 0, 0, {}]], [[inner["name"], 1 if depth > 1 else 0, 0, {}]]]
-        body = json.loads(model(inner | {"inbound_nodes": calls}, outputs=[[inner["name"], 2 if depth > 1 else 1, 0]]))
+        body = json.loads(
+            model(inner | {"inbound_nodes": calls}, outputs=[[inner["name"], 2 if depth > 1 else 1, 0]])
+        )
         body["config"]["name"] = f"m{depth}"
-        inner = {"class_name": "Functional", "name": f"m{depth}", "config": body["config"], "inbound_nodes": []}
+        inner = {
+            "class_name": "Functional",
+            "name": f"m{depth}",
+            "config": body["config"],
+            "inbound_nodes": [],
+        }
     calls = [[["x", 0, 0, {}]]]
     return model(inner | {"inbound_nodes": calls}, outputs=[[inner["name"], 1, 0]])
 
@@ -269,7 +296,10 @@ def masks_that_double():
     op = {"module": "keras.src.ops.numpy", "registered_name": None}
 
     def tensor(name):
-        return {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "dtype": "bool", "keras_history": [name, 0, 0]}}
+        return {
+            "class_name": "__keras_tensor__",
+            "config": {"shape": [None, 4], "dtype": "bool", "keras_history": [name, 0, 0]},
+        }
 
     layers = [
         layer("NotEqual", "n0") | op | {"inbound_nodes": [{"args": [tensor("x"), 0], "kwargs": {}}]},
@@ -277,7 +307,9 @@ def masks_that_double():
     ]
     for number in range(1, 200):
         before = [tensor(f"n{number - 1}"), tensor("n00" if number % 2 else "n0")]
-        layers.append(layer("LogicalOr", f"n{number}") | op | {"inbound_nodes": [{"args": before, "kwargs": {}}]})
+        layers.append(
+            layer("LogicalOr", f"n{number}") | op | {"inbound_nodes": [{"args": before, "kwargs": {}}]}
+        )
     return model(*layers, version="3.12.0")
 
 

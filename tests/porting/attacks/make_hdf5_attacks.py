@@ -49,19 +49,35 @@ def main():
 
     weights("virtual_dataset", virtual, libver="latest")
     weights("references", lambda f, g: g.create_dataset("a/kernel:0", data=np.array([f.ref], h5py.ref_dtype)))
-    weights("compound", lambda f, g: g.create_dataset("a/kernel:0", data=np.zeros(3, [("a", "f4"), ("b", "i4")])))
+    weights(
+        "compound", lambda f, g: g.create_dataset("a/kernel:0", data=np.zeros(3, [("a", "f4"), ("b", "i4")]))
+    )
     weights("sequences", lambda f, g: g.create_dataset("a/kernel:0", (2,), h5py.vlen_dtype("f4")))
     weights("text", lambda f, g: g.create_dataset("a/kernel:0", data=["a", "b"]))
     weights("complex_numbers", lambda f, g: g.create_dataset("a/kernel:0", data=np.zeros(3, "c8")))
-    weights("enumeration", lambda f, g: g.create_dataset("a/kernel:0", (3,), h5py.enum_dtype({"A": 5, "B": 6}, "i1")))
+    weights(
+        "enumeration",
+        lambda f, g: g.create_dataset("a/kernel:0", (3,), h5py.enum_dtype({"A": 5, "B": 6}, "i1")),
+    )
     weights("lzf", lambda f, g: kernel(g, compression="lzf"))
     weights("fletcher32", lambda f, g: kernel(g, fletcher32=True))
     weights("scale_offset", lambda f, g: kernel(g, scaleoffset=2))
     weights("never_written", lambda f, g: g.create_dataset("a/kernel:0", (2**20, 2**10), "f4"))
-    weights("chunks_of_petabytes", lambda f, g: g.create_dataset("a/kernel:0", (2**24, 2**24), "f4", chunks=(64, 64)))
+    weights(
+        "chunks_of_petabytes",
+        lambda f, g: g.create_dataset("a/kernel:0", (2**24, 2**24), "f4", chunks=(64, 64)),
+    )
     weights("longer_than_any_axis", lambda f, g: g.create_dataset("a/kernel:0", (2**40,), "f4", chunks=(64,)))
-    weights("zeros_thousandfold", lambda f, g: g.create_dataset(
-        "a/kernel:0", data=np.zeros((4000, 4000), "f4"), chunks=(4000, 4000), compression="gzip", compression_opts=9))
+    weights(
+        "zeros_thousandfold",
+        lambda f, g: g.create_dataset(
+            "a/kernel:0",
+            data=np.zeros((4000, 4000), "f4"),
+            chunks=(4000, 4000),
+            compression="gzip",
+            compression_opts=9,
+        ),
+    )
     weights("missing_array", lambda f, g: None)
     weights("array_that_is_not_named", lambda f, g: (kernel(g), f.create_dataset("b", data=np.zeros(3))))
     weights("named_twice", lambda f, g: kernel(g), named=("a/kernel:0", "a/kernel:0"))

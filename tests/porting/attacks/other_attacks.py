@@ -12,7 +12,10 @@ OTHERS = {
     "one_byte": (b"\x89", "unknown kind"),
     "web_page": (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page"),
     "xml_error_of_a_bucket": (b"<?xml version='1.0'?><Error>NoSuchKey</Error>", "XML"),
-    "git_lfs_pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "git-lfs pointer.*git lfs pull"),
+    "git_lfs_pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
+        "git-lfs pointer.*git lfs pull",
+    ),
     "pickle_of_protocol_4": (pickle.dumps({"a": 1}, 4), "a pickle, which would run code"),
     "pickle_of_protocol_2": (pickle.dumps({"a": 1}, 2), "a pickle, which would run code"),
     "torch_checkpoint_of_old": (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "PyTorch checkpoint"),

@@ -1,7 +1,7 @@
 """The list of attacks; see README.md for how to add one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,9 @@ def archive(*entries, prefix=b"", **lies):
         ) + fields["name"] + fields["extra"]  # fmt: skip
     end = {"count": len(entries), "size": len(central), "start": len(out), "disk": 0} | lies
     out += central
-    out += struct.pack("<4sHHHHIIH", b"PK\5\6", end["disk"], 0, end["count"], end["count"], end["size"], end["start"], 0)
+    out += struct.pack(
+        "<4sHHHHIIH", b"PK\5\6", end["disk"], 0, end["count"], end["count"], end["size"], end["start"], 0
+    )
     return bytes(out)
 
 
@@ -181,8 +183,7 @@ def quoted_members():
 
 @attack("60,000 members")
 def sixty_thousand_members():
-    out = archive(*(entry(f"assets/{number}", b"") for number in range(60_000)))
-    return out
+    return archive(*(entry(f"assets/{number}", b"") for number in range(60_000)))
 
 
 @attack("inflates from")
@@ -278,7 +279,10 @@ def npz_with_a_pickle():
     with zipfile.ZipFile(inner, "w") as file:
         head = b"{'descr': '|O', 'fortran_order': False, 'shape': (), }"
         head += b" " * (64 - 10 - len(head) % 64) + b"\n"
-        file.writestr("layers/dense.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + b"cos\nsystem\n(S'ls'\ntR.")
+        file.writestr(
+            "layers/dense.npy",
+            b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + b"cos\nsystem\n(S'ls'\ntR.",
+        )
     return archive(entry("config.json", CONFIG), entry("model.weights.npz", inner.getvalue()))
 
 
@@ -288,6 +292,16 @@ def npz_of_terabytes():
     with zipfile.ZipFile(inner, "w") as file:
         head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"
         head += b" " * 40 + b"\n"
+        file.writestr("layers/dense/0.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head)
+    return archive(entry("config.json", CONFIG), entry("model.weights.npz", inner.getvalue()))
+
+
+@attack("a NumPy header")
+def npz_whose_header_takes_for_ever():
+    """Digits that a careless regular expression splits in every way."""
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 20_000 + b"x), }\n"
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as file:
         file.writestr("layers/dense/0.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head)
     return archive(entry("config.json", CONFIG), entry("model.weights.npz", inner.getvalue()))
 

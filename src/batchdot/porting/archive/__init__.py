@@ -7,4 +7,13 @@ from batchdot.porting.archive.container import Archive, Weights, open_archive, o
 from batchdot.porting.archive.json_text import Json
 from batchdot.porting.archive.weights import Array, LegacyWeights, ObjectWeights
 
-__all__ = ["Archive", "Array", "Json", "LegacyWeights", "ObjectWeights", "Weights", "open_archive", "open_weights"]
+__all__ = [
+    "Archive",
+    "Array",
+    "Json",
+    "LegacyWeights",
+    "ObjectWeights",
+    "Weights",
+    "open_archive",
+    "open_weights",
+]

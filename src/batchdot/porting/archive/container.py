@@ -7,6 +7,7 @@ from typing import TypeAlias
 from batchdot.porting.archive import json_text
 from batchdot.porting.archive.hdf5 import Group, open_hdf5
 from batchdot.porting.archive.json_text import Json
+from batchdot.porting.archive.limits import MAX_JSON_BYTES
 from batchdot.porting.archive.npz import arrays
 from batchdot.porting.archive.sniff import HEAD, KERAS, refuse_directory, sniff
 from batchdot.porting.archive.source import FileSource, Source
@@ -80,8 +81,8 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
 
 
 def _open_json(path: str, source: Source) -> Archive:
-    if source.size > json_text.MAX_JSON_BYTES:
-        raise ModelFileError(f"{source.size:,} bytes of JSON", f"{json_text.MAX_JSON_BYTES:,}")
+    if source.size > MAX_JSON_BYTES:
+        raise ModelFileError(f"{source.size:,} bytes of JSON", f"{MAX_JSON_BYTES:,}")
     value = json_text.parse(source.read(0, source.size), "")
     if isinstance(value, str):  # json.dump(model.to_json(), file)
         value = json_text.parse(value.encode("utf-8"), "")
@@ -165,8 +166,8 @@ def _weights_member(name: str, source: Source) -> Weights:
 
 def _json_member(found: dict[str, Source], name: str) -> Json:
     source = found[name]
-    if source.size > json_text.MAX_JSON_BYTES:
-        raise ModelFileError(f"{source.size:,} bytes of JSON", f"{json_text.MAX_JSON_BYTES:,}", place=name)
+    if source.size > MAX_JSON_BYTES:
+        raise ModelFileError(f"{source.size:,} bytes of JSON", f"{MAX_JSON_BYTES:,}", place=name)
     verify = getattr(source, "verify", None)
     try:
         if verify is not None:
@@ -190,12 +191,15 @@ def _other_zip(name: str) -> ModelFileError | None:
     if base.endswith(".npy"):
         return ModelFileError("NumPy arrays (.npz), no model", f"{KERAS}; arrays go with weights=")
     if base in ("saved_model.pb", "keras_metadata.pb"):
-        return ModelFileError("a zipped TensorFlow SavedModel", "unpack it, load it with TensorFlow, save it as .keras")
+        return ModelFileError(
+            "a zipped TensorFlow SavedModel", "unpack it, load it with TensorFlow, save it as .keras"
+        )
     if name.startswith(("word/", "xl/", "ppt/", "META-INF/", "[Content_Types]")):
         return ModelFileError("an office document or a Java archive", KERAS)
     if base in (CONFIG, METADATA, WEIGHTS_H5) and "__MACOSX" not in name:
         return ModelFileError(
-            f"a .keras archive inside of the folder {quote(name[: -len(base)])}", "its files at the top of the zip"
+            f"a .keras archive inside of the folder {quote(name[: -len(base)])}",
+            "its files at the top of the zip",
         )
     return None
 

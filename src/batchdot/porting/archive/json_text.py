@@ -16,7 +16,7 @@ from batchdot.porting.archive.limits import (
 )
 from batchdot.porting.errors import ModelFileError, quote
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 """A string, closed or running to the end (so that no byte is read twice), or punctuation."""

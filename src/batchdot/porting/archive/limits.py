@@ -1,4 +1,4 @@
-"""The limits of the reader: each number that decides what is refused for its size, and why it is that number."""
+"""The limits of the reader: each number that decides what is refused for its size, and why."""
 
 KIB, MIB = 2**10, 2**20
 

@@ -19,7 +19,8 @@ from batchdot.porting.archive.zip_file import members
 from batchdot.porting.errors import ModelFileError, quote
 
 _HEADER = re.compile(
-    r"\{'descr': '([<>|=]?[a-zA-Z]\d*)', 'fortran_order': (True|False), 'shape': \(((?:\d{1,20},? ?)*)\),? ?\} *\n?"
+    r"\{'descr': '([<>|=]?[a-zA-Z]\d{0,3})', 'fortran_order': (True|False), "
+    r"'shape': \(((?:\d{1,19}, ?){0,32}(?:\d{1,19})?)\), \} *\n"
 )
 _NUMBERS = re.compile(r"[<>|=](?:[iu][1248]|f[248]|b1)")
 
@@ -44,7 +45,7 @@ class NpyArray:
     @property
     def dtype(self) -> str:
         """Numpy's name of the numbers."""
-        return self._code.name
+        return str(self._code.name)
 
     @property
     def place(self) -> str:
@@ -61,7 +62,7 @@ class NpyArray:
             self._data.verify()
         array = np.empty(self.shape[::-1] if self._fortran else self.shape, self._code)
         if array.size:
-            self._data.read_into(self._start, memoryview(array.reshape(-1).view(np.uint8)))
+            self._data.read_into(self._start, array.reshape(-1).view(np.uint8).data)
         if not self._code.isnative:
             array = array.byteswap(inplace=True).view(self._code.newbyteorder("="))
         return np.ascontiguousarray(array.T) if self._fortran else array
@@ -97,7 +98,8 @@ def _array(member: Source, path: str) -> NpyArray:
     shape = tuple(int(size) for size in sizes.replace(",", " ").split())
     if "O" in descr:
         raise ModelFileError(
-            "a pickled object, which would run code", 'arrays; or save the model with model.save("model.keras")',
+            "a pickled object, which would run code",
+            'arrays; or save the model with model.save("model.keras")',
             place=place,
         )
     if not _NUMBERS.fullmatch(descr):

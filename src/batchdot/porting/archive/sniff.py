@@ -35,7 +35,12 @@ SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89PNG", "a picture", KERAS),
     (0, b"\xff\xd8\xff", "a picture", KERAS),
     (0, b"SQLite format 3", "an SQLite database", KERAS),
-    (0, b"model_checkpoint_path:", "the index of a TensorFlow checkpoint", "save the model with model.save(...)"),
+    (
+        0,
+        b"model_checkpoint_path:",
+        "the index of a TensorFlow checkpoint",
+        "save the model with model.save(...)",
+    ),
 )
 
 SAVED_MODEL = "a TensorFlow SavedModel", 'load it with TensorFlow and save it with model.save("model.keras")'
@@ -77,7 +82,9 @@ allowed: the file itself: download it again
 def _other(head: bytes, text: bytes) -> ModelFileError:
     lower = text[:256].lower()
     if lower.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return ModelFileError("a web page, saved in the place of the file", "the file itself: download it again")
+        return ModelFileError(
+            "a web page, saved in the place of the file", "the file itself: download it again"
+        )
     if lower.startswith(b"<"):
         return ModelFileError("XML", KERAS)
     if re.match(rb"\x80[\x02-\x05]", head):

@@ -82,7 +82,9 @@ class FileSource:
         while done < len(buffer):
             count = self._read_at(offset + done, buffer[done:])
             if not count:
-                raise ModelFileError(f"a file that became shorter while it was read, at byte {offset + done:,}")
+                raise ModelFileError(
+                    f"a file that became shorter while it was read, at byte {offset + done:,}"
+                )
             done += count
 
     def _read_at(self, offset: int, buffer: memoryview) -> int:

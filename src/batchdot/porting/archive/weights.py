@@ -90,7 +90,9 @@ def legacy_weights(group: Group, root: Group) -> LegacyWeights:
         for weight in names(layer, "weight_names"):
             array = layer.get(weight)
             if not isinstance(array, Dataset):
-                raise ModelFileError(f"no dataset {quote(weight)}, which the file names", place=quote(layer.path))
+                raise ModelFileError(
+                    f"no dataset {quote(weight)}, which the file names", place=quote(layer.path)
+                )
             if array.path in used:
                 raise ModelFileError("a weight that is named twice", place=array.place)
             used.add(array.path)

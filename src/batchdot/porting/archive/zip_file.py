@@ -154,13 +154,14 @@ def _local(source: Source, member: Member) -> int:
     if _decode(rest[:name_length]) != member.name:
         raise ModelFileError("another name in the member's own header", place=place)
     size, packed = _zip64(rest[name_length:], [size, packed])
+    start = member.offset + 30 + len(rest)
     told = (method, bool(flags & DESCRIPTOR), bool(flags & ENCRYPTED))
     if told != (member.method, member.descriptor, False):
         raise ModelFileError("headers of the member that disagree", place=place)
     exact = (crc, packed, size) == (member.crc, member.packed, member.size)
     if not exact and not (member.descriptor and (crc, packed, size) == (0, 0, 0)):
         raise ModelFileError("headers of the member that disagree", place=place)
-    return member.offset + 30 + name_length + extra_length
+    return start
 
 
 def _zip64(extra: bytes, values: list[int]) -> list[int]:
@@ -177,7 +178,7 @@ def _zip64(extra: bytes, values: list[int]) -> list[int]:
             if value == FULL32:
                 if len(body) < 8:
                     raise ModelFileError("a zip64 field that is too short")
-                result[index] = struct.unpack_from("<Q", body)[0]
+                result[index] = int.from_bytes(body[:8], "little")
                 body = body[8:]
         return result
     return values
@@ -221,5 +222,4 @@ def _decode(name: bytes) -> str:
 
 
 def _u16(data: bytes, at: int) -> int:
-    value: int = struct.unpack_from("<H", data, at)[0]
-    return value
+    return int.from_bytes(data[at : at + 2], "little")

@@ -19,7 +19,7 @@ from batchdot.porting.record import (
     Weight,
 )
 
-Data: TypeAlias = "None | bool | int | float | str | list[Data] | dict[str, Data]"
+Data: TypeAlias = "bool | int | float | str | list[Data] | dict[str, Data] | None"
 
 
 def as_data(model: ModelRecord, warnings: Sequence[str]) -> dict[str, Data]:
@@ -37,7 +37,11 @@ def as_data(model: ModelRecord, warnings: Sequence[str]) -> dict[str, Data]:
         }
         for dot in dot_calls(model)
     ]
-    file = {key: plain(getattr(written, key)) for key in ("file", "container", "by", "version", "backend")} if written else {}
+    file = (
+        {key: plain(getattr(written, key)) for key in ("file", "container", "by", "version", "backend")}
+        if written
+        else {}
+    )
     return {
         "format": 1,
         **file,
@@ -97,7 +101,13 @@ def _layer(layer: LayerRecord) -> dict[str, Data]:
 
 def _weight(weight: Weight) -> dict[str, Data]:
     shape: list[Data] = list(weight.shape)
-    return {"role": weight.role, "shape": shape, "dtype": weight.dtype, "trainable": weight.trainable, "place": weight.place}
+    return {
+        "role": weight.role,
+        "shape": shape,
+        "dtype": weight.dtype,
+        "trainable": weight.trainable,
+        "place": weight.place,
+    }
 
 
 def plain(value: object) -> Data:
@@ -115,7 +125,12 @@ def plain(value: object) -> Data:
     if isinstance(value, (Activation, Penalty)):
         return {"name": value.name, "parameters": plain(value.parameters)}
     if isinstance(value, Mask):
-        parts = {"mask": value.kind, "tensor": plain(value.tensor), "value": value.value, "masks": plain(value.masks)}
+        parts = {
+            "mask": value.kind,
+            "tensor": plain(value.tensor),
+            "value": value.value,
+            "masks": plain(value.masks),
+        }
         return {**parts, "axis": value.axis}
     if isinstance(value, Slice):
         return {"slice": [plain(value.start), plain(value.stop), plain(value.step)]}

@@ -72,4 +72,6 @@ PATTERNS = {
 
 
 def _words(einsum: str, cosine: bool) -> str:
-    return PATTERNS.get(einsum.replace("j", "i") if einsum.count("i") == 0 else einsum, ("contraction", "cosine"))[cosine]
+    return PATTERNS.get(
+        einsum.replace("j", "i") if einsum.count("i") == 0 else einsum, ("contraction", "cosine")
+    )[cosine]

@@ -21,7 +21,11 @@ def _constant_softmax(model: ModelRecord, prefix: str) -> list[str]:
         layer = layers[call.layer]
         shape = call.output_shapes[0] if call.output_shapes else None
         axes = _softmax_axes(layer)
-        if axes and shape is not None and all(-len(shape) <= axis < len(shape) and shape[axis] == 1 for axis in axes):
+        if (
+            axes
+            and shape is not None
+            and all(-len(shape) <= axis < len(shape) and shape[axis] == 1 for axis in axes)
+        ):
             found.append(f"{prefix}{layer.name}: a softmax over an axis of size 1 is always 1")
     for layer in model.layers:
         if layer.model is not None:

@@ -12,7 +12,8 @@ WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 44, 24, 36, 20
 
 STYLE = (
     "text{font:12px sans-serif;fill:#1a1a1a}.c{fill:#5a5a5a;font-size:11px}"
-    "rect{fill:#f4f6fa;stroke:#8794ab}.d rect{fill:#e3f0e3;stroke:#4e8f4e}.p rect{fill:#fbe9e7;stroke:#c0392b}"
+    "rect{fill:#f4f6fa;stroke:#8794ab}"
+    ".d rect{fill:#e3f0e3;stroke:#4e8f4e}.p rect{fill:#fbe9e7;stroke:#c0392b}"
     "path{fill:none;stroke:#8794ab}"
 )
 
@@ -30,21 +31,31 @@ def to_svg(model: ModelRecord) -> str:
     width = 2 * MARGIN + columns * (WIDTH + GAP_X) - GAP_X
     height = 2 * MARGIN + rows * (HEIGHT + GAP_Y) - GAP_Y
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img"><title>{escape(shown(model.name))}</title><style>{STYLE}</style>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img">'
+        f"<title>{escape(shown(model.name))}</title><style>{STYLE}</style>"
     ]
     for call in calls:
         for ref in dict.fromkeys((ref.layer, ref.call) for ref in call.tensors()):
-            if ref in places:
-                parts.append(_edge(places[ref], places[call.layer, call.number]))
+            if ref in places:  # else the call that makes it is beyond what is drawn
+                parts += [_edge(places[ref], places[call.layer, call.number])]
     for call in calls:
         layer = layers[call.layer]
         kind = "p" if layer.problem else "d" if layer.is_a("Dot") else "l"
         number = f" (call {call.number + 1})" if call.number else ""
         shape = shape_text(call.output_shapes[0]) if call.output_shapes else ""
-        parts.append(_box(places[call.layer, call.number], kind, shown(layer.name) + number, f"{shown(layer.class_name)} {shape}"))
+        parts.append(
+            _box(
+                places[call.layer, call.number],
+                kind,
+                shown(layer.name) + number,
+                f"{shown(layer.class_name)} {shape}",
+            )
+        )
     if len(model.calls) > MOST_CALLS:
-        parts.append(f'<text x="{MARGIN}" y="{height - 4}">and {len(model.calls) - MOST_CALLS:,} more calls</text>')
+        parts.append(
+            f'<text x="{MARGIN}" y="{height - 4}">and {len(model.calls) - MOST_CALLS:,} more calls</text>'
+        )
     return "".join(parts) + "</svg>\n"
 
 

@@ -1,4 +1,4 @@
-"""The report of a model as text for a terminal. Names from the file are printed without control characters."""
+"""The report of a model as text for a terminal; names are printed without control characters."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ LONGEST = 40
 
 
 def shown(name: str) -> str:
-    """Return a name of a file as one printable word.
+    r"""Return a name of a file as one printable word.
 
-    >>> shown("a\\nb")
-    'a\\\\nb'
+    >>> shown("a\nb")
+    'a\\nb'
     """
     text = name if name.isprintable() else ascii(name)[1:-1]
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
@@ -32,7 +32,10 @@ def shape_text(shape: Shape) -> str:
     """
     if shape is None:
         return "?"
-    sizes = ["B" if axis == 0 and size is None else "?" if size is None else str(size) for axis, size in enumerate(shape)]
+    sizes = [
+        "B" if axis == 0 and size is None else "?" if size is None else str(size)
+        for axis, size in enumerate(shape)
+    ]
     return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
@@ -44,8 +47,12 @@ def describe(model: ModelRecord, warnings: Sequence[str] | None = None) -> str:
         warnings: what is printed as warnings; None prints the record's notes.
     """
     sections = [_head(model), _ends(model), _layers(model), _dots(dot_calls(model)), _graph(model)]
-    sections.append(_list("Compiled with", [f"{key}: {_brief(value)}" for key, value in model.training.items()]))
-    sections.append(_list("Warnings", [_line(text) for text in (model.notes if warnings is None else warnings)]))
+    sections.append(
+        _list("Compiled with", [f"{key}: {_brief(value)}" for key, value in model.training.items()])
+    )
+    sections.append(
+        _list("Warnings", [_line(text) for text in (model.notes if warnings is None else warnings)])
+    )
     problems = [f"{shown(name)}: {_line(reason)}" for name, reason in model.problems]
     sections.append(_list("Needs a replacement from you", problems))
     return "\n\n".join(section for section in sections if section)
@@ -55,7 +62,12 @@ def _head(model: ModelRecord) -> str:
     written = model.written
     first = f"{_line(written.file)}: {written.container}, saved by {written.by}" if written else ""
     total = sum(layer.parameters for layer in model.layers)
-    trained = sum(_size(weight.shape) for layer in model.all_layers() for weight in layer.weights.values() if weight.trainable)
+    trained = sum(
+        _size(weight.shape)
+        for layer in model.all_layers()
+        for weight in layer.weights.values()
+        if weight.trainable
+    )
     weights = f"{total:,} parameters, {trained:,} of them trainable" if model.has_weights else "no weights"
     second = f"{model.kind} model {shown(model.name)!r} of {len(model.layers)} layers, {weights}"
     return "\n".join(line for line in (first, second) if line)
@@ -69,9 +81,15 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def _ends(model: ModelRecord) -> str:
-    shape_of = {call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)}
+    shape_of = {
+        call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)
+    }
     inputs = [
-        [_key(model.inputs, ref), shape_text(shape_of.get(ref)), str(model.layer(ref.layer).config.get("dtype", ""))]
+        [
+            _key(model.inputs, ref),
+            shape_text(shape_of.get(ref)),
+            str(model.layer(ref.layer).config.get("dtype", "")),
+        ]
         for ref in model.input_refs
     ]
     outputs = [[_key(model.outputs, ref), shape_text(shape_of.get(ref)), ""] for ref in model.output_refs]
@@ -99,7 +117,15 @@ def _rows(model: ModelRecord, indent: str) -> list[list[str]]:
         shapes = outputs.get(layer.name, [])
         calls = f" x{len(shapes)}" if len(shapes) > 1 else ""
         shape = shapes[0] if shapes else "not called"
-        rows.append([indent + shown(layer.name), _class(layer), shape + calls, f"{layer.parameters:,}", becomes(layer)])
+        rows.append(
+            [
+                indent + shown(layer.name),
+                _class(layer),
+                shape + calls,
+                f"{layer.parameters:,}",
+                becomes(layer),
+            ]
+        )
         if layer.model is not None:
             rows += _rows(layer.model, indent + "  ")
     return rows
@@ -114,7 +140,15 @@ def _dots(found: list[DotCall]) -> str:
     rows = []
     for dot in found:
         x, y = (*dot.shapes, None, None)[:2]
-        rows.append([shown(dot.layer), f"{shape_text(x)} · {shape_text(y)}", f"-> {shape_text(dot.output)}", dot.einsum, _line(dot.words)])
+        rows.append(
+            [
+                shown(dot.layer),
+                f"{shape_text(x)} · {shape_text(y)}",
+                f"-> {shape_text(dot.output)}",
+                dot.einsum,
+                _line(dot.words),
+            ]
+        )
     return _table("Dot products", rows)
 
 
@@ -128,11 +162,14 @@ def _graph(model: ModelRecord) -> str:
         if layer.is_a("InputLayer"):
             continue
         arguments = ", ".join(
-            _argument(value) if key in ("inputs", "x") else f"{key}={_argument(value)}" for key, value in call.arguments.items()
+            _argument(value) if key in ("inputs", "x") else f"{key}={_argument(value)}"
+            for key, value in call.arguments.items()
         )
         masks = ", ".join(f"{key}: {_line(repr(mask))}" for key, mask in call.masks.items())
         name = shown(call.layer) + (f"@{call.number}" if call.number else "")
-        lines.append(f"{name} = {shown(layer.class_name)}({arguments})" + (f"  masked by {masks}" if masks else ""))
+        lines.append(
+            f"{name} = {shown(layer.class_name)}({arguments})" + (f"  masked by {masks}" if masks else "")
+        )
     return _list("Graph", lines)
 
 
@@ -161,5 +198,7 @@ def _table(title: str, rows: list[list[str]]) -> str:
     if not rows:
         return ""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     return _list(title, lines)

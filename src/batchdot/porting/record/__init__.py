@@ -1,4 +1,4 @@
-"""Records: from an archive to one frozen value for every version of Keras. All knowledge of versions ends here."""
+"""Records: from an archive to one frozen value; all knowledge of versions of Keras ends here."""
 
 from batchdot.porting.record.build import record_of
 from batchdot.porting.record.values import (

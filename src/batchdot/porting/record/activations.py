@@ -7,8 +7,27 @@ from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import Activation, FrozenMap, Value
 
 PLAIN: Final = frozenset(
-    "linear relu sigmoid tanh softplus softsign selu exponential silu mish relu6 hard_silu log_softmax "
-    "log_sigmoid hard_tanh tanh_shrink sparse_plus sparsemax sparse_sigmoid".split()
+    [
+        "linear",
+        "relu",
+        "sigmoid",
+        "tanh",
+        "softplus",
+        "softsign",
+        "selu",
+        "exponential",
+        "silu",
+        "mish",
+        "relu6",
+        "hard_silu",
+        "log_softmax",
+        "log_sigmoid",
+        "hard_tanh",
+        "tanh_shrink",
+        "sparse_plus",
+        "sparsemax",
+        "sparse_sigmoid",
+    ]
 )
 """Activations without parameters that changed."""
 
@@ -35,8 +54,8 @@ PARAMETERS: Final[dict[str, dict[str, Value]]] = {
 }
 """What a bare name means by its parameters, in every version that has it."""
 
-HARD_SIGMOID_2: Final = FrozenMap({"slope": 0.2, "offset": 0.5})
-HARD_SIGMOID_3: Final = FrozenMap({"slope": 1 / 6, "offset": 0.5})
+HARD_SIGMOID_2: Final[FrozenMap[str, Value]] = FrozenMap({"slope": 0.2, "offset": 0.5})
+HARD_SIGMOID_3: Final[FrozenMap[str, Value]] = FrozenMap({"slope": 1 / 6, "offset": 0.5})
 """clip(slope * x + offset, 0, 1): up to tf_keras 2.21, and in Keras 3."""
 
 
@@ -92,7 +111,8 @@ def _layer(name: str, item: Item, era: Era) -> Activation:
     from batchdot.porting.record.classes import parse_config
 
     functions = {
-        "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax", "ReLU": "relu", "ThresholdedReLU": "threshold"
+        "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax", "ReLU": "relu",
+        "ThresholdedReLU": "threshold",
     }  # fmt: skip
     if name == "Activation":
         return parse_activation(item.get("config").get("activation"), era)

@@ -10,12 +10,19 @@ HEADS = ("MultiHeadAttention", "GroupedQueryAttention")
 LISTS = (*MERGES, "Attention", "AdditiveAttention")
 
 PARAMETERS = {
-    **{name: ("inputs", "initial_state", "constants") for name in RECURRENT},
-    **{name: ("query", "value", "key") for name in HEADS},
+    **dict.fromkeys(RECURRENT, ("inputs", "initial_state", "constants")),
+    **dict.fromkeys(HEADS, ("query", "value", "key")),
 }
 """Names of positional arguments; other layers take ``inputs``."""
 
-NULL_IS_NOTHING = ("initial_state", "constants", "key", "training", "attention_mask", "return_attention_scores")
+NULL_IS_NOTHING = (
+    "initial_state",
+    "constants",
+    "key",
+    "training",
+    "attention_mask",
+    "return_attention_scores",
+)
 
 
 def call_arguments(layer: LayerRecord, node: Node, is_keras3: bool) -> dict[str, Value]:

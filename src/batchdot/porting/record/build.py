@@ -27,10 +27,13 @@ def record_of(archive: Archive, weights: Weights | None = None) -> ModelRecord:
     """
     if archive.config is None:
         raise ModelFileError(
-            "weights without a model", "the model, and this file as weights=; to_json() writes a model without weights"
+            "weights without a model",
+            "the model, and this file as weights=; to_json() writes a model without weights",
         )
     if weights is not None and archive.weights is not None:
-        raise ModelFileError("a model that has weights of its own", "weights= only with a config that has none")
+        raise ModelFileError(
+            "a model that has weights of its own", "weights= only with a config that has none"
+        )
     text = json.dumps(archive.config)
     own = weights or archive.weights
     is_keras1 = isinstance(own, LegacyWeights) and own.is_keras1 and not archive.version

@@ -143,6 +143,7 @@ def with_lora(kernel: Source, a: Source, b: Source, scale: float) -> Source:
 
     def merged(parts: Sequence[Numbers]) -> Numbers:
         base, left, right = parts
-        return base + np.asarray(scale, base.dtype) * (left @ right)
+        result: Numbers = base + np.asarray(scale, base.dtype) * (left @ right)
+        return result
 
     return Source((*kernel.parts, *a.parts, *b.parts), kernel.shape, merged)

@@ -64,7 +64,9 @@ class Era:
         if is_keras1 or '"dim_ordering"' in config or '"border_mode"' in config or '"input_dtype"' in config:
             return cls("keras1", (1, 2), text, backend, is_guess=True)
         if '"keras_history"' in config or '"batch_shape"' in config:
-            return cls("keras3", (3, 12) if '"DTypePolicy"' in config else (3, 3), text, backend, is_guess=True)
+            return cls(
+                "keras3", (3, 12) if '"DTypePolicy"' in config else (3, 3), text, backend, is_guess=True
+            )
         return cls("tf", (2, 15), text, backend, is_guess=True)
 
     def before(self, keras2: tuple[int, ...], tf: tuple[int, ...]) -> bool:

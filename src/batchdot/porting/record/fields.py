@@ -200,7 +200,13 @@ def penalty(item: Item, era: Era) -> Value:
 
 
 _CONSTRAINTS = {"m": "max_value"}
-_NAMES = {"L1L2Regularizer": "L1L2", "WeightRegularizer": "L1L2", "L1": "L1L2", "L2": "L1L2", "maxnorm": "MaxNorm"}
+_NAMES = {
+    "L1L2Regularizer": "L1L2",
+    "WeightRegularizer": "L1L2",
+    "L1": "L1L2",
+    "L2": "L1L2",
+    "maxnorm": "MaxNorm",
+}
 
 
 def _unified(name: str, found: Mapping[str, float]) -> Value:

@@ -17,7 +17,11 @@ def fix(model: ModelRecord, era: Era, notes: list[str]) -> ModelRecord:
             notes.append("Keras 1 does not say its backend: kernels are read as TensorFlow stores them.")
     if era.before(keras2=(9,), tf=(1, 14)) and era.family != "keras1":
         _lost_tensors(model, notes)
-    if era.family == "tf" and (2, 9) <= era.version and any(layer.is_a("Attention") for layer in model.all_layers()):
+    if (
+        era.family == "tf"
+        and era.version >= (2, 9)
+        and any(layer.is_a("Attention") for layer in model.all_layers())
+    ):
         notes.append("This version does not save causal=True of Attention; it is read as False.")
     if era.is_guess:
         notes.append("The file does not say exactly which version wrote it.")
@@ -27,7 +31,7 @@ def fix(model: ModelRecord, era: Era, notes: list[str]) -> ModelRecord:
 
 
 def fill_inputs(model: ModelRecord, notes: list[str]) -> ModelRecord:
-    """Return a Sequential whose file lost the shape of its input with the shape that its first weights tell."""
+    """Return a Sequential whose file lost its input's shape with the shape that its first weights tell."""
     first = model.layers[0] if model.layers else None
     if model.kind != "sequential" or first is None or first.config.get("batch_shape", 0) is not None:
         return model
@@ -48,10 +52,29 @@ def fill_inputs(model: ModelRecord, notes: list[str]) -> ModelRecord:
     return model
 
 
-FREE_AXES = {"Dense": 0, "Embedding": 1, "LSTM": 1, "GRU": 1, "SimpleRNN": 1, "Conv1D": 1, "Conv2D": 2, "Conv3D": 3}
+FREE_AXES = {
+    "Dense": 0,
+    "Embedding": 1,
+    "LSTM": 1,
+    "GRU": 1,
+    "SimpleRNN": 1,
+    "Conv1D": 1,
+    "Conv2D": 2,
+    "Conv3D": 3,
+}
 """Axes between the batch and the channels that a first layer takes, in the usual case."""
 
-ELEMENTWISE = ("Activation", "Dropout", "ReLU", "LeakyReLU", "ELU", "Masking", "GaussianNoise", "Identity", "Rescaling")
+ELEMENTWISE = (
+    "Activation",
+    "Dropout",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "Masking",
+    "GaussianNoise",
+    "Identity",
+    "Rescaling",
+)
 
 
 def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
@@ -59,14 +82,18 @@ def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
     told = {
         str(layer.config["data_format"])
         for layer in model.all_layers()
-        if "data_format" in layer.config and not layer.is_a(*SILENT) and layer.class_name.endswith(("2D", "3D"))
+        if "data_format" in layer.config
+        and not layer.is_a(*SILENT)
+        and layer.class_name.endswith(("2D", "3D"))
     }
     silent = [layer for layer in model.all_layers() if layer.is_a(*SILENT)]
     if not silent:
         return model
     if told != {"channels_first"}:
         if len(told) > 1:
-            notes.append("Keras 1 does not save the data format of padding layers; it is read as channels_last.")
+            notes.append(
+                "Keras 1 does not save the data format of padding layers; it is read as channels_last."
+            )
         return model
     return _with_format(model)
 
@@ -85,12 +112,14 @@ def _with_format(model: ModelRecord) -> ModelRecord:
 
 def _lost_tensors(model: ModelRecord, notes: list[str]) -> None:
     """Note inputs that nothing uses: these versions drop tensors that were keyword arguments."""
-    used = {ref.layer for call in model.calls for ref in call.tensors()} | {ref.layer for ref in model.output_refs}
-    for ref in model.input_refs:
-        if ref.layer not in used:
-            notes.append(
-                f"Nothing uses the input {ref.layer!r}: this version drops tensors passed by keyword (a mask, a state)."
-            )
+    used = {ref.layer for call in model.calls for ref in call.tensors()} | {
+        ref.layer for ref in model.output_refs
+    }
+    unused = [ref.layer for ref in model.input_refs if ref.layer not in used]
+    notes += [
+        f"Nothing uses the input {name!r}: this version drops tensors passed by keyword (a mask, a state)."
+        for name in unused
+    ]
 
 
 def _without_settings(model: ModelRecord) -> ModelRecord:

@@ -9,7 +9,17 @@ from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.classes.merging import concatenated
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.masks import MaskFlow
-from batchdot.porting.record.values import Activation, Call, FrozenMap, LayerRecord, ModelRecord, Shape, TensorRef, Value, refs_in
+from batchdot.porting.record.values import (
+    Activation,
+    Call,
+    FrozenMap,
+    LayerRecord,
+    ModelRecord,
+    Shape,
+    TensorRef,
+    Value,
+    refs_in,
+)
 from batchdot.porting.record.weights import known_sizes
 
 Told = Mapping[tuple[str, ...], Mapping[TensorRef, Shape]]
@@ -38,7 +48,7 @@ AXES = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "UnitN
 
 
 def _with_axes(model: ModelRecord) -> ModelRecord:
-    """Return a model with axes in one form: of Dot a pair from the front; of normalizations -1 for the last."""
+    """Return a model with axes in one form: pairs from the front for Dot, -1 for the last elsewhere."""
     ranks: dict[str, set[tuple[int, ...]]] = {}
     for call in model.calls:
         ranks.setdefault(call.layer, set()).add(
@@ -52,7 +62,9 @@ def _with_axes(model: ModelRecord) -> ModelRecord:
             config = FrozenMap({**config, "axes": _pair(config["axes"], several)})
         if layer.is_a(*AXES) and rank is not None:
             axis = config["axis"]
-            last = tuple(-1 if part == rank - 1 else part for part in (axis if isinstance(axis, tuple) else (axis,)))
+            last = tuple(
+                -1 if part == rank - 1 else part for part in (axis if isinstance(axis, tuple) else (axis,))
+            )
             config = FrozenMap({**config, "axis": last if isinstance(axis, tuple) else last[0]})
         below = (rank - 1,) if rank is not None and layer.is_a("TimeDistributed") else several
         inner = {key: changed(inside, below) for key, inside in layer.inner.items()}
@@ -69,18 +81,22 @@ def _pair(axes: Value, ranks: tuple[int, ...]) -> Value:
     if len(ranks) != 2 or not all(isinstance(axis, int) for axis in two) or len(two) != 2:
         return axes
     return tuple(
-        axis + rank if isinstance(axis, int) and axis < 0 <= rank else axis for axis, rank in zip(two, ranks, strict=True)
+        axis + rank if isinstance(axis, int) and axis < 0 <= rank else axis
+        for axis, rank in zip(two, ranks, strict=True)
     )
 
 
 def _with_input_shapes(model: ModelRecord) -> ModelRecord:
     """Return a model whose calls have the shapes of their arguments, masks apart."""
-    shape_of = {call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)}
+    shape_of = {
+        call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)
+    }
     calls = tuple(
         replace(call, input_shapes=tuple(shape_of[ref] for ref in call.tensors())) for call in model.calls
     )
     layers = tuple(
-        layer if layer.model is None else replace(layer, model=_with_input_shapes(layer.model)) for layer in model.layers
+        layer if layer.model is None else replace(layer, model=_with_input_shapes(layer.model))
+        for layer in model.layers
     )
     return replace(model, calls=calls, layers=layers)
 
@@ -105,7 +121,9 @@ class _Shapes:
         shape_of, calls = self._run(model, None)
         for ref in refs_in((model.inputs, model.outputs)):
             if ref not in shape_of:
-                raise ModelFileError(f"output {ref.output} of a call of {quote(ref.layer)}, which is not there")
+                raise ModelFileError(
+                    f"output {ref.output} of a call of {quote(ref.layer)}, which is not there"
+                )
         return replace(model, calls=tuple(calls))
 
     def _layer(self, layer: LayerRecord) -> LayerRecord:
@@ -127,7 +145,9 @@ class _Shapes:
             refs = call.tensors()
             for ref in refs:
                 if ref not in shape_of:
-                    raise ModelFileError(f"output {ref.output} of a call of {quote(ref.layer)}, which is not there")
+                    raise ModelFileError(
+                        f"output {ref.output} of a call of {quote(ref.layer)}, which is not there"
+                    )
             ins = tuple(shape_of[ref] for ref in refs_in(tuple(call.arguments.get(key) for key in DATA)))
             if layer.is_a("InputLayer"):
                 outs: tuple[Shape, ...] = (given.get(call.output()) or _input_shape(layer),)
@@ -163,7 +183,11 @@ class _Shapes:
         known_sizes(layer, spec.symbols(layer.config, ins))
         outs = spec.infer(layer.config, ins)
         activation = layer.config.get("activation")
-        return _halved(outs, activation) if isinstance(activation, Activation) and activation.name == "glu" else outs
+        return (
+            _halved(outs, activation)
+            if isinstance(activation, Activation) and activation.name == "glu"
+            else outs
+        )
 
     def _nested(self, model: ModelRecord, ins: tuple[Shape, ...]) -> tuple[Shape, ...]:
         key = id(model), ins
@@ -179,7 +203,9 @@ class _Shapes:
         if layer.is_a("TimeDistributed"):
             step = None if shape is None or len(shape) < 2 else (shape[0], *shape[2:])
             outs = self.shapes(layer.inner["layer"], (step,))
-            return tuple(None if out is None or shape is None else (out[0], shape[1], *out[1:]) for out in outs)
+            return tuple(
+                None if out is None or shape is None else (out[0], shape[1], *out[1:]) for out in outs
+            )
         if layer.is_a("Bidirectional"):
             return _both_ways(layer, self.shapes(layer.inner["forward_layer"], ins))
         if layer.is_a("RNN"):
@@ -247,7 +273,13 @@ def _both_ways(layer: LayerRecord, outs: tuple[Shape, ...]) -> tuple[Shape, ...]
 
 def _cells(layer: LayerRecord, shape: Shape) -> tuple[Shape, ...]:
     cell = layer.inner.get("cell")
-    cells = [*cell.inner.values()] if cell is not None and cell.inner else [cell] if cell else list(layer.inner.values())
+    cells = (
+        [*cell.inner.values()]
+        if cell is not None and cell.inner
+        else [cell]
+        if cell
+        else list(layer.inner.values())
+    )
     units = [inside.config.get("units") for inside in cells]
     sizes = [size if isinstance(size, int) else None for size in units]
     batch, time = shape[:2] if shape is not None and len(shape) > 2 else (None, None)

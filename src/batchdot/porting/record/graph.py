@@ -112,7 +112,9 @@ class ModelReader:
 
     def _nested(self, entry: Item, name: str) -> LayerRecord:
         model = replace(self.read(entry), name=name)
-        return LayerRecord(name, "model", "Functional" if model.kind == "functional" else "Sequential", model=model)
+        return LayerRecord(
+            name, "model", "Functional" if model.kind == "functional" else "Sequential", model=model
+        )
 
     def _finish(
         self, draft: Draft, name: str, kind: str, inputs: Value, outputs: Value, config: Item
@@ -131,7 +133,7 @@ class ModelReader:
         except ModelFileError:
             if not self.era.is_keras3:
                 raise
-            # The first versions of Keras 3 number the calls inside of a model as in the graph that it was cut from.
+            # The first versions of Keras 3 number calls as in the graph that the model was cut from.
             lowest = {ref.layer: ref.call for ref in sorted(inside, reverse=True)}
             base = {name: lowest.get(name, 0) for name in draft.layers}
             end_base = _bases(draft, self.era, ends, config.place)
@@ -192,7 +194,7 @@ class ModelReader:
 
 
 class _Chain:
-    """Adds the layers of a Sequential to a draft, one behind the other; Keras 1 lets it begin with a Merge."""
+    """Adds the layers of a Sequential to a draft, in order; in Keras 1 it may begin with a Merge."""
 
     def __init__(self, reader: ModelReader, draft: Draft) -> None:
         self.reader = reader
@@ -203,7 +205,11 @@ class _Chain:
         """Add the layers and return the output of the last."""
         here: Value = None
         for entry in layers.items():
-            if here is None and entry.get("class_name").value == "Merge" and entry.get("config").has("layers"):
+            if (
+                here is None
+                and entry.get("class_name").value == "Merge"
+                and entry.get("config").has("layers")
+            ):
                 here = self._branches(entry.get("config").get("layers"))
             layer = self.reader._layer(entry)
             if layer.name in self.draft.layers:
@@ -246,7 +252,13 @@ class _Chain:
         name = f"{layer.name}_input"
         while name in self.draft.layers:
             name += "_"
-        config: dict[str, Value] = {"batch_shape": shape, "dtype": dtype, "sparse": False, "ragged": False, "optional": False}
+        config: dict[str, Value] = {
+            "batch_shape": shape,
+            "dtype": dtype,
+            "sparse": False,
+            "ragged": False,
+            "optional": False,
+        }
         self.draft.layers[name] = LayerRecord(name, "layer", "InputLayer", FrozenMap(config))
         self.draft.nodes[name] = []
         if shape is None:
@@ -321,7 +333,9 @@ def _bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dic
         layer = draft.layers[name]
         calls = max(len(draft.nodes[name]), 1 if layer.is_a("InputLayer") else 0)
         likely = 1 if layer.model is not None and not era.is_keras3 else 0
-        fits = [base for base in (likely, 1 - likely) if all(base <= number < base + calls for number in numbers)]
+        fits = [
+            base for base in (likely, 1 - likely) if all(base <= number < base + calls for number in numbers)
+        ]
         if not fits:
             raise ModelFileError(f"a call of {quote(name)} that is not there", place=place)
         if fits[0] == 1 and layer.model is None:
@@ -347,7 +361,7 @@ def renumber(value: Value, base: Mapping[str, int]) -> Value:
 
 
 def _ordered(calls: Mapping[tuple[str, int], Call], place: str) -> tuple[Call, ...]:
-    """Return calls so that each follows those that make its inputs (Kahn's algorithm, the file's order first).
+    """Return calls so that each follows those that make its inputs (Kahn's algorithm, by the file's order).
 
     Raises:
         ModelFileError: they form a cycle.

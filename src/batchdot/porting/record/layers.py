@@ -44,7 +44,9 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
     dtype = dtype_name(config.get("dtype")) if config.has("dtype") else None
     if is_operation(entry, era):
         kind, settings, problem = operations.read_operation(class_name, config)
-        return LayerRecord(name, "operation", kind, FrozenMap(settings), problem=problem or _lost(kind, entry))
+        return LayerRecord(
+            name, "operation", kind, FrozenMap(settings), problem=problem or _lost(kind, entry)
+        )
     if era.family == "keras1":
         class_name, config = keras1.upgrade(class_name, config)
     if class_name not in SPECS or _is_foreign(entry):
@@ -52,8 +54,12 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
     spec = SPECS[class_name]
     arguments, problem = parse_config(class_name, config, era)
     inner, inner_problem = _inner(spec.name, config, era, read_model, name)
-    problem = spec.problem or problem or inner_problem or _custom_activation(arguments) or _on_strings(arguments)
-    record = LayerRecord(name, "layer", spec.name, arguments, FrozenMap(), FrozenMap(inner), None, trainable, dtype)
+    problem = (
+        spec.problem or problem or inner_problem or _custom_activation(arguments) or _on_strings(arguments)
+    )
+    record = LayerRecord(
+        name, "layer", spec.name, arguments, FrozenMap(), FrozenMap(inner), None, trainable, dtype
+    )
     if spec.name == "Bidirectional":
         record = _bidirectional(record, era)
     if problem or config.get("lora_rank").value is not None:
@@ -62,7 +68,7 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
 
 
 def layer_name(entry: Item) -> str:
-    """Return the name of a layer by which calls know it: its entry's where there is one, else its config's."""
+    """Return the name by which calls know a layer: its entry's where there is one, else its config's."""
     config = entry.get("config")
     if isinstance(entry.get("name").value, str):
         return entry.get("name").name()
@@ -115,7 +121,14 @@ def _lost(kind: str, entry: Item) -> str:
 def _custom(name: str, class_name: str, config: Item, trainable: bool, dtype: str | None) -> LayerRecord:
     problem = f"{quote(class_name)[1:-1]} is no layer of Keras"
     return LayerRecord(
-        name, "custom", class_name, FrozenMap(), trainable=trainable, dtype=dtype, problem=problem, raw=freeze_map(config)
+        name,
+        "custom",
+        class_name,
+        FrozenMap(),
+        trainable=trainable,
+        dtype=dtype,
+        problem=problem,
+        raw=freeze_map(config),
     )
 
 

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from batchdot.porting.record.era import Era
-from batchdot.porting.record.values import Call, FrozenMap, LayerRecord, Mask, ModelRecord, TensorRef, Value, refs_in
+from batchdot.porting.record.values import (
+    Call,
+    FrozenMap,
+    LayerRecord,
+    Mask,
+    ModelRecord,
+    TensorRef,
+    Value,
+    refs_in,
+)
+
 from batchdot.porting.record.classes import SPECS  # isort: skip
 
 LARGEST = 64
@@ -42,7 +52,9 @@ class MaskFlow:
         }
         formulas = _Formulas()
         calls: list[Call] = []
-        inside: dict[str, set[int]] = {name: set() for name, layer in layers.items() if layer.model is not None}
+        inside: dict[str, set[int]] = {
+            name: set() for name, layer in layers.items() if layer.model is not None
+        }
         for call in model.calls:
             layer = layers[call.layer]
             formulas.add(call, layer)
@@ -54,7 +66,9 @@ class MaskFlow:
                 inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
         made = tuple(
-            layer if layer.model is None else replace(layer, model=self.annotate(layer.model, frozenset(inside[layer.name])))
+            layer
+            if layer.model is None
+            else replace(layer, model=self.annotate(layer.model, frozenset(inside[layer.name])))
             for layer in model.layers
         )
         return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
@@ -67,7 +81,9 @@ class MaskFlow:
         explicit = {key: arguments.pop(key) for key in ("mask", *EXPLICIT) if key in arguments}
         if layer.kind == "operation":
             return call, None
-        tensors = {key: value for key, value in arguments.items() if key in ("inputs", "query", "value", "key")}
+        tensors = {
+            key: value for key, value in arguments.items() if key in ("inputs", "query", "value", "key")
+        }
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
@@ -88,7 +104,10 @@ class MaskFlow:
             told = explicit["mask"]
             several = told if isinstance(told, tuple) else (told,)
             if told is None and self.era.is_keras3:
-                found = {key: mask if mask is not None and mask.kind == "input" else None for key, mask in found.items()}
+                found = {
+                    key: mask if mask is not None and mask.kind == "input" else None
+                    for key, mask in found.items()
+                }
             elif isinstance(told, tuple) or len(names) == 1:
                 for key, value in zip(names, several, strict=False):
                     found[key] = formulas.mask(value)
@@ -145,7 +164,7 @@ class MaskFlow:
         return {}, first if kind == "pass" else None
 
     def _merged(self, masks: list[Mask | None]) -> Mask | None:
-        """Keras 2: a step counts if it does in all inputs that have a mask. Keras 3: in any, if all have one."""
+        """In Keras 2 a step counts if it does in all masks; in Keras 3 in any, if all inputs have one."""
         present = [mask for mask in masks if mask is not None]
         if not self.era.is_keras3:
             return combined("all", present)
@@ -170,7 +189,12 @@ class MaskFlow:
     def _through(self, layer: LayerRecord, given: Mapping[str, Mask | None]) -> Mask | None:
         """Return what a nested model's only output carries on, where that is the mask of its only input."""
         model = layer.model
-        if model is None or len(model.input_refs) != 1 or len(model.output_refs) != 1 or model.kind != "sequential":
+        if (
+            model is None
+            or len(model.input_refs) != 1
+            or len(model.output_refs) != 1
+            or model.kind != "sequential"
+        ):
             return None
         mask = next(iter(given.values()), None)
         for inside in model.layers:
@@ -251,7 +275,9 @@ class _Formulas:
             return self._found.get(x)
         if name == "any" and isinstance(x, TensorRef) and arguments.get("axis") == -1:
             inner = self._found.get(x)
-            return replace(inner, kind="any_not_equal") if inner is not None and x in self._compared else inner
+            return (
+                replace(inner, kind="any_not_equal") if inner is not None and x in self._compared else inner
+            )
         if name in ("logical_or", "logical_and") and isinstance(x1, TensorRef) and isinstance(x2, TensorRef):
             parts = [self.mask(x) for x in (x1, x2) if x not in self._zeros]
             kind = "any" if name == "logical_or" else "all"
@@ -288,7 +314,9 @@ def _without_mask_operations(model: ModelRecord) -> ModelRecord:
         needed.update(_tensors_of(call.masks.values()))
     used = {call.layer for call in kept}
     remaining = tuple(
-        layer for layer in model.layers if layer.name in used or layer.kind != "operation" or layer.class_name not in MASK_OPERATIONS
+        layer
+        for layer in model.layers
+        if layer.name in used or layer.kind != "operation" or layer.class_name not in MASK_OPERATIONS
     )
     return replace(model, layers=remaining, calls=tuple(reversed(kept)))
 

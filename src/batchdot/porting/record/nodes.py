@@ -46,7 +46,9 @@ def parse_node(item: Item, names: Collection[str], flat: bool = False) -> Node:
         ModelFileError: it is no call.
     """
     if isinstance(item.value, dict) and "args" in item.value:
-        kwargs = {key: _keras3(value) for key, value in item.get("kwargs").members()} if item.has("kwargs") else {}
+        kwargs = (
+            {key: _keras3(value) for key, value in item.get("kwargs").members()} if item.has("kwargs") else {}
+        )
         return Node(tuple(_keras3(part) for part in item.get("args").items()), kwargs, item.place)
     kwargs = {}
     value = _keras2(item, names, kwargs)
@@ -104,7 +106,7 @@ def _keywords(item: Item, names: Collection[str], kwargs: dict[str, Value]) -> N
 def _constant(item: Item, names: Collection[str]) -> Value:
     """Return a keyword argument, in which a list that begins with a layer's name is a tensor."""
     value = item.value
-    if is_ref(item) and value[0] in names:  # type: ignore[index]
+    if is_ref(item) and item.at(0).text() in names:
         return parse_ref(item)
     if isinstance(value, list):
         if len(value) == 4 and value[0] == "_CONSTANT_VALUE":

@@ -74,9 +74,8 @@ def _moved(name: str, shape: Shape, arguments: FrozenMap[str, Value]) -> Shape:
         axes = arguments.get("axes")
         if axes is None:
             return shape[::-1]
-        if isinstance(axes, tuple) and all(isinstance(axis, int) for axis in axes) and sorted(axes) == list(range(len(shape))):  # type: ignore[type-var]
-            return tuple(shape[axis] for axis in axes if isinstance(axis, int))
-        return None
+        order = [axis for axis in axes if isinstance(axis, int)] if isinstance(axes, tuple) else []
+        return tuple(shape[axis] for axis in order) if sorted(order) == list(range(len(shape))) else None
     if name == "reshape":
         return _reshaped(shape, arguments.get("newshape"))
     if name == "get_item":
@@ -121,7 +120,9 @@ def _indexed(shape: tuple[int | None, ...], key: Value) -> Shape:
 
 def _sliced(size: int | None, part: Slice) -> int | None:
     bounds = (part.start, part.stop, part.step)
-    if size is None or not all(bound is None or (isinstance(bound, int) and abs(bound) < 2**40) for bound in bounds):
+    if size is None or not all(
+        bound is None or (isinstance(bound, int) and abs(bound) < 2**40) for bound in bounds
+    ):
         return size if bounds == (None, None, None) else None
     if part.step == 0:
         return None
@@ -152,7 +153,11 @@ def _reduced(shape: Shape, axes: Value, keep: bool) -> Shape:
 
 def _joined(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef, Shape]) -> Shape:
     xs, axis = arguments.get("xs"), arguments.get("axis")
-    if not isinstance(xs, tuple) or not all(isinstance(x, TensorRef) for x in xs) or not isinstance(axis, int):
+    if (
+        not isinstance(xs, tuple)
+        or not all(isinstance(x, TensorRef) for x in xs)
+        or not isinstance(axis, int)
+    ):
         return None
     shapes = tuple(shape_of.get(x) for x in xs if isinstance(x, TensorRef))
     if name == "concatenate":
@@ -172,5 +177,3 @@ def _split(shape: Shape, sections: Value, axis: Value) -> tuple[Shape, ...]:
         return (None,) * sections
     size = shape[at]
     return ((*shape[:at], None if size is None else size // sections, *shape[at + 1 :]),) * sections
-
-

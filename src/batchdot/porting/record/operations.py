@@ -15,21 +15,75 @@ from batchdot.porting.record.item import Item
 from batchdot.porting.record.nodes import Node, refused
 from batchdot.porting.record.values import Ellipsis_, FrozenMap, Slice, TensorRef, Value
 
-BINARY = (
-    "add subtract multiply true_divide floor_divide power maximum minimum matmul mod greater greater_equal less "
-    "less_equal equal not_equal logical_and logical_or logical_xor arctan2 squared_difference"
-).split()
-UNARY = (
-    "negative absolute square sqrt rsqrt exp expm1 log log1p sin cos tan tanh sinh cosh sigmoid relu relu6 elu selu "
-    "softplus softsign silu gelu erf floor ceil round sign reciprocal logical_not isnan zeros_like ones_like shape "
-    "stop_gradient identity leaky_relu"
-).split()
-REDUCTIONS = "sum mean max min prod any all var std logsumexp".split()
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "true_divide",
+    "floor_divide",
+    "power",
+    "maximum",
+    "minimum",
+    "matmul",
+    "mod",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "equal",
+    "not_equal",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "arctan2",
+    "squared_difference",
+]
+UNARY = [
+    "negative",
+    "absolute",
+    "square",
+    "sqrt",
+    "rsqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sigmoid",
+    "relu",
+    "relu6",
+    "elu",
+    "selu",
+    "softplus",
+    "softsign",
+    "silu",
+    "gelu",
+    "erf",
+    "floor",
+    "ceil",
+    "round",
+    "sign",
+    "reciprocal",
+    "logical_not",
+    "isnan",
+    "zeros_like",
+    "ones_like",
+    "shape",
+    "stop_gradient",
+    "identity",
+    "leaky_relu",
+]
+REDUCTIONS = ["sum", "mean", "max", "min", "prod", "any", "all", "var", "std", "logsumexp"]
 
 PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
-    **{name: ("x1", "x2") for name in BINARY},
-    **{name: ("x",) for name in UNARY},
-    **{name: ("x", "axis", "keepdims") for name in REDUCTIONS},
+    **dict.fromkeys(BINARY, ("x1", "x2")),
+    **dict.fromkeys(UNARY, ("x",)),
+    **dict.fromkeys(REDUCTIONS, ("x", "axis", "keepdims")),
     "argmax": ("x", "axis", "keepdims"),
     "argmin": ("x", "axis", "keepdims"),
     "softmax": ("x", "axis"),
@@ -76,33 +130,37 @@ DEFAULTS: Final[dict[str, dict[str, Value]]] = {
 }
 
 FUNCTIONS: Final = {
-    "__operators__.add": "add", "math.add": "add", "math.subtract": "subtract", "__operators__.sub": "subtract",
-    "math.multiply": "multiply", "__operators__.mul": "multiply", "math.truediv": "true_divide",
-    "math.divide": "true_divide", "math.floordiv": "floor_divide", "math.floormod": "mod", "math.pow": "power",
-    "math.maximum": "maximum", "math.minimum": "minimum", "linalg.matmul": "matmul", "math.greater": "greater",
-    "math.greater_equal": "greater_equal", "math.less": "less", "math.less_equal": "less_equal",
-    "math.equal": "equal", "__operators__.eq": "equal", "math.not_equal": "not_equal",
-    "__operators__.ne": "not_equal", "math.logical_and": "logical_and", "math.logical_or": "logical_or",
+    "__operators__.add": "add", "math.add": "add", "math.subtract": "subtract",
+    "__operators__.sub": "subtract", "math.multiply": "multiply", "__operators__.mul": "multiply",
+    "math.truediv": "true_divide", "math.divide": "true_divide", "math.floordiv": "floor_divide",
+    "math.floormod": "mod", "math.pow": "power", "math.maximum": "maximum", "math.minimum": "minimum",
+    "linalg.matmul": "matmul", "math.greater": "greater", "math.greater_equal": "greater_equal",
+    "math.less": "less", "math.less_equal": "less_equal", "math.equal": "equal",
+    "__operators__.eq": "equal", "math.not_equal": "not_equal", "__operators__.ne": "not_equal",
+    "math.logical_and": "logical_and", "math.logical_or": "logical_or",
     "math.squared_difference": "squared_difference", "math.negative": "negative", "math.abs": "absolute",
-    "math.square": "square", "math.sqrt": "sqrt", "math.rsqrt": "rsqrt", "math.exp": "exp", "math.log": "log",
-    "math.log1p": "log1p", "math.sin": "sin", "math.cos": "cos", "math.tanh": "tanh", "math.sigmoid": "sigmoid",
-    "math.erf": "erf", "math.floor": "floor", "math.ceil": "ceil", "math.round": "round", "math.sign": "sign",
-    "math.reciprocal": "reciprocal", "math.logical_not": "logical_not", "nn.relu": "relu", "nn.relu6": "relu6",
-    "nn.elu": "elu", "nn.selu": "selu", "nn.silu": "silu", "nn.gelu": "gelu", "nn.leaky_relu": "leaky_relu",
+    "math.square": "square", "math.sqrt": "sqrt", "math.rsqrt": "rsqrt", "math.exp": "exp",
+    "math.log": "log", "math.log1p": "log1p", "math.sin": "sin", "math.cos": "cos", "math.tanh": "tanh",
+    "math.sigmoid": "sigmoid", "math.erf": "erf", "math.floor": "floor", "math.ceil": "ceil",
+    "math.round": "round", "math.sign": "sign", "math.reciprocal": "reciprocal",
+    "math.logical_not": "logical_not", "nn.relu": "relu", "nn.relu6": "relu6", "nn.elu": "elu",
+    "nn.selu": "selu", "nn.silu": "silu", "nn.gelu": "gelu", "nn.leaky_relu": "leaky_relu",
     "nn.tanh": "tanh", "nn.sigmoid": "sigmoid", "nn.softplus": "softplus", "math.softplus": "softplus",
     "nn.softmax": "softmax", "compat.v1.nn.softmax": "softmax", "nn.log_softmax": "log_softmax",
-    "math.reduce_sum": "sum", "math.reduce_mean": "mean", "math.reduce_max": "max", "math.reduce_min": "min",
-    "math.reduce_prod": "prod", "math.reduce_any": "any", "math.reduce_all": "all", "math.reduce_std": "std",
-    "math.reduce_variance": "var", "math.reduce_logsumexp": "logsumexp", "math.argmax": "argmax",
-    "math.argmin": "argmin", "math.l2_normalize": "normalize", "linalg.l2_normalize": "normalize",
-    "clip_by_value": "clip", "cast": "cast", "concat": "concatenate", "stack": "stack", "split": "split",
-    "squeeze": "squeeze", "compat.v1.squeeze": "squeeze", "expand_dims": "expand_dims", "reshape": "reshape",
+    "math.reduce_sum": "sum", "math.reduce_mean": "mean", "math.reduce_max": "max",
+    "math.reduce_min": "min", "math.reduce_prod": "prod", "math.reduce_any": "any",
+    "math.reduce_all": "all", "math.reduce_std": "std", "math.reduce_variance": "var",
+    "math.reduce_logsumexp": "logsumexp", "math.argmax": "argmax", "math.argmin": "argmin",
+    "math.l2_normalize": "normalize", "linalg.l2_normalize": "normalize", "clip_by_value": "clip",
+    "cast": "cast", "concat": "concatenate", "stack": "stack", "split": "split", "squeeze": "squeeze",
+    "compat.v1.squeeze": "squeeze", "expand_dims": "expand_dims", "reshape": "reshape",
     "transpose": "transpose", "compat.v1.transpose": "transpose", "__operators__.getitem": "get_item",
     "where": "where", "compat.v1.where": "where", "einsum": "einsum", "tile": "tile", "repeat": "repeat",
     "reverse": "flip", "gather": "take", "compat.v1.gather": "take", "shape": "shape",
     "compat.v1.shape": "shape", "zeros_like": "zeros_like", "ones_like": "ones_like",
     "compat.v1.zeros_like": "zeros_like", "identity": "identity", "stop_gradient": "stop_gradient",
-    "math.cumsum": "cumsum", "broadcast_to": "broadcast_to", "tensordot": "tensordot", "one_hot": "one_hot",
+    "math.cumsum": "cumsum", "broadcast_to": "broadcast_to", "tensordot": "tensordot",
+    "one_hot": "one_hot",
 }  # fmt: skip
 """Functions of TensorFlow, as TFOpLambda names them."""
 
@@ -111,29 +169,30 @@ RENAMED: Final = {
     "num_or_size_splits": "indices_or_sections", "shape": "newshape", "keep_dims": "keepdims",
     "slice_spec": "key", "values": "xs", "input_tensor": "x", "tensor": "x", "multiples": "repeats",
     "logits": "x", "features": "x", "transpose_a": "transpose_x1", "transpose_b": "transpose_x2",
-    "adjoint_a": "adjoint_x1", "adjoint_b": "adjoint_x2", "input": "x", "squeeze_dims": "axis", "dim": "axis",
-    "params": "x", "num_splits": "indices_or_sections",
+    "adjoint_a": "adjoint_x1", "adjoint_b": "adjoint_x2", "input": "x", "squeeze_dims": "axis",
+    "dim": "axis", "params": "x", "num_splits": "indices_or_sections",
 }  # fmt: skip
 
 GRAPH: Final = {
-    "AddV2": "add", "Add": "add", "BiasAdd": "add", "Sub": "subtract", "Mul": "multiply", "RealDiv": "true_divide",
-    "Div": "true_divide", "FloorDiv": "floor_divide", "FloorMod": "mod", "Pow": "power", "Maximum": "maximum",
-    "Minimum": "minimum", "BatchMatMulV2": "matmul", "BatchMatMul": "matmul", "MatMul": "matmul",
-    "Greater": "greater", "GreaterEqual": "greater_equal", "Less": "less", "LessEqual": "less_equal",
-    "Equal": "equal", "NotEqual": "not_equal", "LogicalAnd": "logical_and", "LogicalOr": "logical_or",
-    "SquaredDifference": "squared_difference", "Neg": "negative", "Abs": "absolute", "Square": "square",
-    "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Exp": "exp", "Log": "log", "Log1p": "log1p", "Sin": "sin", "Cos": "cos",
-    "Tanh": "tanh", "Sigmoid": "sigmoid", "Erf": "erf", "Floor": "floor", "Ceil": "ceil", "Round": "round",
-    "Sign": "sign", "Reciprocal": "reciprocal", "Inv": "reciprocal", "LogicalNot": "logical_not", "Relu": "relu",
-    "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "Softplus": "softplus", "Softsign": "softsign",
-    "LeakyRelu": "leaky_relu", "Softmax": "softmax", "LogSoftmax": "log_softmax", "Sum": "sum", "Mean": "mean",
-    "Max": "max", "Min": "min", "Prod": "prod", "Any": "any", "All": "all", "ArgMax": "argmax",
-    "ArgMin": "argmin", "Cast": "cast", "ConcatV2": "concatenate", "Pack": "stack", "Split": "split",
-    "Squeeze": "squeeze", "ExpandDims": "expand_dims", "Reshape": "reshape", "Transpose": "transpose",
-    "StridedSlice": "get_item", "Select": "where", "SelectV2": "where", "Einsum": "einsum", "Tile": "tile",
-    "GatherV2": "take", "Shape": "shape", "ZerosLike": "zeros_like", "OnesLike": "ones_like",
-    "Identity": "identity", "StopGradient": "stop_gradient", "ReverseV2": "flip", "ClipByValue": "clip",
-    "BroadcastTo": "broadcast_to",
+    "AddV2": "add", "Add": "add", "BiasAdd": "add", "Sub": "subtract", "Mul": "multiply",
+    "RealDiv": "true_divide", "Div": "true_divide", "FloorDiv": "floor_divide", "FloorMod": "mod",
+    "Pow": "power", "Maximum": "maximum", "Minimum": "minimum", "BatchMatMulV2": "matmul",
+    "BatchMatMul": "matmul", "MatMul": "matmul", "Greater": "greater", "GreaterEqual": "greater_equal",
+    "Less": "less", "LessEqual": "less_equal", "Equal": "equal", "NotEqual": "not_equal",
+    "LogicalAnd": "logical_and", "LogicalOr": "logical_or", "SquaredDifference": "squared_difference",
+    "Neg": "negative", "Abs": "absolute", "Square": "square", "Sqrt": "sqrt", "Rsqrt": "rsqrt",
+    "Exp": "exp", "Log": "log", "Log1p": "log1p", "Sin": "sin", "Cos": "cos", "Tanh": "tanh",
+    "Sigmoid": "sigmoid", "Erf": "erf", "Floor": "floor", "Ceil": "ceil", "Round": "round",
+    "Sign": "sign", "Reciprocal": "reciprocal", "Inv": "reciprocal", "LogicalNot": "logical_not",
+    "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "Softplus": "softplus",
+    "Softsign": "softsign", "LeakyRelu": "leaky_relu", "Softmax": "softmax", "LogSoftmax": "log_softmax",
+    "Sum": "sum", "Mean": "mean", "Max": "max", "Min": "min", "Prod": "prod", "Any": "any", "All": "all",
+    "ArgMax": "argmax", "ArgMin": "argmin", "Cast": "cast", "ConcatV2": "concatenate", "Pack": "stack",
+    "Split": "split", "Squeeze": "squeeze", "ExpandDims": "expand_dims", "Reshape": "reshape",
+    "Transpose": "transpose", "StridedSlice": "get_item", "Select": "where", "SelectV2": "where",
+    "Einsum": "einsum", "Tile": "tile", "GatherV2": "take", "Shape": "shape", "ZerosLike": "zeros_like",
+    "OnesLike": "ones_like", "Identity": "identity", "StopGradient": "stop_gradient", "ReverseV2": "flip",
+    "ClipByValue": "clip", "BroadcastTo": "broadcast_to",
 }  # fmt: skip
 """Operations of TensorFlow's graph."""
 
@@ -217,7 +276,15 @@ def _graph_operation(config: Item) -> tuple[str, dict[str, Value], str]:
     settings: dict[str, Value] = {"#": None}  # marks positions rather than parameters
     for key, item in attributes.members():
         value = _attribute(item)
-        if key in ("keep_dims", "axis", "squeeze_dims", "equation", "DstT", "alpha", "num_split") or key.endswith("_mask"):
+        if key in (
+            "keep_dims",
+            "axis",
+            "squeeze_dims",
+            "equation",
+            "DstT",
+            "alpha",
+            "num_split",
+        ) or key.endswith("_mask"):
             settings[key] = value
         elif key in ("adj_x", "adj_y", "transpose_a", "transpose_b") and value:
             settings["transpose_x1" if key in ("adj_x", "transpose_a") else "transpose_x2"] = True
@@ -227,7 +294,11 @@ def _graph_operation(config: Item) -> tuple[str, dict[str, Value], str]:
             if not key.isascii() or not key.isdigit() or len(key) > 3:
                 raise item.wrong("a constant at a position")
             settings[f"#{int(key)}"] = _plain(item)
-    return name, settings, "" if operation in GRAPH else f"the operation {quote(operation)} of TensorFlow is not known"
+    return (
+        name,
+        settings,
+        "" if operation in GRAPH else f"the operation {quote(operation)} of TensorFlow is not known",
+    )
 
 
 def _attribute(item: Item) -> Value:
@@ -304,7 +375,10 @@ def _completed(name: str, given: dict[str, Value]) -> dict[str, Value]:
     ordered = {key: complete[key] for key in parameters if key in complete}
     ignored = ("out_type", "conjugate", "a_is_sparse", "b_is_sparse", "output_type", "initial")
     rest = {key: value for key, value in complete.items() if key not in ordered and key not in ignored}
-    return {**ordered, **{key: value for key, value in rest.items() if value is not None and value is not False}}
+    return {
+        **ordered,
+        **{key: value for key, value in rest.items() if value is not None and value is not False},
+    }
 
 
 def _graph_arguments(name: str, settings: Mapping[str, Value], node: Node) -> dict[str, Value]:
@@ -325,7 +399,10 @@ def _graph_arguments(name: str, settings: Mapping[str, Value], node: Node) -> di
     if name == "get_item":
         return {"x": values[0] if values else None, "key": _strided(values[1:4], attributes, node)}
     if name == "cast":
-        return {"x": values[0] if values else None, "dtype": DTYPES.get(str(attributes.get("DstT")), "unknown")}
+        return {
+            "x": values[0] if values else None,
+            "dtype": DTYPES.get(str(attributes.get("DstT")), "unknown"),
+        }
     if name == "einsum":
         return {"subscripts": attributes.get("equation", ""), "operands": tuple(values)}
     if name == "concatenate":
@@ -333,13 +410,16 @@ def _graph_arguments(name: str, settings: Mapping[str, Value], node: Node) -> di
     if name == "stack":
         return {"xs": tuple(values), "axis": attributes.get("axis", 0)}
     if name == "split":
-        return {"x": values[-1] if values else None, "indices_or_sections": attributes.get("num_split"), "axis": values[0]}
+        return {
+            "x": values[-1] if values else None,
+            "indices_or_sections": attributes.get("num_split"),
+            "axis": values[0] if values else None,
+        }
     if name == "squeeze":
         axes = attributes.get("squeeze_dims")
         axis: Value = axes[0] if isinstance(axes, tuple) and len(axes) == 1 else axes
-        return {"x": values[0] if values else None, "axis": axis or None}
-    for key, value in zip(PARAMETERS.get(name, ()), values, strict=False):
-        given[key] = value
+        return {"x": values[0] if values else None, "axis": None if axis == () else axis}
+    given |= dict(zip(PARAMETERS.get(name, ()), values, strict=False))
     if "keep_dims" in attributes:
         given["keepdims"] = attributes["keep_dims"]
     if name in ("softmax", "log_softmax"):

@@ -6,7 +6,7 @@ defaults of the version that wrote it, and its weights; `Call` one use of a laye
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,8 @@ Shape: TypeAlias = "tuple[int | None, ...] | None"
 """Sizes, None where one is unknown (the batch, mostly); None as a whole where not even the rank is known."""
 
 Value: TypeAlias = (
-    "None | bool | int | float | str | tuple[Value, ...] | FrozenMap[str, Value] | Activation | Penalty | Slice"
-    " | TensorRef | LayerRecord | Blob | Ellipsis_"
+    "bool | int | float | str | tuple[Value, ...] | FrozenMap[str, Value] | Activation | Penalty"
+    " | Slice | TensorRef | LayerRecord | Blob | Ellipsis_ | None"
 )
 """What a config or an argument may be."""
 
@@ -59,6 +59,10 @@ class FrozenMap(Mapping[K, V], Generic[K, V]):
         return "{" + ", ".join(f"{key}: {value!r}" for key, value in self.items()) + "}"
 
 
+EMPTY: FrozenMap[str, Any] = FrozenMap()
+"""No items."""
+
+
 @dataclass(frozen=True, slots=True)
 class Activation:
     """A function of one tensor, with every parameter that some version of Keras ever changed.
@@ -70,7 +74,7 @@ class Activation:
     """
 
     name: str
-    parameters: FrozenMap[str, "Value"] = FrozenMap()
+    parameters: FrozenMap[str, "Value"] = EMPTY
     is_custom: bool = False
 
     def __repr__(self) -> str:
@@ -88,7 +92,7 @@ class Penalty:
     """
 
     name: str
-    parameters: FrozenMap[str, "Value"] = FrozenMap()
+    parameters: FrozenMap[str, "Value"] = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,9 @@ class TensorRef:
     output: int = 0
 
     def __repr__(self) -> str:
-        return self.layer + (f"@{self.call}" if self.call else "") + (f"[{self.output}]" if self.output else "")
+        return (
+            self.layer + (f"@{self.call}" if self.call else "") + (f"[{self.output}]" if self.output else "")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,9 @@ class Weight:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Weight):
             return NotImplemented
-        mine, yours = ((weight.role, weight.shape, weight.dtype, weight.trainable) for weight in (self, other))
+        mine, yours = (
+            (weight.role, weight.shape, weight.dtype, weight.trainable) for weight in (self, other)
+        )
         return mine == yours and self.read().tobytes() == other.read().tobytes()
 
     def __hash__(self) -> int:
@@ -230,14 +238,14 @@ class LayerRecord:
     name: str
     kind: str
     class_name: str
-    config: FrozenMap[str, Value] = FrozenMap()
-    weights: FrozenMap[str, Weight] = FrozenMap()
-    inner: FrozenMap[str, "LayerRecord"] = FrozenMap()
+    config: FrozenMap[str, Value] = EMPTY
+    weights: FrozenMap[str, Weight] = EMPTY
+    inner: FrozenMap[str, "LayerRecord"] = EMPTY
     model: "ModelRecord | None" = None
     trainable: bool = True
     dtype: str | None = None
     problem: str = field(default="", compare=False)
-    raw: FrozenMap[str, Value] = field(default=FrozenMap(), compare=False, repr=False)
+    raw: FrozenMap[str, Value] = field(default=EMPTY, compare=False, repr=False)
 
     def is_a(self, *class_names: str) -> bool:
         """Whether it is one of Keras's own layers of that name; a user's class may share it."""
@@ -281,8 +289,8 @@ class Call:
 
     layer: str
     number: int = 0
-    arguments: FrozenMap[str, Value] = FrozenMap()
-    masks: FrozenMap[str, Mask] = FrozenMap()
+    arguments: FrozenMap[str, Value] = EMPTY
+    masks: FrozenMap[str, Mask] = EMPTY
     input_shapes: tuple[Shape, ...] = ()
     output_shapes: tuple[Shape, ...] = (None,)
     returns: str = "tensor"
@@ -354,7 +362,7 @@ class ModelRecord:
     outputs: "TensorRef | tuple[Value, ...] | FrozenMap[str, TensorRef]"
     trainable: bool = True
     has_weights: bool = True
-    training: FrozenMap[str, Value] = field(default=FrozenMap(), compare=False)
+    training: FrozenMap[str, Value] = field(default=EMPTY, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     written: Written | None = field(default=None, compare=False)
 

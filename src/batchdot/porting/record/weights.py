@@ -54,13 +54,18 @@ def attach(model: ModelRecord, weights: Weights, era: Era, same_file: bool) -> M
 
 
 def _with_weights(model: ModelRecord, found: Found, prefix: str, trainable: bool) -> ModelRecord:
-    layers = tuple(_layer_with_weights(layer, found, f"{prefix}/{layer.name}", trainable) for layer in model.layers)
+    layers = tuple(
+        _layer_with_weights(layer, found, f"{prefix}/{layer.name}", trainable) for layer in model.layers
+    )
     return replace(model, layers=layers, has_weights=True)
 
 
 def _layer_with_weights(layer: LayerRecord, found: Found, path: str, trainable: bool) -> LayerRecord:
     trainable = trainable and layer.trainable
-    inner = {key: _layer_with_weights(inside, found, f"{path}/.{key}", trainable) for key, inside in layer.inner.items()}
+    inner = {
+        key: _layer_with_weights(inside, found, f"{path}/.{key}", trainable)
+        for key, inside in layer.inner.items()
+    }
     model = None
     if layer.model is not None:
         model = _with_weights(layer.model, found, path, trainable and layer.model.trainable)
@@ -88,7 +93,11 @@ def _is_rms(layer: LayerRecord, arrays: int) -> bool:
 
 
 def _slots(layer: LayerRecord) -> tuple[Slot, ...]:
-    return SPECS[layer.class_name].slots(layer.config) if layer.kind == "layer" and layer.class_name in SPECS else ()
+    return (
+        SPECS[layer.class_name].slots(layer.config)
+        if layer.kind == "layer" and layer.class_name in SPECS
+        else ()
+    )
 
 
 def leaves(layer: LayerRecord, path: str, trainable: bool = True) -> Iterator[Leaf]:
@@ -124,7 +133,9 @@ def _paired(
     names = {layer.name for layer in model.layers}
     if set(groups) <= names:
         return [(layer, layer.name, groups.get(layer.name, ())) for layer in wanted]
-    wanted = [layer for layer in wanted if any(leaf.slots for leaf in leaves(layer, "")) or layer.name in groups]
+    wanted = [
+        layer for layer in wanted if any(leaf.slots for leaf in leaves(layer, "")) or layer.name in groups
+    ]
     if len(groups) != len(wanted):
         raise ModelFileError(
             f"weights of {len(groups):,} layers for a model with {len(wanted):,} that have any",
@@ -201,7 +212,9 @@ class _LegacyGroup:
 
     def _mismatch(self, expected: int) -> ModelFileError:
         return ModelFileError(
-            f"{len(self.arrays)} weights of {quote(self.group)}", f"{expected}, as its config says", place=quote(self.group)
+            f"{len(self.arrays)} weights of {quote(self.group)}",
+            f"{expected}, as its config says",
+            place=quote(self.group),
         )
 
     def _count(self, leaf: Leaf, slots: tuple[Slot, ...], position: int) -> int:
@@ -226,8 +239,12 @@ class _LegacyGroup:
         for gate, start in zip(order, range(0, len(arrays), 3), strict=True):
             for letter, (name, array) in zip("WUb", taken[start : start + 3], strict=True):
                 if not re.search(rf"_{letter}_{gate}(?::\d+)?$", name):
-                    raise ModelFileError(f"the weight {quote(name)}", f"one that ends with _{letter}_{gate}", place=array.place)
-        return dict(zip(("kernel", "recurrent_kernel", "bias"), convert.keras1_gates(arrays, order), strict=True))
+                    raise ModelFileError(
+                        f"the weight {quote(name)}", f"one that ends with _{letter}_{gate}", place=array.place
+                    )
+        return dict(
+            zip(("kernel", "recurrent_kernel", "bias"), convert.keras1_gates(arrays, order), strict=True)
+        )
 
     def _check_name(self, leaf: Leaf, slot: Slot, name: str, array: Array) -> None:
         if "*" in slot.suffixes:
@@ -242,7 +259,9 @@ class _LegacyGroup:
                 place=array.place,
             )
 
-    def _by_name(self, units: list[tuple[Leaf, tuple[Slot, ...]]]) -> list[tuple[Leaf, dict[str, Source]]] | None:
+    def _by_name(
+        self, units: list[tuple[Leaf, tuple[Slot, ...]]]
+    ) -> list[tuple[Leaf, dict[str, Source]]] | None:
         """Match by the names of layers in the names of weights, where they tell all of them apart.
 
         Files may have been saved with other ``trainable`` flags than the config says, and then the
@@ -257,10 +276,12 @@ class _LegacyGroup:
         result = []
         for leaf in self.leaves:
             mine = [(name, array) for name, array in self.arrays if leaf.layer.name in name.split("/")[:-1]]
-            slots = slots_of.get(leaf.path, [])
-            roles = {slot.role.rsplit(".", 1)[-1]: slot for slot in slots}
-            given = {re.sub(r"_\d+$", "", name.rsplit("/", 1)[-1].split(":")[0]): array for name, array in mine}
-            if len(mine) != len(slots) or len(roles) != len(slots) or set(given) != set(roles):
+            wanted = slots_of.get(leaf.path, [])
+            roles = {slot.role.rsplit(".", 1)[-1]: slot for slot in wanted}
+            given = {
+                re.sub(r"_\d+$", "", name.rsplit("/", 1)[-1].split(":")[0]): array for name, array in mine
+            }
+            if len(mine) != len(wanted) or len(roles) != len(wanted) or set(given) != set(roles):
                 return None
             result.append((leaf, {slot.role: convert.plain(given[word]) for word, slot in roles.items()}))
         return result
@@ -279,7 +300,11 @@ class _LegacyGroup:
                 del left[name]
         custom = [leaf for leaf in self.leaves if leaf.layer.kind == "custom"]
         for leaf in custom:
-            mine = [(name, array) for name, array in left.items() if leaf is custom[-1] or leaf.layer.name in name.split("/")]
+            mine = [
+                (name, array)
+                for name, array in left.items()
+                if leaf is custom[-1] or leaf.layer.name in name.split("/")
+            ]
             self.found.setdefault(leaf.path, {}).update(_unnamed(mine))
             for name, _ in mine:
                 del left[name]
@@ -293,7 +318,9 @@ class _LegacyGroup:
                 source = convert.theano_kernel(leaf.layer, role, source)
             here[role] = source
         if {"kernel", "lora_kernel_a", "lora_kernel_b"} <= set(here):
-            here["kernel"] = convert.with_lora(here["kernel"], here.pop("lora_kernel_a"), here.pop("lora_kernel_b"), _lora_scale(leaf))
+            here["kernel"] = convert.with_lora(
+                here["kernel"], here.pop("lora_kernel_a"), here.pop("lora_kernel_b"), _lora_scale(leaf)
+            )
         if len(here) == len(leaf.slots):
             self.found[leaf.path] = finished(leaf, here)
 
@@ -301,7 +328,9 @@ class _LegacyGroup:
 def _lora_scale(leaf: Leaf) -> float:
     rank, alpha = leaf.layer.raw.get("lora_rank"), leaf.layer.raw.get("lora_alpha")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        raise ModelFileError(f"lora_rank {quote(rank)}", "an integer of at least 1", place=quote(leaf.layer.name))
+        raise ModelFileError(
+            f"lora_rank {quote(rank)}", "an integer of at least 1", place=quote(leaf.layer.name)
+        )
     return float(alpha) / rank if isinstance(alpha, (int, float)) else 1.0
 
 
@@ -342,7 +371,10 @@ def check_shape(leaf: Leaf, slot: Slot, source: Source, sizes: dict[str, int]) -
     """
     if slot.shape is None:
         return
-    wanted = tuple(sizes.setdefault(size, found) if isinstance(size, str) else size for size, found in zip(slot.shape, source.shape, strict=False))
+    wanted = tuple(
+        sizes.setdefault(size, found) if isinstance(size, str) else size
+        for size, found in zip(slot.shape, source.shape, strict=False)
+    )
     fits = len(slot.shape) == len(source.shape) and all(
         size is None or size == found for size, found in zip(wanted, source.shape, strict=True)
     )
@@ -402,7 +434,9 @@ class _Objects:
     def _check_name(self, layer: LayerRecord, owner: str) -> None:
         told = self.weights.names.get(owner)
         if self.same_file and told is not None and told != layer.name and layer.kind == "layer":
-            raise ModelFileError(f"weights of {quote(told)} where those of {quote(layer.name)} belong", place=quote(owner))
+            raise ModelFileError(
+                f"weights of {quote(told)} where those of {quote(layer.name)} belong", place=quote(owner)
+            )
 
     def _has_weights(self, layer: LayerRecord) -> bool:
         return any(leaf.slots for leaf in leaves(layer, ""))
@@ -439,7 +473,9 @@ class _Objects:
                 leaf, slots = replace(leaf, slots=leaf.slots[:1]), slots[:1]
             if len(arrays) != len(slots):
                 raise ModelFileError(
-                    f"{len(arrays)} weights of {quote(leaf.layer.name)}", f"{len(slots)}, as its config says", place=quote(place)
+                    f"{len(arrays)} weights of {quote(leaf.layer.name)}",
+                    f"{len(slots)}, as its config says",
+                    place=quote(place),
                 )
             sources |= {slot.role: convert.plain(array) for slot, array in zip(slots, arrays, strict=True)}
         made = finished(leaf, sources)
@@ -498,5 +534,6 @@ def known_sizes(layer: LayerRecord, sizes: Mapping[str, int | None]) -> None:
             wanted = sizes.get(size) if isinstance(size, str) else None
             if wanted is not None and wanted != found:
                 raise ModelFileError(
-                    f"{quote(slot.role)} of shape {weight.shape} for an input of size {wanted}", place=quote(layer.name)
+                    f"{quote(slot.role)} of shape {weight.shape} for an input of size {wanted}",
+                    place=quote(layer.name),
                 )

@@ -73,7 +73,9 @@ class Reader:
         """
         fields = Fields(self.read(address, size))
         if signature and (found := fields.take(len(signature))) != signature:
-            raise ModelFileError(f"{quote(found)} at byte {address:,}", f"{quote(signature)}, as HDF5 has there")
+            raise ModelFileError(
+                f"{quote(found)} at byte {address:,}", f"{quote(signature)}, as HDF5 has there"
+            )
         return fields
 
 

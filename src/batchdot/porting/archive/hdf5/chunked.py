@@ -37,15 +37,24 @@ def read_chunks(
         raise ModelFileError(f"{len(found):,} chunks of an HDF5 dataset", f"{expected:,}, each once")
     total, stored = prod(shape) * dtype.itemsize, sum(chunk.size for chunk in found)
     if max(total, size) > MIB + MAX_INFLATION * stored or stored > reader.source.size:
-        raise ModelFileError(f"chunks that inflate from {stored:,} to {total:,} bytes", f"{MAX_INFLATION}-fold")
+        raise ModelFileError(
+            f"chunks that inflate from {stored:,} to {total:,} bytes", f"{MAX_INFLATION}-fold"
+        )
     array: NDArray[np.generic] = np.empty(shape, dtype)
     for chunk in found:
-        aligned = all(start % step == 0 and start < axis for start, step, axis in zip(chunk.start, layout.chunk, shape, strict=True))
+        aligned = all(
+            start % step == 0 and start < axis
+            for start, step, axis in zip(chunk.start, layout.chunk, shape, strict=True)
+        )
         if not aligned:
             raise ModelFileError("a chunk outside of its HDF5 dataset")
-        data = _unfilter(reader.source.read(chunk.address, chunk.size), filters, chunk.skipped, size, dtype.itemsize)
+        data = _unfilter(
+            reader.source.read(chunk.address, chunk.size), filters, chunk.skipped, size, dtype.itemsize
+        )
         whole = np.frombuffer(data, dtype).reshape(layout.chunk)
-        place = tuple(slice(start, start + step) for start, step in zip(chunk.start, layout.chunk, strict=True))
+        place = tuple(
+            slice(start, start + step) for start, step in zip(chunk.start, layout.chunk, strict=True)
+        )
         inside = tuple(slice(0, axis - start) for start, axis in zip(chunk.start, shape, strict=True))
         array[place] = whole[inside]
     return array
@@ -77,4 +86,5 @@ def _unshuffle(data: bytes, itemsize: int) -> bytes:
     """Undo shuffle: the first bytes of all numbers, then their second bytes, and so on."""
     if len(data) % itemsize:
         raise ModelFileError("a shuffled chunk of broken numbers")
-    return np.frombuffer(data, np.uint8).reshape(itemsize, -1).T.tobytes()
+    planes: NDArray[np.uint8] = np.frombuffer(data, np.uint8).reshape(itemsize, -1)
+    return bytes(planes.T.tobytes())

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,9 @@ class _File:
         if address in self.opened:
             raise ModelFileError("an HDF5 object with two names, or a cycle of groups", "a tree")
         if len(self.opened) >= MAX_OBJECTS or len(path) > MAX_PATH:
-            raise ModelFileError("more or deeper HDF5 objects", f"{MAX_OBJECTS:,}, paths of {MAX_PATH:,} characters")
+            raise ModelFileError(
+                "more or deeper HDF5 objects", f"{MAX_OBJECTS:,}, paths of {MAX_PATH:,} characters"
+            )
         self.opened.add(address)
         return read_messages(self.reader, address)
 
@@ -82,7 +85,8 @@ def open_hdf5(source: Source) -> "Group":
         raise ModelFileError("HDF5 with addresses of another size or another start", "8 bytes, from byte 0")
     if end > source.size:
         raise ModelFileError(
-            f"{source.size:,} of {end:,} bytes of an HDF5 file", "the whole file: the download or copy was cut off"
+            f"{source.size:,} of {end:,} bytes of an HDF5 file",
+            "the whole file: the download or copy was cut off",
         )
     reader = Reader(source)
     file = _File(source, reader, Attributes(reader))
@@ -236,12 +240,13 @@ class Dataset:
             return self._numbers()
 
     def _numbers(self) -> NDArray[np.generic]:
-        stored = np.dtype(self._type.code)
-        if self._layout.kind == "chunked" and prod(self.shape):
+        stored: np.dtype[Any] = np.dtype(self._type.code)
+        array: NDArray[Any]
+        if self._layout.kind == "chunked" and 0 not in self.shape:
             array = read_chunks(self._file.reader, self._layout, self._filters, self.shape, stored)
         else:
             array = np.empty(self.shape, stored)
-            buffer = memoryview(array.reshape(-1).view(np.uint8))
+            buffer = array.reshape(-1).view(np.uint8).data
             if self._layout.kind == "compact":
                 buffer[:] = self._layout.data[: len(buffer)]
             elif len(buffer):
@@ -257,7 +262,7 @@ def _dtype(file: _File, datatype: messages.Datatype, found: dict[int, list[bytes
     if datatype.kind == "bfloat16":
         return "bfloat16"
     if datatype.code:
-        name = np.dtype(datatype.code).name
+        name = str(np.dtype(datatype.code).name)
         if name == "uint16" and _says_bfloat16(file, found):
             return "bfloat16"
         return name

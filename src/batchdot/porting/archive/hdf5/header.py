@@ -74,14 +74,24 @@ def _read2(reader: Reader, address: int) -> dict[int, list[bytes]]:
 
 
 def _collect(
-    found: dict[int, list[bytes]], blocks: list[tuple[int, int]], kind: int, flags: int, body: bytes, seen: int
+    found: dict[int, list[bytes]],
+    blocks: list[tuple[int, int]],
+    kind: int,
+    flags: int,
+    body: bytes,
+    seen: int,
 ) -> int:
     if seen >= _MAX_MESSAGES:
         raise ModelFileError("an HDF5 object header that goes on", f"{_MAX_MESSAGES:,} messages")
     if kind == messages.CONTINUATION:
         fields = Fields(body)
         blocks.append((fields.unsigned(8), fields.unsigned(8)))
-    elif flags & _SHARED and kind in (messages.DATATYPE, messages.DATASPACE, messages.FILTERS, messages.ATTRIBUTE):
+    elif flags & _SHARED and kind in (
+        messages.DATATYPE,
+        messages.DATASPACE,
+        messages.FILTERS,
+        messages.ATTRIBUTE,
+    ):
         raise ModelFileError("an HDF5 object that shares its description with another")
     else:
         found.setdefault(kind, []).append(body)
@@ -163,7 +173,9 @@ class Attributes:
             return name, None
         count = prod(shape)
         if count > MAX_OBJECTS or count * datatype.size > MAX_ATTRIBUTE_BYTES:
-            raise ModelFileError(f"the HDF5 attribute {quote(name)} of shape {quote(shape)}", f"{MAX_OBJECTS:,}")
+            raise ModelFileError(
+                f"the HDF5 attribute {quote(name)} of shape {quote(shape)}", f"{MAX_OBJECTS:,}"
+            )
         data = fields.take(count * datatype.size)
         if datatype.kind == "text":
             return name, _as_shaped(shape, self._texts(data))

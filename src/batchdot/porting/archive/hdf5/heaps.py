@@ -99,7 +99,14 @@ class FractalHeap:
         fields.take(2)
         root, rows = fields.unsigned(8), fields.unsigned(2)
         powers = all(size and not size & (size - 1) for size in (width, first, largest))
-        if filter_size or not powers or first > largest or largest > 2**32 or not 1 <= bits <= 64 or rows > 64:
+        if (
+            filter_size
+            or not powers
+            or first > largest
+            or largest > 2**32
+            or not 1 <= bits <= 64
+            or rows > 64
+        ):
             raise ModelFileError("an HDF5 fractal heap that is compressed or damaged")
         length_size = encoded_size(min(largest, largest_object))
         return cls(reader, id_size, -(-bits // 8), length_size, width, first, largest, root, rows, huge)

@@ -19,7 +19,7 @@ DEFLATE, SHUFFLE = 1, 2
 
 KINDS = {2: "times", 4: "bit fields", 6: "compounds", 7: "references", 10: "arrays of arrays"}
 
-FLOATS: Final = {
+FLOATS: Final[dict[tuple[int, ...], str]] = {
     (16, 10, 5, 0, 10, 15): "f2",
     (32, 23, 8, 0, 23, 127): "f4",
     (64, 52, 11, 0, 52, 1023): "f8",
@@ -84,7 +84,7 @@ def _integer(fields: Fields, order: str, signed: bool, size: int) -> Datatype:
 
 def _float(fields: Fields, order: str, size: int, vax: bool) -> Datatype:
     offset, *layout = fields.unpack(_FLOAT)
-    code = FLOATS.get(tuple(layout))  # type: ignore[call-overload]
+    code = FLOATS.get(tuple(layout))
     if code is None or offset or vax or layout[0] != 8 * size:
         raise ModelFileError("HDF5 floats of an unknown layout", "IEEE half, single, double, or bfloat16")
     if code == "bfloat16":
@@ -137,7 +137,9 @@ def parse_dataspace(fields: Fields) -> tuple[int, ...] | None:
     if kind == 2:
         return None
     if any(size > MAX_AXIS for size in shape) or prod(shape) > MAX_TENSOR:
-        raise ModelFileError(f"an array of shape {quote(shape)}", f"axes up to {MAX_AXIS:,}, in all {MAX_TENSOR:,}")
+        raise ModelFileError(
+            f"an array of shape {quote(shape)}", f"axes up to {MAX_AXIS:,}, in all {MAX_TENSOR:,}"
+        )
     return shape
 
 
@@ -234,7 +236,9 @@ def parse_filters(fields: Fields) -> tuple[int, ...]:
         fields.take(-(-name_size // 8) * 8 if version == 1 else name_size)
         fields.take(4 * (values + (values % 2 if version == 1 else 0)))
         if number not in (DEFLATE, SHUFFLE):
-            raise ModelFileError(f"the HDF5 filter {number}", "gzip and shuffle; rewrite it: h5repack -f NONE")
+            raise ModelFileError(
+                f"the HDF5 filter {number}", "gzip and shuffle; rewrite it: h5repack -f NONE"
+            )
         filters.append(number)
     if len(set(filters)) != len(filters):
         raise ModelFileError("an HDF5 filter twice")

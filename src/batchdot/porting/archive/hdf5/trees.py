@@ -13,7 +13,9 @@ from batchdot.porting.archive.limits import MAX_OBJECTS
 from batchdot.porting.errors import ModelFileError, quote
 
 
-def _tree1(reader: Reader, address: int, kind: int, key: int, level: int | None = None) -> Iterator[tuple[Fields, int]]:
+def _tree1(
+    reader: Reader, address: int, kind: int, key: int, level: int | None = None
+) -> Iterator[tuple[Fields, int]]:
     """Yield key and address of the leaves of a version 1 tree, in order."""
     head = reader.fields(address, 24, b"TREE")
     found_kind, found_level, count = head.unsigned(1), head.unsigned(1), head.unsigned(2)
@@ -103,10 +105,8 @@ class Tree2:
         """
         if self.root == UNDEFINED:
             return
-        seen = 0
-        for record in self._node(self.root, self.count, self.depth):
-            seen += 1
-            if seen > MAX_OBJECTS:
+        for seen, record in enumerate(self._node(self.root, self.count, self.depth)):
+            if seen >= MAX_OBJECTS:
                 raise ModelFileError("more records in an HDF5 B-tree", f"{MAX_OBJECTS:,}")
             yield record
 

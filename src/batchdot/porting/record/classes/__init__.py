@@ -23,9 +23,27 @@ SPECS: Mapping[str, Spec] = {name: spec for spec in _ALL for name in (spec.name,
 """Every class by each of its names."""
 
 MEANINGLESS = frozenset(
-    "name trainable dtype batch_input_shape batch_shape input_dtype input_dim input_length input_shape "
-    "seed rng_type init inner_init forget_bias_init autocast quantization_config shared_object_id "
-    "build_config registered_name".split()
+    [
+        "name",
+        "trainable",
+        "dtype",
+        "batch_input_shape",
+        "batch_shape",
+        "input_dtype",
+        "input_dim",
+        "input_length",
+        "input_shape",
+        "seed",
+        "rng_type",
+        "init",
+        "inner_init",
+        "forget_bias_init",
+        "autocast",
+        "quantization_config",
+        "shared_object_id",
+        "build_config",
+        "registered_name",
+    ]
 )
 """Keys of every class that mean nothing to what is ported, or are read elsewhere."""
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from batchdot.porting.record import fields
 from batchdot.porting.record.classes.core import whole
 from batchdot.porting.record.classes.spec import USE_BIAS, Config, Slot, Spec, trained
-from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
-from batchdot.porting.record.values import Shape, Value
+from batchdot.porting.record.values import Shape
 
 
 def _attention(config: Config) -> tuple[Slot, ...]:
@@ -45,7 +44,9 @@ def _groups(config: Config) -> tuple[Slot, ...]:
     return _projections(config, sizes, (queries, size))
 
 
-def _projections(config: Config, sizes: Mapping[str, tuple[int, int]], out: tuple[int, int]) -> tuple[Slot, ...]:
+def _projections(
+    config: Config, sizes: Mapping[str, tuple[int, int]], out: tuple[int, int]
+) -> tuple[Slot, ...]:
     slots = []
     for name in PROJECTIONS:
         owner = (f"_{name}_dense", f"{name}_dense")
@@ -73,8 +74,6 @@ def _heads_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]
     if isinstance(told, tuple):
         return ((*query[:-1], *(size if isinstance(size, int) else None for size in told)),)
     return (query,)
-
-
 
 
 DROPOUT = Field(fields.number, 0.0)
@@ -115,7 +114,9 @@ SPECS = (
         slots=_heads,
         infer=_heads_shape,
         symbols=_symbols,
-        drops=frozenset({"query_shape", "key_shape", "value_shape", "softmax_robust_masking", "flash_attention"}),
+        drops=frozenset(
+            {"query_shape", "key_shape", "value_shape", "softmax_robust_masking", "flash_attention"}
+        ),
         mask="heads",
     ),
     Spec(

@@ -33,9 +33,7 @@ def join(config: Config, batch: int | None, space: tuple[int | None, ...], chann
     return (batch, *space, channels)
 
 
-def window(
-    size: int | None, kernel: int, stride: int, padding: str, dilation: int = 1
-) -> int | None:
+def window(size: int | None, kernel: int, stride: int, padding: str, dilation: int = 1) -> int | None:
     """Return how many windows fit along one axis."""
     if size is None:
         return None
@@ -59,18 +57,19 @@ def _channels(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | N
 
 def _conv(config: Config) -> tuple[Slot, ...]:
     filters = whole(config, "filters")
-    kernel = (*whole_tuple(config, "kernel_size"), "in/groups", filters)
+    kernel: tuple[int | str | None, ...] = (*whole_tuple(config, "kernel_size"), "in/groups", filters)
     return (Slot("kernel", kernel, suffixes=("W",)), *bias(config, filters))
 
 
 def _transposed(config: Config) -> tuple[Slot, ...]:
     filters = whole(config, "filters")
-    kernel = (*whole_tuple(config, "kernel_size"), filters, "in")
+    kernel: tuple[int | str | None, ...] = (*whole_tuple(config, "kernel_size"), filters, "in")
     return (Slot("kernel", kernel, suffixes=("W",)), *bias(config, filters))
 
 
 def _depthwise(config: Config) -> tuple[Slot, ...]:
-    kernel = (*whole_tuple(config, "kernel_size"), "in", whole(config, "depth_multiplier"))
+    multiplier = whole(config, "depth_multiplier")
+    kernel: tuple[int | str | None, ...] = (*whole_tuple(config, "kernel_size"), "in", multiplier)
     return (Slot("kernel", kernel, suffixes=("depthwise_kernel",)), *bias(config, "in*multiplier"))
 
 
@@ -99,7 +98,9 @@ def _conv_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     space, channels = split(config, shape)
     strides, padding = whole_tuple(config, "strides"), str(config["padding"])
     dilation = whole_tuple(config, "dilation_rate") if "dilation_rate" in config else (1,) * len(kernel)
-    sizes = tuple(window(*each) for each in zip(space, kernel, strides, (padding,) * len(kernel), dilation, strict=True))
+    sizes = tuple(
+        window(*each) for each in zip(space, kernel, strides, (padding,) * len(kernel), dilation, strict=True)
+    )
     multiplier = config.get("depth_multiplier")
     filters = config.get("filters")
     if filters is None and isinstance(multiplier, int) and channels is not None:
@@ -187,7 +188,9 @@ def _upsampled(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     if shape is None or len(shape) != len(factors) + 2:
         return (None,)
     space, channels = split(config, shape)
-    sizes = tuple(None if size is None else size * factor for size, factor in zip(space, factors, strict=True))
+    sizes = tuple(
+        None if size is None else size * factor for size, factor in zip(space, factors, strict=True)
+    )
     return (join(config, shape[0], sizes, channels),)
 
 
@@ -232,7 +235,16 @@ def _convolutions(rank: int) -> tuple[Spec, ...]:
     multiplier = {"depth_multiplier": Field(fields.positive, 1)}
     lora = frozenset({"lora_rank", "lora_alpha"})
     made = [
-        Spec(f"Conv{rank}D", conv, _conv, _conv_shape, _channels, (f"Convolution{rank}D",), drops=lora, mask="stop"),
+        Spec(
+            f"Conv{rank}D",
+            conv,
+            _conv,
+            _conv_shape,
+            _channels,
+            (f"Convolution{rank}D",),
+            drops=lora,
+            mask="stop",
+        ),
         Spec(
             f"Conv{rank}DTranspose",
             {
@@ -265,7 +277,11 @@ def _convolutions(rank: int) -> tuple[Spec, ...]:
     made.append(
         Spec(
             f"SeparableConv{rank}D",
-            {**_without(conv, "groups", *CONV_TRAINED), **multiplier, **trained("depthwise", "pointwise", "bias")},
+            {
+                **_without(conv, "groups", *CONV_TRAINED),
+                **multiplier,
+                **trained("depthwise", "pointwise", "bias"),
+            },
             _separable,
             _conv_shape,
             _channels,
@@ -303,12 +319,48 @@ def _images(rank: int) -> tuple[Spec, ...]:
             fields.choice("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"), "nearest"
         )
     return (
-        Spec(f"MaxPooling{rank}D", pool, infer=_pool_shape, old=(f"MaxPool{rank}D",), finish=_finish_pool, mask="stop"),
-        Spec(f"AveragePooling{rank}D", pool, infer=_pool_shape, old=(f"AvgPool{rank}D",), finish=_finish_pool, mask="stop"),
-        Spec(f"GlobalMaxPooling{rank}D", whole_image, infer=_global_shape, old=(f"GlobalMaxPool{rank}D",), mask="stop"),
-        Spec(f"GlobalAveragePooling{rank}D", whole_image, infer=_global_shape, old=(f"GlobalAvgPool{rank}D",), mask=mask),
-        Spec(f"ZeroPadding{rank}D", {"padding": Field(fields.pairs(rank), ((1, 1),) * rank), **format_}, infer=_padded, mask="stop"),
-        Spec(f"Cropping{rank}D", {"cropping": Field(fields.pairs(rank), ((1, 1),) * rank), **format_}, infer=_cropped, mask="stop"),
+        Spec(
+            f"MaxPooling{rank}D",
+            pool,
+            infer=_pool_shape,
+            old=(f"MaxPool{rank}D",),
+            finish=_finish_pool,
+            mask="stop",
+        ),
+        Spec(
+            f"AveragePooling{rank}D",
+            pool,
+            infer=_pool_shape,
+            old=(f"AvgPool{rank}D",),
+            finish=_finish_pool,
+            mask="stop",
+        ),
+        Spec(
+            f"GlobalMaxPooling{rank}D",
+            whole_image,
+            infer=_global_shape,
+            old=(f"GlobalMaxPool{rank}D",),
+            mask="stop",
+        ),
+        Spec(
+            f"GlobalAveragePooling{rank}D",
+            whole_image,
+            infer=_global_shape,
+            old=(f"GlobalAvgPool{rank}D",),
+            mask=mask,
+        ),
+        Spec(
+            f"ZeroPadding{rank}D",
+            {"padding": Field(fields.pairs(rank), ((1, 1),) * rank), **format_},
+            infer=_padded,
+            mask="stop",
+        ),
+        Spec(
+            f"Cropping{rank}D",
+            {"cropping": Field(fields.pairs(rank), ((1, 1),) * rank), **format_},
+            infer=_cropped,
+            mask="stop",
+        ),
         Spec(
             f"UpSampling{rank}D",
             upsampling,

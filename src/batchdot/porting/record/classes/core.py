@@ -15,6 +15,7 @@ from batchdot.porting.record.classes.spec import (
 )
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
+from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import Shape, Value
 
 
@@ -61,7 +62,12 @@ def _einsum_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...
         return (None,)
     sizes = dict(zip(source, shape, strict=True))
     told = (*([None] * (len(target) - len(output))), *output)
-    return (tuple(size if isinstance(size, int) else sizes.get(letter) for letter, size in zip(target, told, strict=False)),)
+    return (
+        tuple(
+            size if isinstance(size, int) else sizes.get(letter)
+            for letter, size in zip(target, told, strict=False)
+        ),
+    )
 
 
 def _embedding_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -116,11 +122,11 @@ def _finish_input(config: dict[str, Value], era: Era) -> dict[str, Value]:
     return {**config, "batch_shape": free, "dtype": config["dtype"] or "float32"}
 
 
-def _batch_shape(item: fields.Item, era: Era) -> Value:
+def _batch_shape(item: Item, era: Era) -> Value:
     return None if item.value is None else item.shape()
 
 
-def _dtype(item: fields.Item, era: Era) -> Value:
+def _dtype(item: Item, era: Era) -> Value:
     from batchdot.porting.record.dtypes import dtype_name
 
     return dtype_name(item)
@@ -242,4 +248,3 @@ UNPORTABLE = (
 )
 
 SPECS = (INPUT, *ELEMENTWISE, *SHAPES, *LEARNED, *UNPORTABLE)
-

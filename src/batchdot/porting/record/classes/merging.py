@@ -14,6 +14,7 @@ from batchdot.porting.record.classes.spec import (
 from batchdot.porting.record.contraction import Contraction
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
+from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import Shape, Value
 
 
@@ -55,7 +56,10 @@ def concatenated(shapes: tuple[Shape, ...], axis: int) -> Shape:
     for shape in shapes:
         size = shape[axis] if shape else None
         total = None if total is None or size is None else total + size
-    rest = [next((shape[at] for shape in shapes if shape and shape[at] is not None), None) for at in range(len(first))]
+    rest = [
+        next((shape[at] for shape in shapes if shape and shape[at] is not None), None)
+        for at in range(len(first))
+    ]
     return (*rest[:axis], total, *rest[axis + 1 :])
 
 
@@ -64,7 +68,7 @@ def _concatenated(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...
     return (concatenated(shapes, axis if isinstance(axis, int) else -1),)
 
 
-def _dot_axes(item: fields.Item, era: Era) -> Value:
+def _dot_axes(item: Item, era: Era) -> Value:
     if isinstance(item.value, list):
         if len(item.value) != 2:
             raise item.wrong("an axis, or two")
@@ -156,7 +160,10 @@ KERAS1 = (
     Spec(
         "ParametricSoftplus",
         {"shared_axes": Field(fields.optional(fields.axes), None)},
-        slots=lambda config: (Slot("alpha", None, suffixes=("alphas",)), Slot("beta", None, suffixes=("betas",))),
+        slots=lambda config: (
+            Slot("alpha", None, suffixes=("alphas",)),
+            Slot("beta", None, suffixes=("betas",)),
+        ),
         drops=frozenset({"alpha_init", "beta_init"}),
     ),
     Spec(
@@ -189,7 +196,9 @@ WRAPPERS = (
     Spec(
         "RNN",
         {
-            **{key: Field(fields.flag, False) for key in ("return_sequences", "return_state", "go_backwards")},
+            **{
+                key: Field(fields.flag, False) for key in ("return_sequences", "return_state", "go_backwards")
+            },
             **{key: Field(fields.flag, False) for key in ("stateful", "time_major", "zero_output_for_mask")},
             "num_constants": Field(fields.optional(fields.natural), None),
             "activity_regularizer": Field(fields.penalty, None),
@@ -201,7 +210,11 @@ WRAPPERS = (
     ),
     Spec(
         "StackedRNNCells",
-        {"reverse_state_order": Field(fields.flag, lambda era: era.family == "keras2" and era.version < (2, 2))},
+        {
+            "reverse_state_order": Field(
+                fields.flag, lambda era: era.family == "keras2" and era.version < (2, 2)
+            )
+        },
         infer=unknown_shape,
         children=("cells",),
     ),

@@ -6,6 +6,7 @@ from batchdot.porting.record.classes.core import whole
 from batchdot.porting.record.classes.spec import Config, Slot, Spec, trained, unknown_shape
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
+from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import Shape, Value
 
 EPSILON = Field(fields.number, 1e-3)
@@ -31,7 +32,10 @@ def _batch(config: Config) -> tuple[Slot, ...]:
         Slot("moving_variance", None, trainable=False, suffixes=("running_std",)),
     ]
     if config["renorm"]:
-        slots += [Slot(f"renorm.{number}", None, trainable=False, suffixes=("*",)) for number in range(_renorm(config))]
+        slots += [
+            Slot(f"renorm.{number}", None, trainable=False, suffixes=("*",))
+            for number in range(_renorm(config))
+        ]
     return tuple(slots)
 
 
@@ -48,7 +52,7 @@ def _finish_batch(config: dict[str, Value], era: Era) -> dict[str, Value]:
     return {**config, "frozen_infers": frozen, "running_variance": variance[era.family]}
 
 
-def _renorm_flag(item: fields.Item, era: Era) -> Value:
+def _renorm_flag(item: Item, era: Era) -> Value:
     return item.flag()
 
 
@@ -71,11 +75,11 @@ def _normalization(config: Config) -> tuple[Slot, ...]:
     )
 
 
-def _axes_or_none(item: fields.Item, era: Era) -> Value:
+def _axes_or_none(item: Item, era: Era) -> Value:
     return () if item.value is None else fields.axes(item, era)
 
 
-def _axis_or_axes(item: fields.Item, era: Era) -> Value:
+def _axis_or_axes(item: Item, era: Era) -> Value:
     found = fields.axes(item, era)
     return found[0] if isinstance(found, tuple) and len(found) == 1 else found
 
@@ -100,11 +104,17 @@ def _resized(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     shape = shapes[0] if shapes else None
     if shape is None or len(shape) != 4:
         return (None,)
-    return (join(config, shape[0], (whole(config, "height"), whole(config, "width")), split(config, shape)[1]),)
+    return (
+        join(config, shape[0], (whole(config, "height"), whole(config, "width")), split(config, shape)[1]),
+    )
 
 
 _TRAINED = trained("gamma", "beta")
-_SIZE = {"height": Field(fields.positive), "width": Field(fields.positive), "data_format": fields.data_format()}
+_SIZE = {
+    "height": Field(fields.positive),
+    "width": Field(fields.positive),
+    "data_format": fields.data_format(),
+}
 
 SPECS = (
     Spec(
@@ -122,7 +132,14 @@ SPECS = (
         old=("BatchNormalizationV1", "BatchNormalizationV2", "SyncBatchNormalization"),
         finish=_finish_batch,
         drops=frozenset(
-            {"fused", "virtual_batch_size", "adjustment", "renorm_clipping", "renorm_momentum", "synchronized"}
+            {
+                "fused",
+                "virtual_batch_size",
+                "adjustment",
+                "renorm_clipping",
+                "renorm_momentum",
+                "synchronized",
+            }
         ),
     ),
     Spec(
@@ -207,7 +224,17 @@ RANDOM = tuple(
     f"Random{name}"
     for name in (
         *("Brightness", "ColorDegeneration", "ColorJitter", "Contrast", "Crop", "ElasticTransform"),
-        *("Erasing", "Flip", "GaussianBlur", "Grayscale", "Height", "Hue", "Invert", "Perspective", "Posterization"),
+        *(
+            "Erasing",
+            "Flip",
+            "GaussianBlur",
+            "Grayscale",
+            "Height",
+            "Hue",
+            "Invert",
+            "Perspective",
+            "Posterization",
+        ),
         *("Rotation", "Saturation", "Sharpness", "Shear", "Translation", "Width", "Zoom"),
     )
 )
@@ -219,4 +246,3 @@ RANDOM_SPECS = tuple(
     Spec(name, infer=unknown_shape if name in RESIZING_RANDOM else Spec(name).infer, drops=frozenset({"*"}))
     for name in RANDOM
 )
-

@@ -47,7 +47,9 @@ SEQUENCE = {
     "zero_output_for_mask": Field(fields.flag, False),
 }
 
-IGNORED = frozenset({"unit_forget_bias", "implementation", "unroll", "consume_less", "input_length", "num_constants"})
+IGNORED = frozenset(
+    {"unit_forget_bias", "implementation", "unroll", "consume_less", "input_length", "num_constants"}
+)
 
 KERNELS = ("W", "*kernel"), ("U", "*recurrent_kernel"), ("b", "*bias")
 
@@ -107,7 +109,9 @@ def _convlstm_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, .
     batch, time = shape[:2]
     space, _ = split(config, (batch, *shape[2:]))
     rest = zip(space, size, whole_tuple(config, "strides"), whole_tuple(config, "dilation_rate"), strict=True)
-    made = tuple(window(axis, kernel, stride, str(config["padding"]), step) for axis, kernel, stride, step in rest)
+    made = tuple(
+        window(axis, kernel, stride, str(config["padding"]), step) for axis, kernel, stride, step in rest
+    )
     state = join(config, batch, made, whole(config, "filters"))
     assert state is not None
     output = (batch, time, *state[1:]) if config["return_sequences"] else state
