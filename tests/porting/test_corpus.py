@@ -60,6 +60,12 @@ def check_model(paths):
         if first is not None:
             assert [layer.name for layer in bare.layers] == [layer.name for layer in first.layers]
             assert [call.arguments for call in bare.calls] == [call.arguments for call in first.calls]
+    for record in records.values():
+        for layer in record.layers:
+            for weight in layer.all_weights():
+                numbers = weight.read()
+                assert numbers.shape == weight.shape
+                assert numbers.dtype.name == weight.dtype
     if first is not None and ".npz" in by_suffix:
         check_shapes(first, np.load(io.BytesIO(by_suffix[".npz"].read_bytes())), by_suffix[".npz"])
     return len(records)

@@ -5,7 +5,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("target", "count"), [("hdf5", 3000), ("zip", 6000), ("json", 6000), ("record", 1500)]
+    ("target", "count"), [("hdf5", 1500), ("zip", 6000), ("json", 6000), ("archive", 800), ("record", 1000)]
 )
 def test_mutated_files_read_or_refused(target, count):
     counts, _, bad = fuzz.run(target, count, seed=7)

@@ -65,7 +65,7 @@ class NpyArray:
             self._data.read_into(self._start, array.reshape(-1).view(np.uint8).data)
         if not self._code.isnative:
             array = array.byteswap(inplace=True).view(self._code.newbyteorder("="))
-        return np.ascontiguousarray(array.T) if self._fortran else array
+        return array.T.copy() if self._fortran else array
 
 
 def arrays(source: Source) -> Iterator[NpyArray]:

@@ -38,7 +38,8 @@ class Source:
 
     def read(self) -> Numbers:
         """Return the weight's numbers."""
-        return np.ascontiguousarray(self.make([part.read() for part in self.parts]))
+        numbers = self.make([part.read() for part in self.parts])
+        return numbers if numbers.flags.c_contiguous else numbers.copy()  # as an array of rank 0 too
 
 
 def plain(array: Array) -> Source:
