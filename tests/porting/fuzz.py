@@ -1,7 +1,7 @@
 """Fuzz the parsers: mutated files are read or refused with ModelFileError, and nothing else ever happens.
 
-Targets are the parsers (hdf5, zip, json), a whole ``.keras`` archive (archive), and the record that a config
-is made into (record). Seeds are the
+Targets are the parsers (hdf5, zip, json), a whole ``.keras`` archive (archive), the record that a config
+is made into (record), and that of a config with weights (model). Seeds are the
 fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
 
     python tests/porting/fuzz.py hdf5 --count 2000000 --seed 1
@@ -16,13 +16,17 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from batchdot.porting.archive import json_text
 from batchdot.porting.archive.container import _open_hdf5, _open_json, _open_zip
+from batchdot.porting.archive.hdf5 import open_hdf5
 from batchdot.porting.archive.source import BytesSource, PartSource, blocks
 from batchdot.porting.archive.weights import LegacyWeights
 from batchdot.porting.archive.zip_file import members
 from batchdot.porting.errors import ModelFileError
+from batchdot.porting.inspection import inspect_record
 from batchdot.porting.record import record_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -74,12 +78,23 @@ def read_record(data):
     record_of(_open_json("fuzzed", BytesSource(data)))
 
 
+def read_model(data):
+    """Read a whole model whose config is the first line and whose weights follow as they were."""
+    config, _, weights = data.partition(b"\n")
+    opened = _open_hdf5("fuzzed", BytesSource(weights))
+    read_arrays(opened)
+    model = record_of(replace(opened, config=json_text.parse(config, "model_config")))
+    report = inspect_record(model)
+    str(report), report.svg(), report.data()
+
+
 READERS = {
     "hdf5": read_hdf5,
     "zip": read_zip,
     "json": read_json,
     "archive": read_archive_file,
     "record": read_record,
+    "model": read_model,
 }
 
 
@@ -201,10 +216,21 @@ def mutate_json(value, rng):
 def seeds(target):
     from corpus import fixture_files
 
-    suffixes = {"hdf5": (".h5",), "zip": (".keras",), "archive": (".keras",)}.get(target, (".json",))
-    limit = {"hdf5": 40_000, "zip": 60_000, "archive": 60_000, "json": 4_000, "record": 10_000}[target]
+    suffixes = {"hdf5": (".h5",), "model": (".h5",), "zip": (".keras",), "archive": (".keras",)}.get(
+        target, (".json",)
+    )
+    limit = {
+        "hdf5": 40_000,
+        "model": 40_000,
+        "zip": 60_000,
+        "archive": 60_000,
+        "json": 4_000,
+        "record": 10_000,
+    }[target]
     found = [data for name, data in fixture_files() if name.endswith(suffixes) and len(data) <= limit]
     found = [data for data in found if b'"weight' not in data[:20]]
+    if target == "model":
+        found = [data for data in found if b"model_config" in data and data[:4] == b"\x89HDF"]
     return [data for data in found if target not in ("zip", "archive") or data[:2] == b"PK"]
 
 
@@ -217,7 +243,11 @@ def run(target, count, seed, keep=None, report=None):
     worst, bad, next_report = 0.0, [], time.monotonic() + 60
     for number in range(count):
         original = pool[rng.randrange(len(pool))]
-        if target == "record" and rng.random() < 0.9:
+        if target == "model":
+            root = open_hdf5(BytesSource(original))
+            config = json.loads(root.attributes["model_config"])
+            data = mutate_json(config, rng) + b"\n" + original
+        elif target == "record" and rng.random() < 0.9:
             data = mutate_json(json.loads(original), rng)
         else:
             changed = bytearray(original)

@@ -5,7 +5,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("target", "count"), [("hdf5", 1500), ("zip", 6000), ("json", 6000), ("archive", 800), ("record", 1000)]
+    ("target", "count"),
+    [("hdf5", 1500), ("zip", 6000), ("json", 6000), ("archive", 800), ("record", 800), ("model", 500)],
 )
 def test_mutated_files_read_or_refused(target, count):
     counts, _, bad = fuzz.run(target, count, seed=7)

@@ -83,7 +83,9 @@ def randomized(k, make):
 
 
 def arrays_of(record):
-    return sorted((weight.shape, weight.read().tobytes()) for layer in record.layers for weight in layer.all_weights())
+    return sorted(
+        (weight.shape, weight.read().tobytes()) for layer in record.layers for weight in layer.all_weights()
+    )
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
@@ -129,5 +131,7 @@ def test_shapes_of_live_tensors(keras, make, tmp_path):
         warnings.simplefilter("ignore")
         model.save(str(tmp_path / "m.keras"))
     record = porting.read(tmp_path / "m.keras")
-    shapes = {call.output(number): shape for call in record.calls for number, shape in enumerate(call.output_shapes)}
+    shapes = {
+        call.output(number): shape for call in record.calls for number, shape in enumerate(call.output_shapes)
+    }
     assert [shapes[ref] for ref in record.output_refs] == [tuple(output.shape) for output in model.outputs]
