@@ -414,3 +414,50 @@ def test_record_cannot_be_changed(tmp_path):
     with pytest.raises(TypeError):
         record.layer("d").config["units"] = 3
     assert hash(record.layer("d").config) == hash(record.layer("d").config)
+
+
+@pytest.mark.parametrize(("version", "call"), [("2.15.0", 0), ("3.12.0", 1)])
+def test_nested_model_called_twice_numbered_by_era(tmp_path, version, call):
+    """Number 1 is the first call in Keras 2, where a model has a hidden node of its own, and the second in Keras 3."""
+    data = json.loads(nested())
+    entry = data["config"]["layers"][1]
+    entry["inbound_nodes"] = [[["x", 0, 0, {}]], [["x", 0, 0, {}]]]
+    if version == "3.12.0":
+        tensor = {"shape": [None, 4], "dtype": "float32", "keras_history": ["x", 0, 0]}
+        one = {"args": [{"class_name": "__keras_tensor__", "config": tensor}], "kwargs": {}}
+        entry["inbound_nodes"] = [one, one]
+    data["keras_version"] = version
+    assert read(tmp_path, data).outputs == TensorRef("inner", call)
+
+
+def transposed_blocks(blocks):
+    """Return blocks of a CuDNN kernel as a plain layer has them, element by element."""
+    result = []
+    for block in blocks:
+        plain = np.zeros_like(block)
+        for number, value in enumerate(block.flat):
+            plain[number % block.shape[0], number // block.shape[0]] = value
+        result.append(plain)
+    return np.concatenate(result, axis=1)
+
+
+@pytest.mark.parametrize(("class_name", "count"), [("CuDNNLSTM", 4), ("CuDNNGRU", 3)])
+def test_cudnn_weights_as_plain_layer_has_them(tmp_path, class_name, count):
+    rng = np.random.default_rng(0)
+    kernels = [rng.normal(size=(4, 2)).astype("f4") for _ in range(count)]
+    recurrent = [rng.normal(size=(2, 2)).astype("f4") for _ in range(count)]
+    bias = rng.normal(size=2 * count * 2).astype("f4")
+    stored = [np.concatenate(kernels, 1), np.concatenate(recurrent, 1), bias]
+    arrays = [
+        (f"l/{name}:0", array)
+        for name, array in zip(("kernel", "recurrent_kernel", "bias"), stored, strict=True)
+    ]
+    data = model(layer(class_name, "l", "x", units=2), version="2.2.4").replace(b"[null, 4]", b"[null, 5, 4]")
+    record = read(tmp_path, data, legacy(tmp_path / "w.h5", {"l": arrays}, keras_version="2.2.4")).layer("l")
+    found = {role: weight.read() for role, weight in record.weights.items()}
+    assert np.array_equal(found["kernel"], transposed_blocks(kernels))
+    assert np.array_equal(found["recurrent_kernel"], np.concatenate([block.T for block in recurrent], 1))
+    halves = np.array([bias[: 2 * count], bias[2 * count :]])
+    assert np.array_equal(found["bias"], halves.sum(0) if class_name == "CuDNNLSTM" else halves)
+    assert record.weights["bias"].shape == found["bias"].shape
+    assert repr(record.config["recurrent_activation"]) == "sigmoid"
