@@ -211,7 +211,8 @@ PADDING = Field(fields.choice("valid", "same", "causal"), "valid", ("border_mode
 CONV_TRAINED = trained("kernel", "bias")
 
 
-def _conv_fields(rank: int) -> dict[str, Field]:
+def conv_fields(rank: int) -> dict[str, Field]:
+    """Return the arguments of a convolution over ``rank`` axes."""
     return {
         "filters": Field(fields.positive),
         "kernel_size": Field(fields.sizes(rank)),
@@ -231,7 +232,7 @@ def _without(found: dict[str, Field], *names: str) -> dict[str, Field]:
 
 
 def _convolutions(rank: int) -> tuple[Spec, ...]:
-    conv = _conv_fields(rank)
+    conv = conv_fields(rank)
     multiplier = {"depth_multiplier": Field(fields.positive, 1)}
     lora = frozenset({"lora_rank", "lora_alpha"})
     made = [

@@ -1,12 +1,21 @@
 """Keras's folder ``rnn``: recurrent layers and their cells."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from batchdot.porting.record import fields
 from batchdot.porting.record.activations import named
-from batchdot.porting.record.classes.convolution import _conv_fields, join, split, window
+from batchdot.porting.record.classes.convolution import conv_fields, join, split, window
 from batchdot.porting.record.classes.core import bias, whole, whole_tuple
-from batchdot.porting.record.classes.spec import USE_BIAS, Config, Slot, Spec, trained, unknown_shape
+from batchdot.porting.record.classes.spec import (
+    USE_BIAS,
+    Config,
+    Infer,
+    Slot,
+    Slots,
+    Spec,
+    trained,
+    unknown_shape,
+)
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
 from batchdot.porting.record.values import Shape, Value
@@ -51,8 +60,6 @@ IGNORED = frozenset(
     {"unit_forget_bias", "implementation", "unroll", "consume_less", "input_length", "num_constants"}
 )
 
-KERNELS = ("W", "*kernel"), ("U", "*recurrent_kernel"), ("b", "*bias")
-
 
 def gates(config: Config, count: int, owner: tuple[str, ...]) -> tuple[Slot, ...]:
     """Return the slots of a cell with ``count`` gates."""
@@ -67,12 +74,7 @@ def gates(config: Config, count: int, owner: tuple[str, ...]) -> tuple[Slot, ...
     return tuple(slots)
 
 
-def states(config: Config) -> int:
-    """Return how many states a layer of a class with ``units`` has: LSTM two, others one."""
-    return 2 if config.get("kind") == "lstm" else 1
-
-
-def _rnn_shape(count: int) -> "object":
+def _rnn_shape(count: int) -> Infer:
     def infer(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         shape = shapes[0] if shapes else None
         units = whole(config, "units")
@@ -126,7 +128,7 @@ def finish_sequence(config: dict[str, Value], era: Era) -> dict[str, Value]:
     return {**config, "masked_steps": "zero" if zero else "repeat"}
 
 
-def _finish_cudnn(kind: str) -> "object":
+def _finish_cudnn(kind: str) -> Callable[[dict[str, Value], Era], dict[str, Value]]:
     def finish(config: dict[str, Value], era: Era) -> dict[str, Value]:
         config = {**config, "activation": named("tanh", era), "recurrent_activation": named("sigmoid", era)}
         if kind == "gru":
@@ -146,7 +148,7 @@ CUDNN = {
 }
 
 
-def _cudnn_slots(count: int, doubled: int) -> "object":
+def _cudnn_slots(count: int, doubled: int) -> Slots:
     def slots(config: Config) -> tuple[Slot, ...]:
         units = whole(config, "units")
         return (
@@ -159,7 +161,7 @@ def _cudnn_slots(count: int, doubled: int) -> "object":
 
 
 def _convlstm_fields(rank: int) -> dict[str, Field]:
-    conv = _conv_fields(rank)
+    conv = conv_fields(rank)
     conv.pop("groups")
     gate = Field(fields.activation, _conv_gate, ("inner_activation",))
     dropouts = {key: CELL[key] for key in ("dropout", "recurrent_dropout")}
@@ -169,19 +171,19 @@ def _convlstm_fields(rank: int) -> dict[str, Field]:
 _OWNERS = ("cell", "")
 
 SPECS = (
-    Spec("LSTM", {**LSTM, **SEQUENCE}, lambda config: gates(config, 4, _OWNERS), _rnn_shape(2),  # type: ignore[arg-type]
+    Spec("LSTM", {**LSTM, **SEQUENCE}, lambda config: gates(config, 4, _OWNERS), _rnn_shape(2),
          finish=finish_sequence, drops=IGNORED, mask="rnn"),
-    Spec("GRU", {**GRU, **SEQUENCE}, lambda config: gates(config, 3, _OWNERS), _rnn_shape(1),  # type: ignore[arg-type]
+    Spec("GRU", {**GRU, **SEQUENCE}, lambda config: gates(config, 3, _OWNERS), _rnn_shape(1),
          finish=finish_sequence, drops=IGNORED, mask="rnn"),
-    Spec("SimpleRNN", {**CELL, **SEQUENCE}, lambda config: gates(config, 1, _OWNERS), _rnn_shape(1),  # type: ignore[arg-type]
+    Spec("SimpleRNN", {**CELL, **SEQUENCE}, lambda config: gates(config, 1, _OWNERS), _rnn_shape(1),
          finish=finish_sequence, drops=IGNORED, mask="rnn"),
     Spec("LSTMCell", LSTM, lambda config: gates(config, 4, ("",)), unknown_shape, drops=IGNORED),
     Spec("GRUCell", GRU, lambda config: gates(config, 3, ("",)), unknown_shape, drops=IGNORED),
     Spec("SimpleRNNCell", CELL, lambda config: gates(config, 1, ("",)), unknown_shape, drops=IGNORED),
-    Spec("CuDNNLSTM", CUDNN, _cudnn_slots(4, 8), _rnn_shape(2),  # type: ignore[arg-type]
-         finish=_finish_cudnn("lstm"), drops=IGNORED, mask="rnn"),  # type: ignore[arg-type]
-    Spec("CuDNNGRU", CUDNN, _cudnn_slots(3, 6), _rnn_shape(1),  # type: ignore[arg-type]
-         finish=_finish_cudnn("gru"), drops=IGNORED, mask="rnn"),  # type: ignore[arg-type]
+    Spec("CuDNNLSTM", CUDNN, _cudnn_slots(4, 8), _rnn_shape(2),
+         finish=_finish_cudnn("lstm"), drops=IGNORED, mask="rnn"),
+    Spec("CuDNNGRU", CUDNN, _cudnn_slots(3, 6), _rnn_shape(1),
+         finish=_finish_cudnn("gru"), drops=IGNORED, mask="rnn"),
     *(
         Spec(f"ConvLSTM{rank}D", _convlstm_fields(rank), _convlstm, _convlstm_shape, _convlstm_symbols,
              finish=finish_sequence, drops=IGNORED, mask="rnn")
