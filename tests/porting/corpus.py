@@ -15,10 +15,8 @@ def fixture_files():
     """Return name and bytes of every committed file, as a tuple."""
     files = []
     with tarfile.open(FIXTURES / "corpus.tar.xz") as archive:
-        for entry in archive:
-            files.append((entry.name, archive.extractfile(entry).read()))
-    for path in sorted((FIXTURES / "hdf5").glob("*.h5")):
-        files.append((f"hdf5/{path.name}", path.read_bytes()))
+        files += [(entry.name, archive.extractfile(entry).read()) for entry in archive]
+    files += [(f"hdf5/{path.name}", path.read_bytes()) for path in sorted((FIXTURES / "hdf5").glob("*.h5"))]
     return tuple(files)
 
 

@@ -20,20 +20,23 @@ PROGRAM = textwrap.dedent(
     from corpus import fixture_files
     from batchdot import porting
 
-    files = [(attack.name, attack.suffix, attack.build()) for attack in ATTACKS if "thousand" not in attack.name]
+    files = [(one.name, one.suffix, one.build()) for one in ATTACKS if "thousand" not in one.name]
     files += [(name, ".bin", data) for name, data in fixture_files()[:200]]
     place = os.path.join({work!r}, "model")
     open(place, "wb").write(json_attacks.dense())
     str(porting.inspect(place)), porting.inspect(place).svg(), json.dumps(porting.inspect(place).data())
-    watched = "import exec compile open os.system os.exec os.posix_spawn os.spawn os.fork subprocess.Popen socket " \\
-        "socket.connect ctypes marshal.loads pickle.find_class shutil os.remove os.rename os.mkdir mmap.__new__ " \\
-        "urllib.Request tempfile glob.glob os.listdir os.scandir".split()
+    watched = (
+        "import exec compile open os.system os.exec os.posix_spawn os.spawn os.fork subprocess.Popen socket "
+        "ctypes marshal.loads pickle.find_class shutil os.remove os.rename os.mkdir mmap.__new__ "
+        "urllib.Request tempfile glob.glob os.listdir os.scandir"
+    ).split()
+    groups = ("socket", "ctypes", "shutil", "tempfile")
     seen = []
 
     def hook(event, arguments):
         if not reading:
             return
-        name = event.split(".")[0] if event.split(".")[0] in ("socket", "ctypes", "shutil", "tempfile") else event
+        name = event.split(".")[0] if event.split(".")[0] in groups else event
         if name == "open" and arguments[0] == place:
             opened.append(place)
         elif name in watched:
@@ -89,7 +92,7 @@ def test_hook_sees_an_import_and_a_file(tmp_path):
 def test_reading_imports_no_torch():
     program = (
         "import sys; import batchdot.porting; "
-        "print([name for name in ('torch', 'keras', 'tensorflow', 'h5py', 'pyfive', 'pickle5') if name in sys.modules])"
+        "print([name for name in ('torch', 'keras', 'tensorflow', 'h5py') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=SOURCES

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -127,11 +126,8 @@ def test_fixtures_hold_every_class(fixtures):
 
 
 @pytest.mark.skipif(not WHOLE, reason=WHY_NOT)
-@pytest.mark.parametrize("version", sorted(os.listdir(WHOLE)) if WHOLE else [])
+@pytest.mark.parametrize("version", sorted({path.parent.name for path in whole_corpus()}))
 def test_whole_corpus_read_equal_across_containers(version):
-    folder = Path(WHOLE) / version
-    if not folder.is_dir():
-        pytest.skip("no folder of files")
     for paths in models(Path(WHOLE)).items():
         if paths[0][0] == version:
             check_model(paths[1])

@@ -58,13 +58,16 @@ def test_all_committed_files_same_as_h5py():
             compare(open_hdf5(BytesSource(files[name])), expected)
 
 
+def read_all(data):
+    return [dataset.read() for dataset in open_hdf5(BytesSource(data)).datasets()]
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in (FIXTURES / "hdf5").glob("*.h5")))
-def test_truncated_anywhere_refused_or_same(name):
+def test_truncated_anywhere_refused(name):
     data = (FIXTURES / "hdf5" / name).read_bytes()
     for end in range(0, len(data), max(len(data) // 40, 1)):
         with pytest.raises(ModelFileError):
-            for dataset in open_hdf5(BytesSource(data[:end])).datasets():
-                dataset.read()
+            read_all(data[:end])
 
 
 def test_bfloat16_read_as_float32(tmp_path):

@@ -1,4 +1,4 @@
-"""Models that live Keras writes beside us: every array reaches its layer, in every container that it can write."""
+"""Models that live Keras writes beside us: every array reaches its layer, in every container it can write."""
 
 import warnings
 

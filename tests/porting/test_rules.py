@@ -418,7 +418,7 @@ def test_record_cannot_be_changed(tmp_path):
 
 @pytest.mark.parametrize(("version", "call"), [("2.15.0", 0), ("3.12.0", 1)])
 def test_nested_model_called_twice_numbered_by_era(tmp_path, version, call):
-    """Number 1 is the first call in Keras 2, where a model has a hidden node of its own, and the second in Keras 3."""
+    """Number 1 is the first call in Keras 2, where a model has a hidden node, and the second in Keras 3."""
     data = json.loads(nested())
     entry = data["config"]["layers"][1]
     entry["inbound_nodes"] = [[["x", 0, 0, {}]], [["x", 0, 0, {}]]]

@@ -1,4 +1,4 @@
-"""The same model from two versions: its records differ in what the versions mean differently, and in nothing else."""
+"""The same model from two versions: records differ in what the versions mean differently, and only there."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ from batchdot.porting.record.values import refs_in
 
 
 def facts(model, prefix=""):
-    """Return all that a record says, without names that its version made up: layers are numbered from the outputs."""
+    """Return all that a record says; layers are numbered from the outputs, for versions name them anew."""
     calls = {(call.layer, call.number): call for call in model.calls}
     layers = {layer.name: layer for layer in model.layers}
     numbers, done, found = {}, {}, {}

@@ -19,7 +19,7 @@ CONFIG = json.dumps(
 
 
 def entry(name, data=b"", **lies):
-    """Return what a member's two headers say and its bytes; ``lies`` replace fields, ``local_`` in the first."""
+    """Return what a member's two headers say, and its bytes; ``lies`` replace fields (``local_`` in one)."""
     method = lies.get("method", 0)
     packed = lies.pop("packed_data", None)
     if packed is None:
@@ -51,11 +51,11 @@ def archive(*entries, prefix=b"", **lies):
     for fields, local, packed in entries:
         offset = len(out) if fields["offset"] is None else fields["offset"]
         out += struct.pack(
-            "<4sHHHHHIIIHH", b"PK\3\4", 20, local["flags"], local["method"], 0, 0, local["crc"], local["packed"],
+            "<4sHHHHHIIIHH", b"PK\3\4", 20, local["flags"], local["method"], 0, 0, local["crc"], local["packed"],  # noqa: E501
             local["size"], len(local["name"]), len(local["extra"]),
         ) + local["name"] + local["extra"] + packed  # fmt: skip
         central += struct.pack(
-            "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 0x314, 20, fields["flags"], fields["method"], 0, 0, fields["crc"],
+            "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 0x314, 20, fields["flags"], fields["method"], 0, 0, fields["crc"],  # noqa: E501
             fields["packed"], fields["size"], len(fields["name"]), len(fields["extra"]), 0, 0, 0,
             fields["attributes"], offset,
         ) + fields["name"] + fields["extra"]  # fmt: skip

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batchdot.porting.archive.limits import MAX_AXIS
 from batchdot.porting.record.activations import parse_activation
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
@@ -76,11 +75,6 @@ def flag(item: Item, era: Era) -> Value:
 def text(item: Item, era: Era) -> Value:
     """A string."""
     return item.text()
-
-
-def ignored(item: Item, era: Era) -> Value:
-    """Nothing: the argument has no effect on what is ported."""
-    return None
 
 
 def activation(item: Item, era: Era) -> Value:
@@ -228,6 +222,3 @@ def data_format(default: str = "channels_last") -> Field:
         return choice("channels_last", "channels_first")(item, era)
 
     return Field(parse, default)
-
-
-MAX_SIZE = MAX_AXIS

@@ -118,8 +118,3 @@ def activation_linear() -> Value:
 def sizes_field(count: int, default: int = 1) -> Field:
     """Return the field of ``count`` sizes that are 1 each where the file does not say."""
     return Field(sizes(count), (default,) * count)
-
-
-def known(shape: Shape) -> bool:
-    """Whether at least the rank of a shape is known."""
-    return shape is not None
