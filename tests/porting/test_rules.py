@@ -402,8 +402,9 @@ def test_custom_layer_keeps_config_and_weights(tmp_path):
     assert [weight.read()[0] for weight in record.weights.values()] == [1, 2]
 
 
-def test_class_of_the_user_that_shares_a_name_is_custom(tmp_path):
-    entry = layer("Dense", "l", "x", units=3) | {"module": "mine.layers", "registered_name": "Mine>Dense"}
+@pytest.mark.parametrize("mark", [{"module": "mine.layers"}, {"registered_name": "Mine>Dense"}])
+def test_class_of_the_user_that_shares_a_name_is_custom(tmp_path, mark):
+    entry = layer("Dense", "l", "x", units=3) | mark
     assert read(tmp_path, model(entry)).layer("l").kind == "custom"
 
 

@@ -87,8 +87,6 @@ def _is_foreign(entry: Item) -> bool:
     """Whether a class is the user's, though it may be called as one of Keras's."""
     registered, module = entry.get("registered_name").value, entry.get("module").value
     class_name = entry.get("class_name").value
-    if isinstance(registered, str) and ">" in registered and not registered.startswith("keras"):
-        return True
     if isinstance(registered, str) and registered not in (class_name, "") and class_name not in MODELS:
         return True
     return isinstance(module, str) and not (module + ".").startswith(OWN_MODULES)
