@@ -462,3 +462,16 @@ def test_cudnn_weights_as_plain_layer_has_them(tmp_path, class_name, count):
     assert np.array_equal(found["bias"], halves.sum(0) if class_name == "CuDNNLSTM" else halves)
     assert record.weights["bias"].shape == found["bias"].shape
     assert repr(record.config["recurrent_activation"]) == "sigmoid"
+
+
+def test_file_written_to_since_it_was_read_refused(tmp_path):
+    """Weights are read when asked for; from another file they would be another model's."""
+    path = legacy(
+        tmp_path / "w.h5", {"d": [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(3, "f4"))]},
+        keras_version="2.15.0",
+    )  # fmt: skip
+    weight = read(tmp_path, dense(), path).layer("d").weights["kernel"]
+    data = path.read_bytes()
+    path.write_bytes(data + b"more")
+    with pytest.raises(porting.ModelFileError, match="written to since"):
+        weight.read()

@@ -86,6 +86,7 @@ class FileSource:
                     f"a file that became shorter while it was read, at byte {offset + done:,}"
                 )
             done += count
+        self.check_unchanged()
 
     def _read_at(self, offset: int, buffer: memoryview) -> int:
         if hasattr(os, "preadv"):
