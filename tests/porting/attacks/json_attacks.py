@@ -318,3 +318,10 @@ def a_hundred_thousand_layers():
     entry = '{"class_name":"ReLU","name":"r%d","config":{"name":"r%d"},"inbound_nodes":[[["x",0,0,{}]]]}'
     entries = ",".join(entry % (number, number) for number in range(50_000))
     return model().replace(b'"inbound_nodes": []}]', b'"inbound_nodes": []}, ' + entries.encode() + b"]")
+
+
+@attack("allowed: a string")
+def an_ordering_of_keras_1_that_is_a_list():
+    return model(
+        layer("Convolution2D", "c", "x", nb_filter=1, nb_row=1, nb_col=1, dim_ordering=[1]), version="1.2.2"
+    )

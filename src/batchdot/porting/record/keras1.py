@@ -60,7 +60,7 @@ def upgrade(class_name: str, config: Item) -> tuple[str, Item]:
         values[KEYS.get(key, key)] = value
     if "dim_ordering" in config.mapping():
         ordering = config.get("dim_ordering")
-        if ordering.value not in ORDERINGS:
+        if ordering.text() not in ORDERINGS:
             raise ordering.wrong("tf, th or default")
         values["data_format"] = ORDERINGS[ordering.text()]
     for keys in (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "kernel_dim3")):
