@@ -55,20 +55,30 @@ def explain(arguments: Namespace) -> int:
     """Run ``batchdot explain``: `batchdot.explain`."""
     from batchdot.cli.shapes import parse_axes, parse_shape
     from batchdot.explanation.explain import explain
-    from batchdot.io.atomic import write_file
     from batchdot.io.regular_file import printable
 
     axes = None if arguments.axes is None else parse_axes(arguments.axes)
     shapes = parse_shape(arguments.x_shape), parse_shape(arguments.y_shape)
     explanation = explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize)
     if arguments.svg is not None:
-        if not arguments.svg.endswith(".svg"):
-            raise ValueError(f"the picture is an SVG: {printable(arguments.svg)!r} should end with .svg")
-        write_file(arguments.svg, explanation.to_svg().encode())
+        _write_svg(arguments.svg, explanation.to_svg())
     width = shutil.get_terminal_size().columns
     print(explanation.to_text(width, ascii_only=not _can_print("┌─│")), explanation, sep="\n\n")
     if arguments.svg is not None:
         print(f"\n{printable(arguments.svg)}: the picture")
+    return 0
+
+
+def inspect(arguments: Namespace) -> int:
+    """Run ``batchdot inspect``: `batchdot.porting.inspect`."""
+    import json
+
+    from batchdot.porting import inspect
+
+    report = inspect(arguments.model, weights=arguments.weights)
+    if arguments.svg is not None:
+        _write_svg(arguments.svg, report.svg())
+    print(json.dumps(report.data(), indent=2, allow_nan=False) if arguments.json else report)
     return 0
 
 
@@ -87,7 +97,7 @@ def info(arguments: Namespace) -> int:
     return 0
 
 
-COMMANDS = {"dot": dot, "top-k": top_k, "explain": explain, "demo": demo, "info": info}
+COMMANDS = {"dot": dot, "top-k": top_k, "explain": explain, "inspect": inspect, "demo": demo, "info": info}
 """The function of each command, by the name in `batchdot.cli.parser`."""
 
 
@@ -101,6 +111,16 @@ def _print_written(name: str, written: "WrittenArray") -> None:
     from batchdot.io.regular_file import printable
 
     print(f"{printable(name)}: {written.shape} {dtype_name(written.dtype)}")
+
+
+def _write_svg(path: str, svg: str) -> None:
+    """Write a picture to a file with the suffix .svg."""
+    from batchdot.io.atomic import write_file
+    from batchdot.io.regular_file import printable
+
+    if not path.endswith(".svg"):
+        raise ValueError(f"the picture is an SVG: {printable(path)!r} should end with .svg")
+    write_file(path, svg.encode())
 
 
 def _can_print(text: str) -> bool:

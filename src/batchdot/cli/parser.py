@@ -39,6 +39,15 @@ examples:
   batchdot explain "(100, 20)" "(100, 30, 20)" --axes 1,2 --svg picture.svg
 """
 
+INSPECT_EXAMPLE = """\
+examples:
+  batchdot inspect model.h5
+  batchdot inspect model.keras --svg graph.svg
+  batchdot inspect model.json --weights model.weights.h5 --json
+
+It reads what any Keras saved, from 1.0 on, without Keras and TensorFlow, and runs nothing that a file holds.
+"""
+
 DEMO_EXAMPLE = """\
 example:
   batchdot demo
@@ -94,6 +103,9 @@ def build_parser() -> ArgumentParser:
             EXPLAIN_EXAMPLE,
         )
     )
+    _add_inspect_arguments(
+        add("inspect", "describe a model that Keras saved: its layers, shapes and weights", INSPECT_EXAMPLE)
+    )
     add(
         "demo",
         "classify real handwritten digits by cosine, and compare with Keras and PyTorch",
@@ -134,6 +146,13 @@ def _add_explain_arguments(command: ArgumentParser) -> None:
     command.add_argument("y_shape", metavar="Y_SHAPE", help="likewise")
     _add_contraction_arguments(command)
     command.add_argument("--svg", metavar="FILE", help="also write the diagram to an .svg file")
+
+
+def _add_inspect_arguments(command: ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="an .h5 or .keras file, or the JSON of to_json()")
+    command.add_argument("--weights", metavar="FILE", help="file with the weights of a MODEL without weights")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command.add_argument("--svg", metavar="FILE", help="also write the graph to an .svg file")
 
 
 def _add_work_arguments(command: ArgumentParser) -> None:

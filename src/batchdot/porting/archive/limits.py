@@ -1,0 +1,57 @@
+"""The limits of the reader: each number that decides what is refused for its size, and why."""
+
+KIB, MIB = 2**10, 2**20
+
+MAX_AXIS = 2**31
+"""Size of one axis. Keras's own arrays are bounded by 32-bit indices in most of its kernels."""
+
+MAX_TENSOR = 2**40
+"""Numbers in one tensor: far more than any saved by one machine, far less than what overflows."""
+
+MAX_RANK = 32
+"""Axes of one tensor; HDF5 allows 32, numpy 64."""
+
+MAX_JSON_BYTES = 32 * MIB
+"""Characters of a config. The largest seen, with a vocabulary of 100,000 words, has 2 MiB."""
+
+MAX_JSON_DEPTH = 256
+"""Brackets around one value. A nested model adds 6 levels, so 40 models may stand in each other."""
+
+MAX_JSON_TOKENS = 400_000
+"""Strings, commas and brackets in a config. Two make a value of about 64 bytes in Python, so 13 MiB."""
+
+MAX_INTEGER_DIGITS = 20
+"""Digits of an integer: 2**64 has 20."""
+
+MAX_ZIP_MEMBERS = 256
+"""Members of a ``.keras`` archive. Keras writes three and one file for each vocabulary."""
+
+MAX_INFLATION = 100
+"""Inflated bytes for one deflated byte, beyond the first MiB. Text of a config reaches 40."""
+
+MAX_ARRAYS = 100_000
+"""Arrays in one file of weights."""
+
+MAX_OBJECTS = 200_000
+"""Groups and datasets that are visited in one HDF5 file."""
+
+MAX_PATH = 4096
+"""Characters of the path of an HDF5 object: models that stand in each other make paths of 100."""
+
+MAX_ATTRIBUTE_BYTES = 32 * MIB
+"""Bytes of one HDF5 attribute; the config is one."""
+
+MAX_HDF5_METADATA = 128 * MIB
+"""Bytes of structure that are read from one HDF5 file in all, its config included."""
+
+MAX_CHUNKS = 1_000_000
+"""Chunks of one HDF5 dataset."""
+
+MAX_NAME = 1024
+"""Characters of the name of a layer or of a weight."""
+
+MAX_LAYERS = 20_000
+"""Layers of one model, those of nested models included."""
+
+MAX_CALLS = 100_000
+"""Calls of layers in one model."""

@@ -1,0 +1,63 @@
+"""The exceptions of reading models that Keras saved, and how a file's words are quoted in them."""
+
+from batchdot.errors import FileFormatError
+
+LONGEST_QUOTE = 60
+
+
+class ModelFileError(FileFormatError):
+    """A file is no model that Keras saved, or is damaged, or is outside the limits of the reader.
+
+    Attributes:
+        file: path of the file.
+        place: where in the file: zip member, JSON pointer, HDF5 path; empty for the file as a whole.
+        found: what is there.
+        allowed: what may be there, or what to do; empty where ``found`` says it all.
+
+    >>> print(ModelFileError("true", "an integer", place="config.json#/config/units", file="m.keras"))
+    m.keras: config.json#/config/units: found true; allowed: an integer
+    """
+
+    def __init__(self, found: str, allowed: str = "", *, place: str = "", file: str = "") -> None:
+        super().__init__(found, allowed, place, file)
+        self.found = found
+        self.allowed = allowed
+        self.place = place
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (self.found, self.allowed, self.place, self.file))
+
+    def __str__(self) -> str:
+        where = "".join(f"{part}: " for part in (self.file, self.place) if part)
+        return f"{where}found {self.found}; allowed: {self.allowed}" if self.allowed else where + self.found
+
+
+def _rebuild(found: str, allowed: str, place: str, file: str) -> ModelFileError:
+    return ModelFileError(found, allowed, place=place, file=file)
+
+
+def quote(value: object) -> str:
+    r"""Return a value of a file as one short line of ASCII, as Python would write it.
+
+    >>> quote("é"), quote([0] * 1000)
+    ("'\\xe9'", 'a list of 1,000 items')
+    """
+    if isinstance(value, (list, tuple, dict)) and len(value) > 4:
+        return f"a {'dict' if isinstance(value, dict) else 'list'} of {len(value):,} items"
+    if isinstance(value, (str, bytes)):
+        text = ascii(value[:LONGEST_QUOTE])
+        return text if len(value) <= LONGEST_QUOTE else f"{text} and {len(value) - LONGEST_QUOTE:,} more"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{quote(k)}: {_brief(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_brief(item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return ascii(value)[:LONGEST_QUOTE]
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {'dict' if isinstance(value, dict) else 'list'} of {len(value):,} items"
+    return quote(value)

@@ -1,0 +1,77 @@
+"""Classes of layers, one file for each of Keras's folders: arguments, weights, shapes, masks."""
+
+from collections.abc import Mapping
+
+from batchdot.porting.errors import quote
+from batchdot.porting.record.classes import attention, convolution, core, merging, normalization, recurrent
+from batchdot.porting.record.classes.spec import Config, Slot, Spec
+from batchdot.porting.record.era import Era
+from batchdot.porting.record.item import Item
+from batchdot.porting.record.values import FrozenMap, Value
+
+_ALL = (
+    *core.SPECS,
+    *convolution.SPECS,
+    *normalization.SPECS,
+    *normalization.RANDOM_SPECS,
+    *recurrent.SPECS,
+    *attention.SPECS,
+    *merging.SPECS,
+)
+
+SPECS: Mapping[str, Spec] = {name: spec for spec in _ALL for name in (spec.name, *spec.old)}
+"""Every class by each of its names."""
+
+MEANINGLESS = frozenset(
+    [
+        "name",
+        "trainable",
+        "dtype",
+        "batch_input_shape",
+        "batch_shape",
+        "input_dtype",
+        "input_dim",
+        "input_length",
+        "input_shape",
+        "seed",
+        "rng_type",
+        "init",
+        "inner_init",
+        "forget_bias_init",
+        "autocast",
+        "quantization_config",
+        "shared_object_id",
+        "build_config",
+        "registered_name",
+    ]
+)
+"""Keys of every class that mean nothing to what is ported, or are read elsewhere."""
+
+__all__ = ["SPECS", "Config", "Slot", "Spec", "parse_config"]
+
+
+def parse_config(class_name: str, config: Item, era: Era) -> tuple[Config, str]:
+    """Return a layer's arguments, complete, and what stands in the way of porting it ("" where nothing).
+
+    Raises:
+        ModelFileError: an argument is of a wrong type or missing.
+    """
+    spec = SPECS[class_name]
+    values: dict[str, Value] = {key: field.read(key, config, era) for key, field in spec.fields.items()}
+    if spec.finish is not None:
+        values = spec.finish(values, era)
+    return FrozenMap(values), _unknown_key(spec, config)
+
+
+def _unknown_key(spec: Spec, config: Item) -> str:
+    """Name an argument that no version of the class is known to have; one that is off does not count."""
+    known = {name for key, field in spec.fields.items() for name in (key, *field.old)}
+    if "*" in spec.drops or spec.problem:
+        return ""
+    for key, item in config.members():
+        if key in known or key in spec.drops or key in spec.children or key in MEANINGLESS:
+            continue
+        if key.endswith("_initializer") or item.value in (None, False, 0, "", [], {}):
+            continue
+        return f"its argument {quote(key)} is not known to the class {spec.name}"
+    return ""

@@ -1,0 +1,242 @@
+"""Keras's folder ``merging``, the wrappers, and the layers that only Keras 1 had."""
+
+from batchdot.planning.contraction import Contraction
+from batchdot.porting.record import fields
+from batchdot.porting.record.classes.core import whole
+from batchdot.porting.record.classes.spec import (
+    ACTIVATION,
+    USE_BIAS,
+    Config,
+    Slot,
+    Spec,
+    trained,
+    unknown_shape,
+)
+from batchdot.porting.record.era import Era
+from batchdot.porting.record.fields import Field
+from batchdot.porting.record.item import Item
+from batchdot.porting.record.values import Shape, Value
+
+
+def broadcast(shapes: tuple[Shape, ...]) -> Shape:
+    """Return the shape of an elementwise result, None where the ranks are not known."""
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) != len(shapes) or not known:
+        return None
+    rank = max(len(shape) for shape in known)
+    result: list[int | None] = []
+    for axis in range(rank):
+        sizes = [shape[axis - rank + len(shape)] for shape in known if axis - rank + len(shape) >= 0]
+        plain = {size for size in sizes if size not in (1, None)}
+        if len(plain) > 1:
+            return None
+        result.append(plain.pop() if plain else (None if None in sizes else 1))
+    return tuple(result)
+
+
+def _merged(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """Like broadcasting, but Keras adds axes of lower ranks behind the batch."""
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) != len(shapes) or not known:
+        return (None,)
+    rank = max(len(shape) for shape in known)
+    spread = tuple((shape[0], *(1,) * (rank - len(shape)), *shape[1:]) if shape else shape for shape in known)
+    return (broadcast(spread),)
+
+
+def concatenated(shapes: tuple[Shape, ...], axis: int) -> Shape:
+    """Return the shape of tensors joined along an axis."""
+    first = shapes[0] if shapes else None
+    if first is None or any(shape is None or len(shape) != len(first) for shape in shapes):
+        return None
+    if not -len(first) <= axis < len(first):
+        return None
+    axis %= len(first)
+    total: int | None = 0
+    for shape in shapes:
+        size = shape[axis] if shape else None
+        total = None if total is None or size is None else total + size
+    rest = [
+        next((shape[at] for shape in shapes if shape and shape[at] is not None), None)
+        for at in range(len(first))
+    ]
+    return (*rest[:axis], total, *rest[axis + 1 :])
+
+
+def _concatenated(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    axis = config["axis"]
+    return (concatenated(shapes, axis if isinstance(axis, int) else -1),)
+
+
+def _dot_axes(item: Item, era: Era) -> Value:
+    if isinstance(item.value, list):
+        if len(item.value) != 2:
+            raise item.wrong("an axis, or two")
+        return tuple(
+            fields.axis(part, era) if not isinstance(part.value, list) else fields.axes(part, era)
+            for part in item.items()
+        )
+    return item.integer(-32, 32)
+
+
+def _finish_dot(config: dict[str, Value], era: Era) -> dict[str, Value]:
+    """Say which rule of batch_dot is meant, and the floor under the squared norm of ``normalize``."""
+    matmul = era.before(keras2=(2, 3), tf=(2, 0))
+    floor = 1e-14 if era.is_keras3 else 1e-7 if era.backend == "theano" else 1e-12
+    return {**config, "rule": "matmul" if matmul else "batch_dot", "floor": floor}
+
+
+def dot_contraction(config: Config, shapes: tuple[Shape, ...]) -> Contraction | None:
+    """Return the contraction of a Dot layer, None where shapes are not known.
+
+    Raises:
+        ValueError: the shapes do not fit the axes.
+    """
+    if len(shapes) != 2 or shapes[0] is None or shapes[1] is None:
+        return None
+    x, y = shapes[0], shapes[1]
+    axes = config["axes"]
+    if isinstance(axes, int):
+        axes = (axes % len(x), axes % len(y)) if axes < 0 else (axes, axes)
+    if not isinstance(axes, tuple):
+        return None
+    if config["rule"] == "matmul" and len(x) == len(y) and len(x) > 3:
+        return Contraction.batch_dot(x, y, axes, batch_dims=len(x) - 2)  # type: ignore[arg-type]
+    return Contraction.batch_dot(x, y, axes)  # type: ignore[arg-type]
+
+
+def _dot_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    cosine = config["mode"] == "cosine of Keras 1"
+    try:
+        contraction = dot_contraction(config, shapes)
+    except (ValueError, IndexError):
+        return (None,)
+    if contraction is None:
+        return (None,)
+    shape = contraction.output_shape
+    return ((shape[0], 1, *shape[1:]) if cosine else shape,)
+
+
+def _highway(config: Config) -> tuple[Slot, ...]:
+    biases = (Slot("bias", ("in",), suffixes=("b",)), Slot("bias_carry", ("in",), suffixes=("b_carry",)))
+    return (
+        Slot("kernel", ("in", "in"), suffixes=("W",)),
+        Slot("kernel_carry", ("in", "in"), suffixes=("W_carry",)),
+        *(biases if config["use_bias"] else ()),
+    )
+
+
+def _maxout(config: Config) -> tuple[Slot, ...]:
+    units, count = whole(config, "units"), whole(config, "count")
+    kernel = Slot("kernel", (count, "in", units), suffixes=("W",))
+    return (kernel, Slot("bias", (count, units), suffixes=("b",))) if config["use_bias"] else (kernel,)
+
+
+def _units_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    shape = shapes[0] if shapes else None
+    return (None if shape is None else (*shape[:-1], whole(config, "units")),)
+
+
+KERAS1 = (
+    Spec(
+        "Highway",
+        {"activation": ACTIVATION, "use_bias": USE_BIAS, **trained("kernel", "bias")},
+        slots=_highway,
+        drops=frozenset({"transform_bias"}),
+        mask="stop",
+    ),
+    Spec(
+        "MaxoutDense",
+        {
+            "units": Field(fields.positive),
+            "count": Field(fields.positive, 4, ("nb_feature",)),
+            "use_bias": USE_BIAS,
+            **trained("kernel", "bias"),
+        },
+        slots=_maxout,
+        infer=_units_shape,
+        mask="stop",
+    ),
+    Spec(
+        "ParametricSoftplus",
+        {"shared_axes": Field(fields.optional(fields.axes), None)},
+        slots=lambda config: (
+            Slot("alpha", None, suffixes=("alphas",)),
+            Slot("beta", None, suffixes=("betas",)),
+        ),
+        drops=frozenset({"alpha_init", "beta_init"}),
+    ),
+    Spec(
+        "SReLU",
+        {"shared_axes": Field(fields.optional(fields.axes), None)},
+        slots=lambda config: tuple(Slot(name, None) for name in ("t_left", "a_left", "t_right", "a_right")),
+        drops=frozenset({"t_left_init", "a_left_init", "t_right_init", "a_right_init"}),
+    ),
+)
+
+WRAPPERS = (
+    Spec("TimeDistributed", infer=unknown_shape, children=("layer",), mask="time"),
+    Spec(
+        "Bidirectional",
+        {
+            "merge_mode": Field(fields.optional(fields.choice("concat", "sum", "mul", "ave")), "concat"),
+        },
+        infer=unknown_shape,
+        children=("layer", "backward_layer"),
+        mask="rnn",
+    ),
+    Spec(
+        "SpectralNormalization",
+        {"power_iterations": Field(fields.positive, 1)},
+        slots=lambda config: (Slot("vector_u", None, trainable=False, suffixes=("sn_u",)),),
+        infer=unknown_shape,
+        children=("layer",),
+        mask="pass",
+    ),
+    Spec(
+        "RNN",
+        {
+            **{
+                key: Field(fields.flag, False) for key in ("return_sequences", "return_state", "go_backwards")
+            },
+            **{key: Field(fields.flag, False) for key in ("stateful", "time_major", "zero_output_for_mask")},
+            "num_constants": Field(fields.optional(fields.natural), None),
+            "activity_regularizer": Field(fields.penalty, None),
+        },
+        infer=unknown_shape,
+        children=("cell",),
+        drops=frozenset({"unroll"}),
+        mask="rnn",
+    ),
+    Spec(
+        "StackedRNNCells",
+        {
+            "reverse_state_order": Field(
+                fields.flag, lambda era: era.family == "keras2" and era.version < (2, 2)
+            )
+        },
+        infer=unknown_shape,
+        children=("cells",),
+    ),
+)
+
+MERGES = (
+    *(
+        Spec(name, infer=_merged, mask="merge")
+        for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+    ),
+    Spec("Concatenate", {"axis": Field(fields.axis, -1)}, infer=_concatenated, mask="concatenate"),
+    Spec(
+        "Dot",
+        {
+            "axes": Field(_dot_axes),
+            "normalize": Field(fields.flag, False),
+            "mode": Field(fields.choice("dot", "cosine of Keras 1"), "dot"),
+        },
+        infer=_dot_shape,
+        finish=_finish_dot,
+        mask="stop",
+    ),
+)
+
+SPECS = (*MERGES, *WRAPPERS, *KERAS1)

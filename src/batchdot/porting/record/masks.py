@@ -1,0 +1,332 @@
+"""Masks: which steps of which tensors a layer obeys, as each era of Keras means it.
+
+Keras 1 and 2 carry masks along with tensors; what they obey is worked out here. Keras 3 writes masks into
+its files as operations of the graph; they become the same formulas, and the operations go.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from batchdot.porting.record.era import Era
+from batchdot.porting.record.values import (
+    Call,
+    FrozenMap,
+    LayerRecord,
+    Mask,
+    ModelRecord,
+    TensorRef,
+    Value,
+    refs_in,
+)
+
+from batchdot.porting.record.classes import SPECS  # isort: skip
+
+LARGEST = 64
+"""Parts of the formula of one mask; beyond, it is the tensor that the graph computes."""
+
+MASK_OPERATIONS = {
+    "not_equal", "any", "logical_or", "logical_and", "expand_dims", "zeros_like", "ones_like", "concatenate",
+}  # fmt: skip
+"""Operations that Keras 3 adds to a graph for masks alone."""
+
+EXPLICIT = {"query_mask": "query", "value_mask": "value", "key_mask": "key"}
+
+
+class MaskFlow:
+    """Works out masks over a model and the models inside of it."""
+
+    def __init__(self, era: Era, notes: list[str]) -> None:
+        self.era = era
+        self.notes = notes
+
+    def annotate(self, model: ModelRecord, passed: frozenset[int] = frozenset()) -> ModelRecord:
+        """Return a model whose calls say which masks they obey.
+
+        Args:
+            model: with shapes.
+            passed: numbers of the inputs that come with a mask from the caller.
+        """
+        layers = {layer.name: layer for layer in model.layers}
+        mask_of: dict[TensorRef, Mask] = {
+            ref: Mask("input", ref) for number, ref in enumerate(model.input_refs) if number in passed
+        }
+        formulas = _Formulas()
+        calls: list[Call] = []
+        inside: dict[str, set[int]] = {
+            name: set() for name, layer in layers.items() if layer.model is not None
+        }
+        for call in model.calls:
+            layer = layers[call.layer]
+            formulas.add(call, layer)
+            call, out = self._call(call, layer, mask_of, formulas)
+            for number in range(len(call.output_shapes)):
+                if out is not None and (number == 0 or layer.model is not None):
+                    mask_of.setdefault(call.output(number), out)
+            if layer.model is not None:
+                inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
+            calls.append(call)
+        made = tuple(
+            layer
+            if layer.model is None
+            else replace(layer, model=self.annotate(layer.model, frozenset(inside[layer.name])))
+            for layer in model.layers
+        )
+        return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+
+    def _call(
+        self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: "_Formulas"
+    ) -> tuple[Call, Mask | None]:
+        """Return a call with the masks that it obeys, and the mask that its output carries on."""
+        arguments = dict(call.arguments)
+        explicit = {key: arguments.pop(key) for key in ("mask", *EXPLICIT) if key in arguments}
+        if layer.kind == "operation":
+            return call, None
+        tensors = {
+            key: value for key, value in arguments.items() if key in ("inputs", "query", "value", "key")
+        }
+        given = self._given(layer, tensors, mask_of, explicit, formulas)
+        kind = "nested" if layer.model is not None else self._kind(layer)
+        obeyed, out = self._rule(kind, layer, given, tensors, call)
+        return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
+
+    def _given(
+        self,
+        layer: LayerRecord,
+        tensors: Mapping[str, Value],
+        mask_of: Mapping[TensorRef, Mask],
+        explicit: Mapping[str, Value],
+        formulas: "_Formulas",
+    ) -> dict[str, Mask | None]:
+        """Return the mask of each input, by parameter: the one that was passed, else the one it carries."""
+        names = _names(layer, tensors)
+        found = {key: mask_of.get(ref) for key, ref in names.items()}
+        if "mask" in explicit:
+            told = explicit["mask"]
+            several = told if isinstance(told, tuple) else (told,)
+            if told is None and self.era.is_keras3:
+                found = {
+                    key: mask if mask is not None and mask.kind == "input" else None
+                    for key, mask in found.items()
+                }
+            elif isinstance(told, tuple) or len(names) == 1:
+                for key, value in zip(names, several, strict=False):
+                    found[key] = formulas.mask(value)
+            else:
+                found["mask"] = formulas.mask(told)
+        for key, parameter in EXPLICIT.items():
+            if key in explicit and explicit[key] is not None:
+                found[parameter] = formulas.mask(explicit[key])
+        return found
+
+    def _kind(self, layer: LayerRecord) -> str:
+        return SPECS[layer.class_name].mask if layer.kind == "layer" and layer.class_name in SPECS else "stop"
+
+    def _rule(
+        self,
+        kind: str,
+        layer: LayerRecord,
+        given: dict[str, Mask | None],
+        tensors: Mapping[str, Value],
+        call: Call,
+    ) -> tuple[dict[str, Mask], Mask | None]:
+        era = self.era
+        obeyed = {key: mask for key, mask in given.items() if mask is not None}
+        first = next(iter(given.values()), None)
+        refs = list(refs_in(tuple(tensors.values())))
+        if kind == "embedding":
+            return {}, Mask("not_equal", refs[0], 0.0) if layer.config["mask_zero"] and refs else None
+        if kind == "masking":
+            value = layer.config["mask_value"]
+            assert isinstance(value, float)
+            return {}, Mask("any_not_equal", refs[0], value) if refs else None
+        if kind == "softmax":
+            return ({} if era.before(keras2=(9,), tf=(2, 4)) else obeyed), first
+        if kind == "average":
+            return ({} if era.before(keras2=(2, 2), tf=(1, 13)) else obeyed), None
+        if kind == "rnn":
+            return obeyed, first if _returns_sequences(layer) else None
+        if kind == "time":
+            inner = layer.inner["layer"]
+            used = inner.model is not None or self._kind(inner) in ("rnn", "average", "softmax")
+            return (obeyed if used else {}), first
+        if kind == "attention":
+            return obeyed, given.get("query")
+        if kind == "heads":
+            if era.before(keras2=(9,), tf=(2, 9)):
+                return {}, None
+            return obeyed, given.get("query")
+        if kind == "merge":
+            return {}, self._merged(list(given.values()))
+        if kind == "concatenate":
+            return {}, self._concatenated(layer, given, refs, call)
+        if kind == "nested":
+            return obeyed, self._through(layer, given)
+        return {}, first if kind == "pass" else None
+
+    def _merged(self, masks: list[Mask | None]) -> Mask | None:
+        """In Keras 2 a step counts if it does in all masks; in Keras 3 in any, if all inputs have one."""
+        present = [mask for mask in masks if mask is not None]
+        if not self.era.is_keras3:
+            return combined("all", present)
+        if self.era.version < (3, 4) or len(present) != len(masks):
+            return None
+        return combined("any", present)
+
+    def _concatenated(
+        self, layer: LayerRecord, given: Mapping[str, Mask | None], refs: list[TensorRef], call: Call
+    ) -> Mask | None:
+        present = [mask for mask in given.values() if mask is not None]
+        if not present:
+            return None
+        axis, shape = layer.config["axis"], call.output_shapes[0]
+        last = axis == -1 or (shape is not None and axis == len(shape) - 1)
+        if last:
+            return combined("any" if self.era.is_keras3 else "all", present)
+        if not isinstance(axis, int):
+            return None
+        return Mask("concatenate", masks=tuple(given.values()), axis=axis, like=tuple(refs))
+
+    def _through(self, layer: LayerRecord, given: Mapping[str, Mask | None]) -> Mask | None:
+        """Return what a nested model's only output carries on, where that is the mask of its only input."""
+        model = layer.model
+        if (
+            model is None
+            or len(model.input_refs) != 1
+            or len(model.output_refs) != 1
+            or model.kind != "sequential"
+        ):
+            return None
+        mask = next(iter(given.values()), None)
+        for inside in model.layers:
+            kind = "nested" if inside.model is not None else self._kind(inside)
+            if inside.is_a("InputLayer") or kind in ("pass", "softmax", "time"):
+                continue
+            if kind == "rnn" and _returns_sequences(inside):
+                continue
+            return None
+        return mask
+
+
+def _names(layer: LayerRecord, tensors: Mapping[str, Value]) -> dict[str, TensorRef]:
+    """Return the tensors of a call by the names under which their masks are known."""
+    names: dict[str, TensorRef] = {}
+    for key, value in tensors.items():
+        refs = list(refs_in(value))
+        if layer.is_a("Attention", "AdditiveAttention"):
+            names |= dict(zip(("query", "value", "key"), refs, strict=False))
+        elif len(refs) == 1:
+            names[key] = refs[0]
+        else:
+            names |= {f"{key}.{number}": ref for number, ref in enumerate(refs)}
+    return names
+
+
+def _returns_sequences(layer: LayerRecord) -> bool:
+    inner = layer.inner.get("forward_layer", layer)
+    return inner.config.get("return_sequences") is True
+
+
+def combined(kind: str, masks: list[Mask]) -> Mask | None:
+    """Return "all" or "any" of masks, each once; None where there are none."""
+    unique: list[Mask] = []
+    for mask in masks:
+        if mask not in unique:
+            unique.append(mask)
+    if not unique:
+        return None
+    return unique[0] if len(unique) == 1 else Mask(kind, masks=tuple(unique))
+
+
+def _size(mask: Mask) -> int:
+    return 1 + sum(_size(part) for part in mask.masks if part is not None)
+
+
+class _Formulas:
+    """The formula of every tensor that operations of Keras 3 make of masks."""
+
+    def __init__(self) -> None:
+        self._found: dict[TensorRef, Mask] = {}
+        self._zeros: set[TensorRef] = set()
+        self._compared: set[TensorRef] = set()
+
+    def mask(self, value: Value) -> Mask | None:
+        """Return the mask that an argument is."""
+        if not isinstance(value, TensorRef):
+            return None
+        return self._found.get(value) or Mask("tensor", value)
+
+    def add(self, call: Call, layer: LayerRecord) -> None:
+        """Work out what an operation makes of masks; others are left as tensors."""
+        if layer.kind != "operation":
+            return
+        made = self._made(layer.class_name, call.arguments)
+        if made is not None and _size(made) <= LARGEST:
+            self._found[call.output()] = made
+        if layer.class_name == "zeros_like":
+            self._zeros.add(call.output())
+        if layer.class_name == "not_equal":
+            self._compared.add(call.output())
+
+    def _made(self, name: str, arguments: Mapping[str, Value]) -> Mask | None:
+        x, x1, x2 = (arguments.get(key) for key in ("x", "x1", "x2"))
+        if name == "not_equal" and isinstance(x1, TensorRef) and isinstance(x2, (int, float)):
+            return Mask("not_equal", x1, float(x2))
+        if name == "expand_dims" and isinstance(x, TensorRef):
+            return self._found.get(x)
+        if name == "any" and isinstance(x, TensorRef) and arguments.get("axis") == -1:
+            inner = self._found.get(x)
+            return (
+                replace(inner, kind="any_not_equal") if inner is not None and x in self._compared else inner
+            )
+        if name in ("logical_or", "logical_and") and isinstance(x1, TensorRef) and isinstance(x2, TensorRef):
+            parts = [self.mask(x) for x in (x1, x2) if x not in self._zeros]
+            kind = "any" if name == "logical_or" else "all"
+            return combined(kind, [part for part in parts if part is not None])
+        if name == "concatenate":
+            return self._concatenated(arguments)
+        return None
+
+    def _concatenated(self, arguments: Mapping[str, Value]) -> Mask | None:
+        xs, axis = arguments.get("xs"), arguments.get("axis")
+        if not isinstance(xs, tuple) or not isinstance(axis, int):
+            return None
+        parts = [self._found.get(x) for x in xs if isinstance(x, TensorRef)]
+        present = [part for part in parts if part is not None]
+        if not present or len(present) != len(xs):
+            return None
+        if axis == -1:
+            return combined("any", present)
+        return Mask("concatenate", masks=tuple(parts), axis=axis, like=(None,) * len(parts))
+
+
+def _without_mask_operations(model: ModelRecord) -> ModelRecord:
+    """Drop operations that only made masks, which are formulas now."""
+    layers = {layer.name: layer for layer in model.layers}
+    needed: set[TensorRef] = set(model.output_refs)
+    kept: list[Call] = []
+    for call in reversed(model.calls):
+        layer = layers[call.layer]
+        droppable = layer.kind == "operation" and layer.class_name in MASK_OPERATIONS
+        if droppable and not any(call.output(number) in needed for number in range(len(call.output_shapes))):
+            continue
+        kept.append(call)
+        needed.update(call.tensors())
+        needed.update(_tensors_of(call.masks.values()))
+    used = {call.layer for call in kept}
+    remaining = tuple(
+        layer
+        for layer in model.layers
+        if layer.name in used or layer.kind != "operation" or layer.class_name not in MASK_OPERATIONS
+    )
+    return replace(model, layers=remaining, calls=tuple(reversed(kept)))
+
+
+def _tensors_of(masks: object) -> set[TensorRef]:
+    found: set[TensorRef] = set()
+    for mask in masks:  # type: ignore[attr-defined]
+        if mask is not None:
+            if mask.tensor is not None and mask.kind != "input":
+                found.add(mask.tensor)
+            found |= {ref for ref in mask.like if ref is not None}
+            found |= _tensors_of(mask.masks)
+    return found

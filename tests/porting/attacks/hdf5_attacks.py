@@ -1,0 +1,60 @@
+"""HDF5: files that `make_hdf5_attacks.py` wrote, and what has to be said of each."""
+
+from pathlib import Path
+
+from registry import attack_for
+
+FOLDER = Path(__file__).parent / "hdf5"
+
+attack = attack_for(".h5")
+
+EXPECTED = {
+    "honest": "weights without a model",
+    "external_link": "an external link",
+    "soft_link": "soft link",
+    "soft_link_to_itself": "soft link",
+    "hard_link_cycle": "two names, or a cycle",
+    "two_names_for_one_array": "two names",
+    "external_storage": "in other files",
+    "virtual_dataset": "in other files",
+    "references": "HDF5 references",
+    "compound": "HDF5 compounds",
+    "sequences": "variable length",
+    "text": "weights without a model",
+    "complex_numbers": "HDF5 compounds",
+    "enumeration": "enumerations",
+    "lzf": "filter 32000",
+    "fletcher32": "filter 3;",
+    "scale_offset": "filter 6;",
+    "never_written": "0 bytes|bytes for an HDF5 dataset",
+    "chunks_of_petabytes": "of shape",
+    "longer_than_any_axis": "of shape",
+    "zeros_thousandfold": "weights without a model",
+    "missing_array": "no dataset",
+    "array_that_is_not_named": "no layer names",
+    "named_twice": "named twice",
+    "name_that_climbs": "no dataset",
+    "shape_of_petabytes": "of shape",
+    "shape_that_overflows": "of shape",
+    "shape_larger_than_its_bytes": "bytes for an HDF5 dataset",
+    "group_tree_that_loops": "SNOD.*as HDF5 has there",
+    "not_a_superblock": "superblock",
+    "truncated": "cut off",
+    "only_a_signature": "early",
+    "half_a_superblock": "early",
+    "config_that_is_a_number": "no text",
+    "config_that_is_no_json": "no JSON",
+    "something_else": "no Keras model",
+    "layer_names_that_are_numbers": "no list of names",
+    "variables_with_gaps": "not numbered from 0",
+    "variables_with_odd_numbers": "a variable '01'",
+    "deep_groups": "deeper|weights without a model",
+}
+
+for _name, _refused in EXPECTED.items():
+
+    def _build(name=_name):
+        return (FOLDER / f"{name}.h5").read_bytes()
+
+    _build.__name__ = _name
+    attack(_refused)(_build)

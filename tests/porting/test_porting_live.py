@@ -1,0 +1,137 @@
+"""Models that live Keras writes beside us: every array reaches its layer, in every container it can write."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from batchdot import porting
+
+pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
+
+FAMILIES = ("tf_keras", "keras")
+
+
+@pytest.fixture(params=FAMILIES)
+def keras(request):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(request.param)
+
+
+def towers(k):
+    """Two towers with a shared layer, a cosine and biases."""
+    user, item = k.Input((1,), dtype="int32", name="user"), k.Input((3,), name="item")
+    dense = k.layers.Dense(4, activation="tanh")
+    a = dense(k.layers.Flatten()(k.layers.Embedding(7, 3)(user)))
+    b = dense(k.layers.BatchNormalization()(item))
+    return k.Model([user, item], k.layers.Dot(1, normalize=True)([a, b]))
+
+
+def recurrent(k):
+    x = k.Input((6, 3))
+    y = k.layers.Bidirectional(k.layers.LSTM(4, return_sequences=True))(x)
+    y = k.layers.GRU(5, return_sequences=True)(y)
+    y = k.layers.RNN([k.layers.LSTMCell(3), k.layers.SimpleRNNCell(2)], return_sequences=True)(y)
+    return k.Model(x, k.layers.TimeDistributed(k.layers.Dense(2))(y))
+
+
+def nested(k):
+    """A frozen layer before a normalization, inside a model that is called twice, inside a Sequential."""
+    inner_input = k.Input((4,))
+    frozen = k.layers.Dense(4)
+    frozen.trainable = False
+    inner = k.Model(inner_input, k.layers.Dense(4)(k.layers.BatchNormalization()(frozen(inner_input))))
+    tower = k.Sequential([k.Input((4,)), k.layers.Dense(4), inner])
+    x = k.Input((4,))
+    return k.Model(x, k.layers.Add()([tower(x), inner(x)]))
+
+
+def convolutions(k):
+    return k.Sequential(
+        [
+            k.Input((12, 12, 4)),
+            k.layers.SeparableConv2D(6, 3),
+            k.layers.Conv2D(4, 3, strides=2, groups=2),
+            k.layers.DepthwiseConv2D(2, depth_multiplier=2),
+            k.layers.Conv2DTranspose(3, 2, padding="same"),
+            k.layers.LayerNormalization(),
+            k.layers.PReLU(shared_axes=[1, 2]),
+            k.layers.Flatten(),
+            k.layers.Dense(1),
+        ]
+    )
+
+
+def attention(k):
+    x, y = k.Input((5, 6)), k.Input((4, 6))
+    z = k.layers.MultiHeadAttention(2, 3)(x, y)
+    z = k.layers.AdditiveAttention()([z, y])
+    return k.Model([x, y], k.layers.Attention(use_scale=True)([z, y]))
+
+
+MODELS = (towers, recurrent, nested, convolutions, attention)
+
+
+def randomized(k, make):
+    """Return a model whose arrays all differ, so that no swap goes unseen."""
+    k.utils.set_random_seed(1)
+    model = make(k)
+    rng = np.random.default_rng(2)
+    model.set_weights([rng.uniform(0.1, 1, array.shape).astype(array.dtype) for array in model.get_weights()])
+    return model
+
+
+def arrays_of(record):
+    return sorted(
+        (weight.shape, weight.read().tobytes()) for layer in record.layers for weight in layer.all_weights()
+    )
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_containers_of_live_model_equal_and_complete(keras, make, tmp_path):
+    model = randomized(keras, make)
+    expected = {(array.shape, array.tobytes()) for array in model.get_weights()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("m.keras", "m.h5"):
+            model.save(str(tmp_path / name))
+        model.save_weights(str(tmp_path / "m.weights.h5"))
+    (tmp_path / "m.json").write_text(model.to_json(), encoding="utf-8")
+    archive, whole = porting.read(tmp_path / "m.keras"), porting.read(tmp_path / "m.h5")
+    split = porting.read(tmp_path / "m.json", weights=tmp_path / "m.weights.h5")
+    assert archive == whole
+    assert [layer.weights for layer in split.layers] == [layer.weights for layer in archive.layers]
+    assert set(arrays_of(archive)) == expected
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_weights_of_live_layers_in_keras_order(keras, make, tmp_path):
+    model = randomized(keras, make)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(str(tmp_path / "m.keras"))
+    record = porting.read(tmp_path / "m.keras")
+    checked = 0
+    for layer in model.layers:
+        if hasattr(layer, "layers") or not layer.get_weights():
+            continue
+        found = [weight.read() for weight in record.layer(layer.name).all_weights()]
+        assert len(found) == len(layer.get_weights())
+        for mine, theirs in zip(found, layer.get_weights(), strict=True):
+            assert np.array_equal(mine, theirs)
+        checked += 1
+    assert checked or make is nested
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_shapes_of_live_tensors(keras, make, tmp_path):
+    model = randomized(keras, make)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(str(tmp_path / "m.keras"))
+    record = porting.read(tmp_path / "m.keras")
+    shapes = {
+        call.output(number): shape for call in record.calls for number, shape in enumerate(call.output_shapes)
+    }
+    assert [shapes[ref] for ref in record.output_refs] == [tuple(output.shape) for output in model.outputs]

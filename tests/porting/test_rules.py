@@ -1,0 +1,477 @@
+"""How arrays find their layers, calls their tensors and names their meaning: one row for each rule."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from json_attacks import dense, layer, model
+
+from batchdot import porting
+from batchdot.porting.record import TensorRef
+from batchdot.porting.record.era import Era
+
+
+def read(tmp_path, data, weights=None, name="m.json"):
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
+    return porting.read(path, weights=weights)
+
+
+def legacy(path, groups, **attributes):
+    """Write a legacy file of weights: {layer: [(weight name, array)]}."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([name.encode() for name in groups])
+        for key, value in attributes.items():
+            file.attrs[key] = value
+        for name, arrays in groups.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = (
+                np.array([weight.encode() for weight, _ in arrays]) if arrays else np.zeros(0)
+            )
+            for weight, array in arrays:
+                group[weight] = array
+    return path
+
+
+def objects(path, arrays, names=()):
+    """Write a file of weights in the layout of objects: {path: array}."""
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+        for name, told in names:
+            file.require_group(name).attrs["name"] = told
+    return path
+
+
+def square(value):
+    return np.full((4, 4), value, "f4")
+
+
+def row(value):
+    return np.full(4, value, "f4")
+
+
+# Eras
+
+
+@pytest.mark.parametrize(
+    ("version", "config", "family", "number"),
+    [
+        ("1.2.2", "", "keras1", (1, 2, 2)),
+        ("2.2.4", "", "keras2", (2, 2, 4)),
+        ("2.3.1", "", "keras2", (2, 3, 1)),
+        ("2.1.6-tf", "", "tf", (1, 12)),
+        (
+            "2.2.4-tf",
+            '"kernel_initializer": {"class_name": "Z", "config": {"dtype": "float32"}} "ragged"',
+            "tf",
+            (1, 15),
+        ),
+        (
+            "2.2.4-tf",
+            '"kernel_initializer": {"class_name": "Z", "config": {"dtype": "float32"}}',
+            "tf",
+            (1, 13),
+        ),
+        (
+            "2.2.4-tf",
+            '"kernel_initializer": {"class_name": "Z", "config": {"seed": null}} "ragged"',
+            "tf",
+            (2, 0),
+        ),
+        ("2.2.4-tf", "BatchNormalizationV1", "tf", (1, 13)),
+        ("2.3.0-tf", "", "tf", (2, 1)),
+        ("2.4.0", "TensorFlowOpLayer", "tf", (2, 3)),
+        ("2.4.0", "", "tf", (2, 4)),
+        ("2.15.0", "", "tf", (2, 15, 0)),
+        ("3.0.5", "", "keras3", (3, 0, 5)),
+        ("", '"keras_history" "DTypePolicy"', "keras3", (3, 12)),
+        ("", '"border_mode"', "keras1", (1, 2)),
+    ],
+)
+def test_era_told_by_version_and_habits(version, config, family, number):
+    era = Era.of(version, "", config=config)
+    assert (era.family, era.version) == (family, number)
+
+
+# Weights in the legacy layout
+
+
+def nested(frozen=True):
+    inner = {
+        "name": "inner",
+        "layers": [
+            layer("InputLayer", "i", batch_input_shape=[None, 4]),
+            layer("Dense", "first", "i", units=4, trainable=not frozen),
+            layer("BatchNormalization", "norm", "first"),
+            layer("Dense", "last", "norm", units=4),
+        ],
+        "input_layers": [["i", 0, 0]],
+        "output_layers": [["last", 0, 0]],
+    }
+    entry = {
+        "class_name": "Functional",
+        "name": "inner",
+        "config": inner,
+        "inbound_nodes": [[["x", 0, 0, {}]]],
+    }
+    return model(entry, outputs=[["inner", 1, 0]])
+
+
+FROZEN_FIRST = [
+    *(
+        ("norm/gamma:0", row(1)),
+        ("norm/beta:0", row(2)),
+        ("last/kernel:0", square(3)),
+        ("last/bias:0", row(4)),
+    ),
+    *(("first/kernel:0", square(5)), ("first/bias:0", row(6))),
+    *(("norm/moving_mean:0", row(7)), ("norm/moving_variance:0", row(8))),
+]
+
+
+def anonymous(arrays, count=0):
+    """Give every layer's weights a prefix that says nothing of it."""
+    names = {"first": "dense_7", "norm": "bn_3", "last": "dense_9"}
+    return [("/".join([names[name.split("/")[0]], name.split("/")[1]]), array) for name, array in arrays]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_nested_frozen_layer_weights_behind_trainable_ones(tmp_path, named):
+    arrays = FROZEN_FIRST if named else anonymous(FROZEN_FIRST)
+    weights = legacy(tmp_path / "w.h5", {"x": [], "inner": arrays}, keras_version="2.15.0")
+    inner = read(tmp_path, nested(), weights).layer("inner").model
+    assert inner.layer("first").weights["kernel"].read()[0, 0] == 5
+    assert inner.layer("last").weights["kernel"].read()[0, 0] == 3
+    assert inner.layer("norm").weights["moving_variance"].read()[0] == 8
+    assert not inner.layer("first").weights["kernel"].trainable
+    assert inner.layer("last").weights["kernel"].trainable
+
+
+def test_flags_changed_since_names_win(tmp_path):
+    """Saved while the first layer was frozen, with a config that says that it is not."""
+    weights = legacy(tmp_path / "w.h5", {"x": [], "inner": FROZEN_FIRST}, keras_version="2.15.0")
+    inner = read(tmp_path, nested(frozen=False), weights).layer("inner").model
+    assert inner.layer("first").weights["kernel"].read()[0, 0] == 5
+    assert inner.layer("last").weights["kernel"].read()[0, 0] == 3
+
+
+def two_dense():
+    return model(layer("Dense", "zebra", "x", units=4), layer("Dense", "apple", "zebra", units=4))
+
+
+def test_legacy_order_not_listing(tmp_path):
+    """Groups are listed by alphabet; names of another session are matched by the order of layer_names."""
+    groups = {
+        "dense_9": [("dense_9/kernel:0", square(1)), ("dense_9/bias:0", row(2))],
+        "dense_10": [("dense_10/kernel:0", square(3)), ("dense_10/bias:0", row(4))],
+    }
+    record = read(tmp_path, two_dense(), legacy(tmp_path / "w.h5", groups, keras_version="2.15.0"))
+    assert record.layer("zebra").weights["kernel"].read()[0, 0] == 1
+    assert record.layer("apple").weights["bias"].read()[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ([("d/kernel:0", np.zeros((4, 3), "f4"))], "1 weights of 'd'; allowed: 2"),
+        (
+            [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(4, "f4"))],
+            r"shape \(4,\) of 'bias'",
+        ),
+        ([("d/kernel:0", np.zeros((5, 3), "f4")), ("d/bias:0", np.zeros(3, "f4"))], "input of size 4"),
+        (
+            [("d/bias:0", np.zeros((4, 3), "f4")), ("d/kernel:0", np.zeros(3, "f4"))],
+            "'kernel' of 'd' belongs",
+        ),
+        (
+            [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(3, "f4")), ("d/x:0", row(1))],
+            "3 weights",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_refused(tmp_path, arrays, said):
+    weights = legacy(tmp_path / "w.h5", {"d": arrays}, keras_version="2.15.0")
+    with pytest.raises(porting.ModelFileError, match=said):
+        read(tmp_path, dense(), weights)
+
+
+def test_config_with_weights_of_its_own_refuses_others(tmp_path):
+    weights = legacy(tmp_path / "w.h5", {"d": []}, keras_version="2.15.0")
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = dense()
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = np.array([b"d"])
+        group.create_group("d").attrs["weight_names"] = np.array([b"d/kernel:0", b"d/bias:0"])
+        group["d/d/kernel:0"], group["d/d/bias:0"] = np.zeros((4, 3), "f4"), np.zeros(3, "f4")
+    assert porting.read(tmp_path / "m.h5").has_weights
+    with pytest.raises(porting.ModelFileError, match="weights of its own"):
+        porting.read(tmp_path / "m.h5", weights=weights)
+
+
+def test_keras1_lstm_gates_reordered(tmp_path):
+    """Keras 1 stores i, c, f, o, each with W, U, b; Keras 2 has i, f, c, o side by side."""
+    arrays = []
+    for number, gate in enumerate("icfo"):
+        arrays += [
+            (f"l_W_{gate}:0", np.full((4, 2), number, "f4")),
+            (f"l_U_{gate}:0", np.full((2, 2), number, "f4")),
+            (f"l_b_{gate}:0", np.full(2, number, "f4")),
+        ]
+    lstm = {"name": "l", "output_dim": 2, "inner_activation": "hard_sigmoid", "consume_less": "cpu"}
+    config = [
+        {
+            "class_name": "LSTM",
+            "config": {**lstm, "batch_input_shape": [None, 7, 4], "input_dtype": "float32"},
+        }
+    ]
+    data = {"class_name": "Sequential", "config": config, "keras_version": "1.2.2"}
+    record = read(tmp_path, data, legacy(tmp_path / "w.h5", {"l": arrays}))
+    found = record.layer("l").weights
+    assert found["bias"].read().tolist() == [0, 0, 2, 2, 1, 1, 3, 3]
+    assert found["kernel"].shape == (4, 8)
+    assert found["kernel"].read()[0].tolist() == [0, 0, 2, 2, 1, 1, 3, 3]
+    assert repr(record.layer("l").config["recurrent_activation"]) == "hard_sigmoid(slope=0.2, offset=0.5)"
+
+
+def test_keras1_theano_kernel_transposed(tmp_path):
+    kernel = np.arange(2 * 3 * 5 * 5, dtype="f4").reshape(2, 3, 5, 5)  # out, in, rows, columns
+    conv = {"name": "c", "nb_filter": 2, "nb_row": 5, "nb_col": 5, "dim_ordering": "th", "bias": False}
+    config = [{"class_name": "Convolution2D", "config": {**conv, "batch_input_shape": [None, 3, 8, 8]}}]
+    data = {"class_name": "Sequential", "config": config, "keras_version": "1.2.2"}
+    record = read(tmp_path, data, legacy(tmp_path / "w.h5", {"c": [("c_W:0", kernel)]}))
+    assert np.array_equal(record.layer("c").weights["kernel"].read(), np.einsum("oirc->rcio", kernel))
+    assert record.calls[-1].output_shapes == ((None, 2, 4, 4),)
+
+
+@pytest.mark.parametrize("backend", ["theano", "tensorflow"])
+def test_keras2_theano_kernel_flipped(tmp_path, backend):
+    kernel = np.arange(3 * 4 * 2, dtype="f4").reshape(3, 4, 2)
+    conv = layer("Conv1D", "c", "x", filters=2, kernel_size=[3], use_bias=False)
+    data = model(conv, version="2.2.4").replace(b"[null, 4]", b"[null, 9, 4]")
+    weights = legacy(
+        tmp_path / "w.h5", {"c": [("c/kernel:0", kernel)]}, keras_version="2.2.4", backend=backend
+    )
+    found = read(tmp_path, data, weights).layer("c").weights["kernel"].read()
+    assert np.array_equal(found, kernel[::-1] if backend == "theano" else kernel)
+
+
+def test_lora_kernel_merged(tmp_path):
+    rng = np.random.default_rng(0)
+    kernel, a, b = (rng.normal(size=size).astype("f4") for size in ((4, 3), (4, 2), (2, 3)))
+    arrays = [
+        ("d/bias", np.zeros(3, "f4")),
+        ("d/lora_kernel_a", a),
+        ("d/lora_kernel_b", b),
+        ("d/kernel", kernel),
+    ]
+    weights = legacy(tmp_path / "w.h5", {"d": arrays}, keras_version="3.12.0")
+    data = dense(lora_rank=2, lora_alpha=4).replace(b'"2.15.0"', b'"3.12.0"')
+    found = read(tmp_path, data, weights).layer("d").weights
+    assert list(found) == ["kernel", "bias"]
+    assert np.allclose(found["kernel"].read(), kernel + 2 * (a @ b))
+
+
+# Weights in the layout of objects
+
+
+def test_objects_counted_by_class_not_named(tmp_path):
+    arrays = {
+        "layers/dense/vars/0": square(1), "layers/dense/vars/1": row(2),
+        "layers/dense_1/vars/0": square(3), "layers/dense_1/vars/1": row(4),
+    }  # fmt: skip
+    data = model(layer("Dense", "dense_1", "x", units=4), layer("Dense", "dense", "dense_1", units=4))
+    record = read(tmp_path, data, objects(tmp_path / "w.weights.h5", arrays))
+    assert record.layer("dense_1").weights["kernel"].read()[0, 0] == 1
+    assert record.layer("dense").weights["kernel"].read()[0, 0] == 3
+
+
+def test_objects_of_tf_2_13_counted_twice(tmp_path):
+    prefix = "_layer_checkpoint_dependencies"
+    arrays = {
+        f"{prefix}/dense/vars/0": square(1), f"{prefix}/dense/vars/1": row(2),
+        f"{prefix}/dense_2/vars/0": square(3), f"{prefix}/dense_2/vars/1": row(4),
+    }  # fmt: skip
+    record = read(tmp_path, two_dense(), objects(tmp_path / "w.weights.h5", arrays))
+    assert record.layer("apple").weights["kernel"].read()[0, 0] == 3
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"layers/dense/vars/0": np.zeros((4, 3), "f4")}, "1 weights of 'd'"),
+        ({}, "no weights of 'd'|no Keras model"),
+        (
+            {
+                "layers/dense/vars/0": np.zeros((4, 3), "f4"),
+                "layers/dense/vars/1": np.zeros(3, "f4"),
+                "layers/x/vars/0": row(1),
+            },
+            "no layer of the model has",
+        ),
+    ],
+)
+def test_objects_that_do_not_fit_refused(tmp_path, arrays, said):
+    with pytest.raises(porting.ModelFileError, match=said):
+        read(tmp_path, dense(), objects(tmp_path / "w.weights.h5", arrays))
+
+
+@pytest.mark.parametrize("owner", ["optimizer", "metrics/mean", "layers/dropout/seed_generator"])
+def test_objects_left_out(tmp_path, owner):
+    arrays = {"layers/dense/vars/0": np.zeros((4, 3), "f4"), "layers/dense/vars/1": np.zeros(3, "f4")}
+    record = read(
+        tmp_path, dense(), objects(tmp_path / "w.weights.h5", {**arrays, f"{owner}/vars/0": row(1)})
+    )
+    assert record.layer("d").parameters == 15
+
+
+# Calls
+
+
+def test_nested_model_first_call_is_node_1(tmp_path):
+    record = read(tmp_path, nested())
+    assert record.outputs == TensorRef("inner")
+
+
+def test_states_of_keras2_become_an_argument(tmp_path):
+    states = [layer("InputLayer", name, batch_input_shape=[None, 2]) for name in "hc"]
+    lstm = layer("LSTM", "l", "x", "h", "c", units=2)
+    data = model(*states, lstm, inputs=("x", "h", "c")).replace(b"[null, 4]", b"[null, 5, 4]")
+    call = read(tmp_path, data).calls[-1]
+    assert dict(call.arguments) == {
+        "inputs": TensorRef("x"),
+        "initial_state": (TensorRef("h"), TensorRef("c")),
+    }
+
+
+@pytest.mark.parametrize("version", ["2.2.4", "2.15.0", "3.12.0"])
+def test_merged_masks_by_era(tmp_path, version):
+    """Keras 2: a step counts if it does in both; Keras 3: in either."""
+    tokens = [layer("InputLayer", name, batch_input_shape=[None, 5], dtype="int32") for name in "ab"]
+    embeddings = [
+        layer("Embedding", f"e{name}", name, input_dim=9, output_dim=4, mask_zero=True) for name in "ab"
+    ]
+    rest = [layer("Add", "sum", "ea", "eb", trainable=True), layer("LSTM", "l", "sum", units=2)]
+    record = read(tmp_path, model(*tokens, *embeddings, *rest, version=version, inputs=("a", "b")))
+    mask = record.calls[-1].masks["inputs"]
+    assert mask.kind == ("any" if version.startswith("3") else "all")
+    assert [part.tensor.layer for part in mask.masks] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("2.15.0", "hard_sigmoid(slope=0.2, offset=0.5)"),
+        ("3.12.0", f"hard_sigmoid(slope={1 / 6!r}, offset=0.5)"),
+    ],
+)
+def test_hard_sigmoid_by_era(tmp_path, version, said):
+    data = dense(activation="hard_sigmoid").replace(b"2.15.0", version.encode())
+    assert repr(read(tmp_path, data).layer("d").config["activation"]) == said
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "problem"),
+    [
+        ("Lambda", {"function": ["4wEA", None, None]}, "holds code"),
+        ("Mine", {"units": 3}, "no layer of Keras"),
+        ("Dense", {"units": 3, "activation": "swash"}, "activation 'swash' is not Keras's own"),
+        ("Dense", {"units": 3, "sharpness": 2.5}, "argument 'sharpness' is not known"),
+        ("StringLookup", {"vocabulary": ["a"]}, "strings"),
+        ("TFSMLayer", {"filepath": "x"}, "another library"),
+    ],
+)
+def test_layer_that_nobody_can_port_recorded(tmp_path, class_name, config, problem):
+    record = read(tmp_path, model(layer(class_name, "l", "x", **config)))
+    ((name, said),) = record.problems
+    assert name == "l"
+    assert problem in said
+    assert problem in str(porting.inspect(tmp_path / "m.json"))
+
+
+def test_custom_layer_keeps_config_and_weights(tmp_path):
+    weights = legacy(
+        tmp_path / "w.h5",
+        {"l": [("l/factor:0", row(1)), ("l/deep/factor:0", row(2))]},
+        keras_version="2.15.0",
+    )
+    record = read(tmp_path, model(layer("Mine", "l", "x", units=3)), weights).layer("l")
+    assert record.kind == "custom"
+    assert record.raw["units"] == 3
+    assert [weight.read()[0] for weight in record.weights.values()] == [1, 2]
+
+
+@pytest.mark.parametrize("mark", [{"module": "mine.layers"}, {"registered_name": "Mine>Dense"}])
+def test_class_of_the_user_that_shares_a_name_is_custom(tmp_path, mark):
+    entry = layer("Dense", "l", "x", units=3) | mark
+    assert read(tmp_path, model(entry)).layer("l").kind == "custom"
+
+
+def test_record_cannot_be_changed(tmp_path):
+    record = read(tmp_path, dense())
+    with pytest.raises(AttributeError):
+        record.layer("d").config.units = 3
+    with pytest.raises(TypeError):
+        record.layer("d").config["units"] = 3
+    assert hash(record.layer("d").config) == hash(record.layer("d").config)
+
+
+@pytest.mark.parametrize(("version", "call"), [("2.15.0", 0), ("3.12.0", 1)])
+def test_nested_model_called_twice_numbered_by_era(tmp_path, version, call):
+    """Number 1 is the first call in Keras 2, where a model has a hidden node, and the second in Keras 3."""
+    data = json.loads(nested())
+    entry = data["config"]["layers"][1]
+    entry["inbound_nodes"] = [[["x", 0, 0, {}]], [["x", 0, 0, {}]]]
+    if version == "3.12.0":
+        tensor = {"shape": [None, 4], "dtype": "float32", "keras_history": ["x", 0, 0]}
+        one = {"args": [{"class_name": "__keras_tensor__", "config": tensor}], "kwargs": {}}
+        entry["inbound_nodes"] = [one, one]
+    data["keras_version"] = version
+    assert read(tmp_path, data).outputs == TensorRef("inner", call)
+
+
+def transposed_blocks(blocks):
+    """Return blocks of a CuDNN kernel as a plain layer has them, element by element."""
+    result = []
+    for block in blocks:
+        plain = np.zeros_like(block)
+        for number, value in enumerate(block.flat):
+            plain[number % block.shape[0], number // block.shape[0]] = value
+        result.append(plain)
+    return np.concatenate(result, axis=1)
+
+
+@pytest.mark.parametrize(("class_name", "count"), [("CuDNNLSTM", 4), ("CuDNNGRU", 3)])
+def test_cudnn_weights_as_plain_layer_has_them(tmp_path, class_name, count):
+    rng = np.random.default_rng(0)
+    kernels = [rng.normal(size=(4, 2)).astype("f4") for _ in range(count)]
+    recurrent = [rng.normal(size=(2, 2)).astype("f4") for _ in range(count)]
+    bias = rng.normal(size=2 * count * 2).astype("f4")
+    stored = [np.concatenate(kernels, 1), np.concatenate(recurrent, 1), bias]
+    arrays = [
+        (f"l/{name}:0", array)
+        for name, array in zip(("kernel", "recurrent_kernel", "bias"), stored, strict=True)
+    ]
+    data = model(layer(class_name, "l", "x", units=2), version="2.2.4").replace(b"[null, 4]", b"[null, 5, 4]")
+    record = read(tmp_path, data, legacy(tmp_path / "w.h5", {"l": arrays}, keras_version="2.2.4")).layer("l")
+    found = {role: weight.read() for role, weight in record.weights.items()}
+    assert np.array_equal(found["kernel"], transposed_blocks(kernels))
+    assert np.array_equal(found["recurrent_kernel"], np.concatenate([block.T for block in recurrent], 1))
+    halves = np.array([bias[: 2 * count], bias[2 * count :]])
+    assert np.array_equal(found["bias"], halves.sum(0) if class_name == "CuDNNLSTM" else halves)
+    assert record.weights["bias"].shape == found["bias"].shape
+    assert repr(record.config["recurrent_activation"]) == "sigmoid"
+
+
+def test_file_written_to_since_it_was_read_refused(tmp_path):
+    """Weights are read when asked for; from another file they would be another model's."""
+    path = legacy(
+        tmp_path / "w.h5", {"d": [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(3, "f4"))]},
+        keras_version="2.15.0",
+    )  # fmt: skip
+    weight = read(tmp_path, dense(), path).layer("d").weights["kernel"]
+    data = path.read_bytes()
+    path.write_bytes(data + b"more")
+    with pytest.raises(porting.ModelFileError, match="written to since"):
+        weight.read()
