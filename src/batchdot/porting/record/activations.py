@@ -1,8 +1,11 @@
 """Activations: from a name, a dict or a layer in a config to a function with all of its parameters."""
 
+from collections.abc import Mapping
 from typing import Final
 
+from batchdot.porting.record import fields
 from batchdot.porting.record.era import Era
+from batchdot.porting.record.fields import Field
 from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import Activation, FrozenMap, Value
 
@@ -59,6 +62,23 @@ HARD_SIGMOID_3: Final[FrozenMap[str, Value]] = FrozenMap({"slope": 1 / 6, "offse
 """clip(slope * x + offset, 0, 1): up to tf_keras 2.21, and in Keras 3."""
 
 
+LAYERS: Final[Mapping[str, tuple[str, Mapping[str, Field]]]] = {
+    "ReLU": (
+        "relu",
+        {
+            "max_value": Field(fields.optional(fields.number), None),
+            "negative_slope": Field(fields.optional(fields.number), 0.0),
+            "threshold": Field(fields.optional(fields.number), 0.0),
+        },
+    ),
+    "LeakyReLU": ("leaky_relu", {"negative_slope": Field(fields.number, 0.3, ("alpha",))}),
+    "ELU": ("elu", {"alpha": Field(fields.number, 1.0)}),
+    "ThresholdedReLU": ("threshold", {"theta": Field(fields.number, 1.0)}),
+    "Softmax": ("softmax", {"axis": Field(fields.axes, (-1,))}),
+}
+"""Layers that a config may name as an activation: the function that each is, and its arguments."""
+
+
 def named(name: str, era: Era) -> Activation:
     """Return what the name of an activation means; an unknown one is the user's own.
 
@@ -108,18 +128,13 @@ def _function(item: Item, era: Era) -> Activation:
 
 def _layer(name: str, item: Item, era: Era) -> Activation:
     """Return the function that an activation layer is, where a layer was given as an activation."""
-    from batchdot.porting.record.classes import parse_config
-
-    functions = {
-        "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax", "ReLU": "relu",
-        "ThresholdedReLU": "threshold",
-    }  # fmt: skip
     if name == "Activation":
         return parse_activation(item.get("config").get("activation"), era)
-    if name not in functions:
+    if name not in LAYERS:
         return Activation(name, is_custom=True)
-    config, _ = parse_config(name, item.get("config"), era)
-    parameters: dict[str, Value] = dict(config)
+    function, arguments = LAYERS[name]
+    config = item.get("config")
+    parameters = {key: field.read(key, config, era) for key, field in arguments.items()}
     if name == "ReLU" and parameters == {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}:
         parameters = {}
-    return Activation(functions[name], FrozenMap(parameters))
+    return Activation(function, FrozenMap(parameters))

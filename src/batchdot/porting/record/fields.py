@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batchdot.porting.record.activations import parse_activation
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import FrozenMap, Penalty, Value
@@ -75,11 +74,6 @@ def flag(item: Item, era: Era) -> Value:
 def text(item: Item, era: Era) -> Value:
     """A string."""
     return item.text()
-
-
-def activation(item: Item, era: Era) -> Value:
-    """An activation function."""
-    return parse_activation(item, era)
 
 
 def optional(parse: Parse) -> Parse:

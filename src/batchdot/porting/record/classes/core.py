@@ -3,6 +3,7 @@
 from math import prod
 
 from batchdot.porting.record import fields
+from batchdot.porting.record.activations import LAYERS, parse_activation
 from batchdot.porting.record.classes.spec import (
     ACTIVATION,
     DATA_FORMAT,
@@ -13,6 +14,7 @@ from batchdot.porting.record.classes.spec import (
     trained,
     unknown_shape,
 )
+from batchdot.porting.record.dtypes import dtype_name
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
 from batchdot.porting.record.item import Item
@@ -127,8 +129,6 @@ def _batch_shape(item: Item, era: Era) -> Value:
 
 
 def _dtype(item: Item, era: Era) -> Value:
-    from batchdot.porting.record.dtypes import dtype_name
-
     return dtype_name(item)
 
 
@@ -148,19 +148,11 @@ NOISE = {"rate": Field(fields.number, 0.5, ("p",))}
 NOISE_SHAPE = {"noise_shape": Field(fields.optional(fields.shape), None)}
 
 ELEMENTWISE = (
-    Spec("Activation", {"activation": Field(fields.activation)}),
-    Spec(
-        "ReLU",
-        {
-            "max_value": Field(fields.optional(fields.number), None),
-            "negative_slope": Field(fields.optional(fields.number), 0.0),
-            "threshold": Field(fields.optional(fields.number), 0.0),
-        },
+    Spec("Activation", {"activation": Field(parse_activation)}),
+    *(
+        Spec(name, arguments, mask="softmax" if name == "Softmax" else "pass")
+        for name, (_, arguments) in LAYERS.items()
     ),
-    Spec("LeakyReLU", {"negative_slope": Field(fields.number, 0.3, ("alpha",))}),
-    Spec("ELU", {"alpha": Field(fields.number, 1.0)}),
-    Spec("ThresholdedReLU", {"theta": Field(fields.number, 1.0)}),
-    Spec("Softmax", {"axis": Field(fields.axes, (-1,))}, mask="softmax"),
     Spec(
         "PReLU",
         {"shared_axes": Field(fields.optional(fields.axes), None), **trained("alpha")},

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from batchdot.porting.record import fields
-from batchdot.porting.record.activations import named
+from batchdot.porting.record.activations import named, parse_activation
 from batchdot.porting.record.classes.convolution import conv_fields, join, split, window
 from batchdot.porting.record.classes.core import bias, whole, whole_tuple
 from batchdot.porting.record.classes.spec import (
@@ -20,7 +20,7 @@ from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
 from batchdot.porting.record.values import Shape, Value
 
-TANH = Field(fields.activation, lambda era: named("tanh", era))
+TANH = Field(parse_activation, lambda era: named("tanh", era))
 
 
 def _gate(era: Era) -> Value:
@@ -31,7 +31,7 @@ def _conv_gate(era: Era) -> Value:
     return named("sigmoid" if era.is_keras3 else "hard_sigmoid", era)
 
 
-GATE = Field(fields.activation, _gate, ("inner_activation",))
+GATE = Field(parse_activation, _gate, ("inner_activation",))
 RESET_AFTER = Field(fields.flag, lambda era: not era.before(keras2=(9,), tf=(2, 0)))
 
 TRAINED = trained("kernel", "recurrent", "bias")
@@ -163,7 +163,7 @@ def _cudnn_slots(count: int, doubled: int) -> Slots:
 def _convlstm_fields(rank: int) -> dict[str, Field]:
     conv = conv_fields(rank)
     conv.pop("groups")
-    gate = Field(fields.activation, _conv_gate, ("inner_activation",))
+    gate = Field(parse_activation, _conv_gate, ("inner_activation",))
     dropouts = {key: CELL[key] for key in ("dropout", "recurrent_dropout")}
     return {**conv, "activation": TANH, "recurrent_activation": gate, **dropouts, **TRAINED, **SEQUENCE}
 

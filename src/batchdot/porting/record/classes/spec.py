@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from batchdot.porting.record.activations import parse_activation
 from batchdot.porting.record.era import Era
-from batchdot.porting.record.fields import Field, activation, data_format, flag, penalty, sizes
-from batchdot.porting.record.values import FrozenMap, Shape, Value
+from batchdot.porting.record.fields import Field, data_format, flag, penalty, sizes
+from batchdot.porting.record.values import Activation, FrozenMap, Shape, Value
 
 Config: TypeAlias = FrozenMap[str, Value]
 
@@ -103,16 +104,9 @@ def trained(*names: str, constraints: bool = True) -> dict[str, Field]:
     return fields
 
 
-ACTIVATION = Field(activation, lambda era: activation_linear())
+ACTIVATION = Field(parse_activation, Activation("linear"))
 USE_BIAS = Field(flag, True)
 DATA_FORMAT = data_format()
-
-
-def activation_linear() -> Value:
-    """The identity."""
-    from batchdot.porting.record.values import Activation
-
-    return Activation("linear")
 
 
 def sizes_field(count: int, default: int = 1) -> Field:
