@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
+from tests.support import ROOT
 
 UNWANTED = (
     "tensorflow",
@@ -53,11 +53,10 @@ def test_the_first_import_is_ours_alone():
 COMMANDS = (
     "--help",
     "--version",
-    *(f"{command} --help" for command in ("dot", "top-k", "explain", "demo", "info")),
+    *(f"{command} --help" for command in ("dot", "top-k", "explain", "inspect", "demo", "info")),
 )
 LIGHT = {
     "import batchdot": "import batchdot",
-    "import batchdot.porting": "import batchdot.porting",
     **{
         command: f"from batchdot.cli.main import main; assert main({command.split()}) == 0"
         for command in COMMANDS
@@ -66,15 +65,31 @@ LIGHT = {
 """Statements that load neither torch nor numpy."""
 
 
-@pytest.mark.parametrize("statement", LIGHT.values(), ids=LIGHT)
-def test_light_statements_load_neither_torch_nor_numpy(statement):
-    if "porting" in statement and find_spec("batchdot.porting") is None:
-        pytest.skip("there is no batchdot.porting yet")
+EXAMPLE = str(ROOT / "tests" / "porting" / "fixtures" / "example.h5")
+WITHOUT_TORCH = {
+    "import batchdot.porting": "import batchdot.porting",
+    "inspect": f"from batchdot.cli.main import main; assert main(['inspect', {EXAMPLE!r}]) == 0",
+}
+"""Statements that load NumPy but no torch."""
+
+
+def loaded_by(statement):
     code = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = process.stdout.splitlines()[-1].split()
     assert "batchdot" in loaded
-    assert {"torch", "numpy", "tqdm"} & set(loaded) == set()
+    return set(loaded)
+
+
+@pytest.mark.parametrize("statement", LIGHT.values(), ids=LIGHT)
+def test_light_statements_load_neither_torch_nor_numpy(statement):
+    assert {"torch", "numpy", "tqdm"} & loaded_by(statement) == set()
+
+
+@pytest.mark.parametrize("statement", WITHOUT_TORCH.values(), ids=WITHOUT_TORCH)
+def test_reading_saved_models_loads_no_torch(statement):
+    unwanted = {"torch", "tqdm", "h5py", "tensorflow", "keras", "tf_keras", "safetensors"}
+    assert unwanted & loaded_by(statement) == set()
 
 
 def test_public_names():

@@ -7,12 +7,8 @@ import socket
 import time
 import tracemalloc
 
-import hdf5_attacks  # noqa: F401
-import json_attacks
-import other_attacks  # noqa: F401
 import pytest
-import zip_attacks  # noqa: F401
-from registry import ATTACKS
+from tests.support.porting.attacks import ATTACKS, json_attacks
 
 from batchdot import porting
 

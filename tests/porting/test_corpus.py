@@ -6,32 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus import WHOLE, WHY_NOT, fixture_files, whole_corpus
+from tests.support.porting.corpus import WHOLE, WHY_NOT, read_model, whole_corpus
 
 from batchdot import porting
 from batchdot.porting.record import TensorRef
 
 CONTAINERS = (".h5", ".keras", ".w.h5", ".weights.h5")
-
-
-@pytest.fixture(scope="session")
-def fixtures(tmp_path_factory):
-    """The committed selection as a folder."""
-    folder = tmp_path_factory.mktemp("corpus")
-    for name, data in fixture_files():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-    return folder
-
-
-def read(path):
-    """Read a model; weights by themselves go with the model's config."""
-    name = path.name.split(".")[0]
-    if path.name.endswith((".w.h5", ".weights.h5")):
-        config = path.with_name(name + ".json")
-        return porting.read(config, weights=path) if config.exists() else None
-    return porting.read(path)
 
 
 def models(folder):
@@ -48,7 +28,7 @@ def models(folder):
 def check_model(paths):
     """Read every container of one model; compare the records, and the shapes with what was predicted."""
     by_suffix = {path.name[len(path.name.split(".")[0]) :]: path for path in paths}
-    records = {suffix: read(by_suffix[suffix]) for suffix in CONTAINERS if suffix in by_suffix}
+    records = {suffix: read_model(by_suffix[suffix]) for suffix in CONTAINERS if suffix in by_suffix}
     records = {suffix: record for suffix, record in records.items() if record is not None}
     first = next(iter(records.values()), None)
     for suffix, record in records.items():

@@ -1,7 +1,7 @@
 """A short run of the fuzzers; a long one is by hand, see fuzz.py."""
 
-import fuzz
 import pytest
+from tests.support.porting import fuzz
 
 
 @pytest.mark.parametrize(

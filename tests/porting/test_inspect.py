@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from corpus import FIXTURES, fixture_files
-from json_attacks import dense, layer, model
+from tests.support.porting.attacks.json_attacks import dense, layer, model
+from tests.support.porting.corpus import FIXTURES, fixture_files
 
 from batchdot import porting
 from batchdot.cli.main import main
@@ -162,7 +162,7 @@ def test_command_prints_and_draws(tmp_path, capsys):
     ("arguments", "said"),
     [
         (["missing.h5"], "No such file"),
-        (["."], "is a directory"),
+        (["."], "found a directory"),
         (["model.json", "--svg", "model.json"], "should end with .svg"),
         (["model.json", "--weights", "missing.h5"], "No such file"),
         (["text.h5"], "text.h5"),

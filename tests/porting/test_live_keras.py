@@ -4,19 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.support.live_keras import live_keras
 
 from batchdot import porting
 
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
 
-FAMILIES = ("tf_keras", "keras")
 
-
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=["tf_keras", "keras"])
 def keras(request):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip(request.param)
+    return live_keras(request.param)
 
 
 def towers(k):

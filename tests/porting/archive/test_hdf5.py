@@ -5,7 +5,7 @@ import io
 import h5py
 import numpy as np
 import pytest
-from corpus import FIXTURES, fixture_files
+from tests.support.porting.corpus import FIXTURES, fixture_files
 
 from batchdot.porting import ModelFileError
 from batchdot.porting.archive.hdf5 import Dataset, open_hdf5

@@ -5,7 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from json_attacks import dense, layer, model
+from tests.support.porting.attacks.json_attacks import dense, layer, model
 
 from batchdot import porting
 from batchdot.porting.record import TensorRef

@@ -5,8 +5,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from corpus import WHOLE, WHY_NOT
-from test_corpus import fixtures, read  # noqa: F401
+from tests.support.porting.corpus import WHOLE, WHY_NOT, read_model
 
 from batchdot.porting.record import FrozenMap, Mask, TensorRef
 from batchdot.porting.record.values import refs_in
@@ -136,6 +135,6 @@ def find(folder, version, model):
 
 
 @pytest.mark.parametrize(("model", "version", "other", "expected"), ROWS)
-def test_two_versions_differ_as_they_should(fixtures, model, version, other, expected):  # noqa: F811
-    a, b = (facts(read(find(fixtures, name, model))) for name in (version, other))
+def test_two_versions_differ_as_they_should(fixtures, model, version, other, expected):
+    a, b = (facts(read_model(find(fixtures, name, model))) for name in (version, other))
     assert differences(a, b) == expected

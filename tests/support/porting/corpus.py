@@ -5,7 +5,12 @@ import os
 import tarfile
 from pathlib import Path
 
-FIXTURES = Path(__file__).parent / "fixtures"
+from tests.support import ROOT
+
+from batchdot import porting
+from batchdot.porting import ModelRecord
+
+FIXTURES = ROOT / "tests" / "porting" / "fixtures"
 WHOLE = os.environ.get("BATCHDOT_KERAS_CORPUS")
 WHY_NOT = "BATCHDOT_KERAS_CORPUS does not name the folder of files that 16 versions of Keras saved"
 
@@ -29,3 +34,11 @@ def whole_corpus():
 
 def is_model(name):
     return not name.endswith(".npz") and name.rsplit("/", 1)[-1] not in ("index.json", "weights.json")
+
+
+def read_model(path: Path) -> ModelRecord | None:
+    """Read a model; weights by themselves go with the config beside them, and are None without one."""
+    if not path.name.endswith((".w.h5", ".weights.h5")):
+        return porting.read(path)
+    config = path.with_name(path.name.split(".")[0] + ".json")
+    return porting.read(config, weights=path) if config.exists() else None

@@ -4,7 +4,7 @@ Targets are the parsers (hdf5, zip, json), a whole ``.keras`` archive (archive),
 is made into (record), and that of a config with weights (model). Seeds are the
 fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
 
-    python tests/porting/fuzz.py hdf5 --count 2000000 --seed 1
+    python -m tests.support.porting.fuzz hdf5 --count 2000000 --seed 1
 
 It prints counts every minute and ends with status 1 if an input crashed, hung, or raised another error;
 such inputs are written to the folder that --keep names.
@@ -19,6 +19,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from tests.support.porting.corpus import fixture_files
+
 from batchdot.porting.archive import json_text
 from batchdot.porting.archive.container import _open_hdf5, _open_json, _open_zip
 from batchdot.porting.archive.hdf5 import open_hdf5
@@ -29,7 +31,6 @@ from batchdot.porting.errors import ModelFileError
 from batchdot.porting.inspection import inspect_record
 from batchdot.porting.record import record_of
 
-FIXTURES = Path(__file__).parent / "fixtures"
 SLOW = 1.0
 """Seconds of CPU time that no input may take."""
 
@@ -214,8 +215,6 @@ def mutate_json(value, rng):
 
 
 def seeds(target):
-    from corpus import fixture_files
-
     suffixes = {"hdf5": (".h5",), "model": (".h5",), "zip": (".keras",), "archive": (".keras",)}.get(
         target, (".json",)
     )
@@ -316,5 +315,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main()

@@ -10,7 +10,8 @@ import os
 import tarfile
 from pathlib import Path
 
-from test_versions import ROWS
+from tests.porting.record.test_versions import ROWS
+from tests.support.porting.corpus import FIXTURES
 
 EVERYWHERE = ("01_mf", "11_nested", "18_merge")
 
@@ -32,7 +33,7 @@ def main():
                 ):
                     for path in sorted(version.glob(model + ".*")):
                         archive_file(archive, path, f"{version.name}/{path.name}")
-    target = Path(__file__).parent / "fixtures" / "corpus.tar.xz"
+    target = FIXTURES / "corpus.tar.xz"
     target.write_bytes(lzma.compress(raw.getvalue(), preset=9))
     print(f"{target}: {target.stat().st_size:,} bytes")
 

@@ -1,14 +1,13 @@
 """Write the HDF5 files of fixtures/hdf5: every form of HDF5 that the reader knows, by h5py.
 
-Run it by hand where h5py is installed: ``python tests/porting/make_hdf5_fixtures.py``.
+Run it by hand where h5py is installed: ``python -m tests.support.porting.make_hdf5_fixtures``.
 """
-
-from pathlib import Path
 
 import h5py
 import numpy as np
+from tests.support.porting.corpus import FIXTURES
 
-FOLDER = Path(__file__).parent / "fixtures" / "hdf5"
+FOLDER = FIXTURES / "hdf5"
 
 
 def weights(file, layers):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from registry import attack_for
+from tests.support.porting.attacks.registry import attack_for
 
 FOLDER = Path(__file__).parent / "hdf5"
 

@@ -2,7 +2,7 @@
 
 import json
 
-from registry import attack_for
+from tests.support.porting.attacks.registry import attack_for
 
 attack = attack_for(".json")
 

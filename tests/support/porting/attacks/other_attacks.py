@@ -3,7 +3,7 @@
 import pickle
 import struct
 
-from registry import attack_for
+from tests.support.porting.attacks.registry import attack_for
 
 attack = attack_for(".h5")
 

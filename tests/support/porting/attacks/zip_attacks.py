@@ -6,7 +6,7 @@ import struct
 import zipfile
 import zlib
 
-from registry import attack_for
+from tests.support.porting.attacks.registry import attack_for
 
 attack = attack_for(".keras")
 
