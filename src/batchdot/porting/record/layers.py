@@ -11,6 +11,7 @@ from batchdot.porting.record.classes.core import STRINGS
 from batchdot.porting.record.dtypes import dtype_name
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
+from batchdot.porting.record.operation_names import PARAMETERS
 from batchdot.porting.record.values import Activation, Blob, FrozenMap, LayerRecord, Value
 
 MODELS = ("Model", "Functional", "Sequential")
@@ -103,7 +104,7 @@ def is_operation(entry: Item, era: Era) -> bool:
     if isinstance(module, str):
         return module.startswith(("keras.src.ops", "keras.ops"))
     name = operations.keras3_name(class_name)
-    if name not in operations.PARAMETERS:
+    if name not in PARAMETERS:
         return False
     config = entry.get("config")
     return class_name not in SPECS or not (config.has("trainable") or config.has("dtype"))

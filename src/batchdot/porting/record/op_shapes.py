@@ -4,7 +4,7 @@ from math import prod
 
 from batchdot.porting.record.classes.core import product
 from batchdot.porting.record.classes.merging import broadcast, concatenated
-from batchdot.porting.record.operations import BINARY, REDUCTIONS, UNARY
+from batchdot.porting.record.operation_names import BINARY, REDUCTIONS, UNARY
 from batchdot.porting.record.values import Ellipsis_, FrozenMap, Shape, Slice, TensorRef, Value
 
 SAME = {*UNARY, "softmax", "log_softmax", "normalize", "clip", "cast", "flip", "cumsum"} - {"shape"}

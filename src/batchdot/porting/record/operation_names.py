@@ -1,0 +1,198 @@
+"""Tables of operations: the functions of keras.ops, and the names that TensorFlow has for them."""
+
+from typing import Final
+
+from batchdot.porting.record.values import Value
+
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "true_divide",
+    "floor_divide",
+    "power",
+    "maximum",
+    "minimum",
+    "matmul",
+    "mod",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "equal",
+    "not_equal",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "arctan2",
+    "squared_difference",
+]
+UNARY = [
+    "negative",
+    "absolute",
+    "square",
+    "sqrt",
+    "rsqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sigmoid",
+    "relu",
+    "relu6",
+    "elu",
+    "selu",
+    "softplus",
+    "softsign",
+    "silu",
+    "gelu",
+    "erf",
+    "floor",
+    "ceil",
+    "round",
+    "sign",
+    "reciprocal",
+    "logical_not",
+    "isnan",
+    "zeros_like",
+    "ones_like",
+    "shape",
+    "stop_gradient",
+    "identity",
+    "leaky_relu",
+]
+REDUCTIONS = ["sum", "mean", "max", "min", "prod", "any", "all", "var", "std", "logsumexp"]
+
+PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(BINARY, ("x1", "x2")),
+    **dict.fromkeys(UNARY, ("x",)),
+    **dict.fromkeys(REDUCTIONS, ("x", "axis", "keepdims")),
+    "argmax": ("x", "axis", "keepdims"),
+    "argmin": ("x", "axis", "keepdims"),
+    "softmax": ("x", "axis"),
+    "log_softmax": ("x", "axis"),
+    "normalize": ("x", "axis", "order", "epsilon"),
+    "clip": ("x", "x_min", "x_max"),
+    "cast": ("x", "dtype"),
+    "concatenate": ("xs", "axis"),
+    "stack": ("xs", "axis"),
+    "split": ("x", "indices_or_sections", "axis"),
+    "squeeze": ("x", "axis"),
+    "expand_dims": ("x", "axis"),
+    "reshape": ("x", "newshape"),
+    "transpose": ("x", "axes"),
+    "get_item": ("x", "key"),
+    "where": ("condition", "x1", "x2"),
+    "einsum": ("subscripts", "operands"),
+    "tile": ("x", "repeats"),
+    "repeat": ("x", "repeats", "axis"),
+    "pad": ("x", "pad_width", "mode", "constant_values"),
+    "flip": ("x", "axis"),
+    "take": ("x", "indices", "axis"),
+    "dot": ("x1", "x2"),
+    "tensordot": ("x1", "x2", "axes"),
+    "one_hot": ("x", "num_classes", "axis"),
+    "cumsum": ("x", "axis"),
+    "broadcast_to": ("x", "shape"),
+    "swapaxes": ("x", "axis1", "axis2"),
+    "moveaxis": ("x", "source", "destination"),
+    "average": ("x", "axis", "weights"),
+}
+"""Every operation that is known, with its parameters in order."""
+
+DEFAULTS: Final[dict[str, dict[str, Value]]] = {
+    **{name: {"axis": None, "keepdims": False} for name in REDUCTIONS},
+    "softmax": {"axis": -1},
+    "log_softmax": {"axis": -1},
+    "normalize": {"axis": -1, "order": 2},
+    "concatenate": {"axis": -1},
+    "stack": {"axis": 0},
+    "split": {"axis": 0},
+    "transpose": {"axes": None},
+    "squeeze": {"axis": None},
+}
+"""Defaults of parameters, where a call may leave them out."""
+
+FUNCTIONS: Final = {
+    "__operators__.add": "add", "math.add": "add", "math.subtract": "subtract",
+    "__operators__.sub": "subtract", "math.multiply": "multiply", "__operators__.mul": "multiply",
+    "math.truediv": "true_divide", "math.divide": "true_divide", "math.floordiv": "floor_divide",
+    "math.floormod": "mod", "math.pow": "power", "math.maximum": "maximum", "math.minimum": "minimum",
+    "linalg.matmul": "matmul", "math.greater": "greater", "math.greater_equal": "greater_equal",
+    "math.less": "less", "math.less_equal": "less_equal", "math.equal": "equal",
+    "__operators__.eq": "equal", "math.not_equal": "not_equal", "__operators__.ne": "not_equal",
+    "math.logical_and": "logical_and", "math.logical_or": "logical_or",
+    "math.squared_difference": "squared_difference", "math.negative": "negative", "math.abs": "absolute",
+    "math.square": "square", "math.sqrt": "sqrt", "math.rsqrt": "rsqrt", "math.exp": "exp",
+    "math.log": "log", "math.log1p": "log1p", "math.sin": "sin", "math.cos": "cos", "math.tanh": "tanh",
+    "math.sigmoid": "sigmoid", "math.erf": "erf", "math.floor": "floor", "math.ceil": "ceil",
+    "math.round": "round", "math.sign": "sign", "math.reciprocal": "reciprocal",
+    "math.logical_not": "logical_not", "nn.relu": "relu", "nn.relu6": "relu6", "nn.elu": "elu",
+    "nn.selu": "selu", "nn.silu": "silu", "nn.gelu": "gelu", "nn.leaky_relu": "leaky_relu",
+    "nn.tanh": "tanh", "nn.sigmoid": "sigmoid", "nn.softplus": "softplus", "math.softplus": "softplus",
+    "nn.softmax": "softmax", "compat.v1.nn.softmax": "softmax", "nn.log_softmax": "log_softmax",
+    "math.reduce_sum": "sum", "math.reduce_mean": "mean", "math.reduce_max": "max",
+    "math.reduce_min": "min", "math.reduce_prod": "prod", "math.reduce_any": "any",
+    "math.reduce_all": "all", "math.reduce_std": "std", "math.reduce_variance": "var",
+    "math.reduce_logsumexp": "logsumexp", "math.argmax": "argmax", "math.argmin": "argmin",
+    "math.l2_normalize": "normalize", "linalg.l2_normalize": "normalize", "clip_by_value": "clip",
+    "cast": "cast", "concat": "concatenate", "stack": "stack", "split": "split", "squeeze": "squeeze",
+    "compat.v1.squeeze": "squeeze", "expand_dims": "expand_dims", "reshape": "reshape",
+    "transpose": "transpose", "compat.v1.transpose": "transpose", "__operators__.getitem": "get_item",
+    "where": "where", "compat.v1.where": "where", "einsum": "einsum", "tile": "tile", "repeat": "repeat",
+    "reverse": "flip", "gather": "take", "compat.v1.gather": "take", "shape": "shape",
+    "compat.v1.shape": "shape", "zeros_like": "zeros_like", "ones_like": "ones_like",
+    "compat.v1.zeros_like": "zeros_like", "identity": "identity", "stop_gradient": "stop_gradient",
+    "math.cumsum": "cumsum", "broadcast_to": "broadcast_to", "tensordot": "tensordot",
+    "one_hot": "one_hot",
+}  # fmt: skip
+"""Functions of TensorFlow, as TFOpLambda names them."""
+
+RENAMED: Final = {
+    "y": "x2", "b": "x2", "a": "x1", "perm": "axes", "clip_value_min": "x_min", "clip_value_max": "x_max",
+    "num_or_size_splits": "indices_or_sections", "shape": "newshape", "keep_dims": "keepdims",
+    "slice_spec": "key", "values": "xs", "input_tensor": "x", "tensor": "x", "multiples": "repeats",
+    "logits": "x", "features": "x", "transpose_a": "transpose_x1", "transpose_b": "transpose_x2",
+    "adjoint_a": "adjoint_x1", "adjoint_b": "adjoint_x2", "input": "x", "squeeze_dims": "axis",
+    "dim": "axis", "params": "x", "num_splits": "indices_or_sections",
+}  # fmt: skip
+"""Parameters of TensorFlow's functions, by their names in keras.ops."""
+
+GRAPH: Final = {
+    "AddV2": "add", "Add": "add", "BiasAdd": "add", "Sub": "subtract", "Mul": "multiply",
+    "RealDiv": "true_divide", "Div": "true_divide", "FloorDiv": "floor_divide", "FloorMod": "mod",
+    "Pow": "power", "Maximum": "maximum", "Minimum": "minimum", "BatchMatMulV2": "matmul",
+    "BatchMatMul": "matmul", "MatMul": "matmul", "Greater": "greater", "GreaterEqual": "greater_equal",
+    "Less": "less", "LessEqual": "less_equal", "Equal": "equal", "NotEqual": "not_equal",
+    "LogicalAnd": "logical_and", "LogicalOr": "logical_or", "SquaredDifference": "squared_difference",
+    "Neg": "negative", "Abs": "absolute", "Square": "square", "Sqrt": "sqrt", "Rsqrt": "rsqrt",
+    "Exp": "exp", "Log": "log", "Log1p": "log1p", "Sin": "sin", "Cos": "cos", "Tanh": "tanh",
+    "Sigmoid": "sigmoid", "Erf": "erf", "Floor": "floor", "Ceil": "ceil", "Round": "round",
+    "Sign": "sign", "Reciprocal": "reciprocal", "Inv": "reciprocal", "LogicalNot": "logical_not",
+    "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "Softplus": "softplus",
+    "Softsign": "softsign", "LeakyRelu": "leaky_relu", "Softmax": "softmax", "LogSoftmax": "log_softmax",
+    "Sum": "sum", "Mean": "mean", "Max": "max", "Min": "min", "Prod": "prod", "Any": "any", "All": "all",
+    "ArgMax": "argmax", "ArgMin": "argmin", "Cast": "cast", "ConcatV2": "concatenate", "Pack": "stack",
+    "Split": "split", "Squeeze": "squeeze", "ExpandDims": "expand_dims", "Reshape": "reshape",
+    "Transpose": "transpose", "StridedSlice": "get_item", "Select": "where", "SelectV2": "where",
+    "Einsum": "einsum", "Tile": "tile", "GatherV2": "take", "Shape": "shape", "ZerosLike": "zeros_like",
+    "OnesLike": "ones_like", "Identity": "identity", "StopGradient": "stop_gradient", "ReverseV2": "flip",
+    "ClipByValue": "clip", "BroadcastTo": "broadcast_to",
+}  # fmt: skip
+"""Operations of TensorFlow's graph."""
+
+KERAS3: Final = {"abs": "absolute", "divide": "true_divide", "amax": "max", "amin": "min"}
+"""Functions of keras.ops that have two names."""
+
+DTYPES: Final = {
+    "DT_HALF": "float16", "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_BFLOAT16": "bfloat16",
+    "DT_INT8": "int8", "DT_INT16": "int16", "DT_INT32": "int32", "DT_INT64": "int64", "DT_UINT8": "uint8",
+    "DT_BOOL": "bool",
+}  # fmt: skip
+"""Dtypes of TensorFlow's graph."""
