@@ -6,7 +6,7 @@ from tests.support.porting import fuzz
 
 @pytest.mark.parametrize(
     ("target", "count"),
-    [("hdf5", 1500), ("zip", 6000), ("json", 6000), ("archive", 800), ("record", 800), ("model", 500)],
+    [("hdf5", 4000), ("zip", 15000), ("json", 15000), ("archive", 2000), ("record", 2000), ("model", 1200)],
 )
 def test_mutated_files_read_or_refused(target, count):
     counts, _, bad = fuzz.run(target, count, seed=7)

@@ -1,7 +1,6 @@
 """Write fixtures/corpus.tar.xz: a selection of the corpus of files that 16 versions of Keras saved.
 
-Run it by hand: ``BATCHDOT_KERAS_CORPUS=... PYTHONPATH=src:tests/porting:tests/porting/attacks \\
-    python tests/porting/make_corpus_fixture.py``.
+Run it by hand: ``BATCHDOT_KERAS_CORPUS=... python -m tests.support.porting.make_corpus_fixture``.
 """
 
 import io
