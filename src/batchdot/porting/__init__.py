@@ -1,20 +1,8 @@
-"""Porting: what any version of Keras saved, read without Keras or TensorFlow, and safe on a stranger's file.
+"""Porting: read models that any version of Keras saved, without Keras, and safely even from a stranger.
 
-The way of the data: `batchdot.porting.archive` (bytes to members), `batchdot.porting.record` (one frozen
+Data flow: `batchdot.porting.archive` (bytes to members), `batchdot.porting.record` (one frozen
 value for every version), `batchdot.porting.inspection` (a report). Reading imports no torch, runs nothing
 that a file holds, and opens one file, or two with separate weights.
-
->>> import json, tempfile
->>> from pathlib import Path
->>> dense = {"name": "dense", "units": 2, "activation": "relu", "batch_input_shape": [None, 3]}
->>> config = {"name": "net", "layers": [{"class_name": "Dense", "config": dense}]}
->>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
->>> with tempfile.TemporaryDirectory() as folder:
-...     file = Path(folder, "net.json")
-...     written = file.write_text(json.dumps(model))
-...     record = read(file)
->>> record.layer("dense").config["units"], record.calls[-1].output_shapes
-(2, ((None, 2),))
 """
 
 import os
@@ -36,9 +24,9 @@ Path = str | os.PathLike[str]
 def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
     """Return what Keras saved in a file, as one value for every version of Keras.
 
-    The container is told by the file's content: HDF5 (``.h5``, also under the name ``.keras``), a ``.keras``
-    archive, or the JSON of ``to_json()``. Numbers are read from the file when a weight's ``read()`` is
-    called, so the file has to stay where it is.
+    The container is recognized by the file's content: HDF5 (``.h5``, also under the name ``.keras``), a
+    ``.keras`` archive, or the JSON of ``to_json()``. Numbers are read from the file when a weight's
+    ``read()`` is called, so the file has to stay where it is.
 
     Args:
         path: the model.
@@ -49,10 +37,17 @@ def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
         OSError: a file cannot be opened.
         ModelFileError: a file is no model that Keras saved, is damaged, or does not fit the other.
 
-    >>> read("no such file.h5")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: [Errno 2] No such file or directory: 'no such file.h5'
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> dense = {"name": "dense", "units": 2, "activation": "relu", "batch_input_shape": [None, 3]}
+    >>> config = {"name": "net", "layers": [{"class_name": "Dense", "config": dense}]}
+    >>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "net.json")
+    ...     written = file.write_text(json.dumps(model))
+    ...     record = read(file)
+    >>> record.layer("dense").config["units"], record.calls[-1].output_shapes
+    (2, ((None, 2),))
     """
     return _naming(
         path, lambda: record_of(open_archive(path), None if weights is None else open_weights(weights))

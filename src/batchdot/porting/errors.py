@@ -1,4 +1,4 @@
-"""The exceptions of reading models that Keras saved, and how a file's words are quoted in them."""
+"""The error for a saved Keras model that cannot be read, and how file contents are quoted in messages."""
 
 from batchdot.errors import FileFormatError
 

@@ -1,6 +1,6 @@
-"""Archives: from bytes to a config and arrays by name. Strict, bounded; knows nothing of layers.
+"""Archives: read the config and the named arrays of a saved Keras model from bytes, within limits.
 
-Nothing that a file names is imported, executed, unpickled or opened.
+This package knows nothing of layers. Nothing that a file names is imported, executed, unpickled or opened.
 """
 
 from batchdot.porting.archive.container import Archive, Weights, open_archive, open_weights

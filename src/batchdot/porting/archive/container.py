@@ -1,4 +1,4 @@
-"""Archives: a saved model or its weights, whatever container they came in."""
+"""Open a saved Keras model or its weights: HDF5, ``.keras`` or JSON, recognized by content."""
 
 import os
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SHARDED = "weights in several files", "one file: model.save(...) without max_sha
 
 @dataclass(frozen=True)
 class Archive:
-    """What one file holds.
+    """The contents of one file: a config, arrays, or both.
 
     Attributes:
         path: the file.
@@ -58,7 +58,7 @@ class Archive:
 
 
 def open_archive(path: str | os.PathLike[str]) -> Archive:
-    """Open a file and tell, by its content, what Keras saved in it.
+    """Open a saved model and recognize its container by its content.
 
     Numbers of weights are not read; the file stays open while something refers to them.
 

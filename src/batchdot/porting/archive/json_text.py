@@ -1,4 +1,4 @@
-"""Strict JSON: depth, number of values, digits and duplicate keys are checked; nothing else is trusted.
+"""Strict JSON: parse text after its depth, number of values, digits and duplicate keys are checked.
 
 Python's own parser does the work. What it would accept or fail on by itself is refused before it runs:
 deep nesting ends in a RecursionError that depends on the caller, huge integers cost quadratic time.

@@ -1,4 +1,4 @@
-"""The limits of the reader: each number that decides what is refused for its size, and why."""
+"""The size limits of the reader of saved Keras models, each with its reason."""
 
 KIB, MIB = 2**10, 2**20
 

@@ -1,4 +1,4 @@
-"""Weights as ``.npz``, a zip archive of arrays, which a ``.keras`` archive may hold in the place of HDF5.
+"""Read weights from ``.npz``, a zip archive of arrays that a ``.keras`` archive may hold instead of HDF5.
 
 Arrays of numbers are read, under the same paths as in HDF5. Pickled objects are refused: Keras 3 itself
 writes its variables that way and then declines to load them.

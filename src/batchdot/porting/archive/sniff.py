@@ -1,6 +1,6 @@
-"""What a file is, by its first bytes: one of the three formats that hold Keras models, or something else.
+"""Recognize a file by its first bytes: HDF5, zip or JSON, or another kind, which is refused with advice.
 
-What is something else gets one sentence: what it is, and what to do.
+For another kind the error says what it is and what to do.
 """
 
 import os

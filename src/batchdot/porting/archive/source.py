@@ -1,4 +1,4 @@
-"""Sources: bytes at positions, from a file that is opened once, a member of it, or memory.
+"""Sources: read bytes at a position of a file, of a member of an archive, or of memory.
 
 Files are read at a position and never mapped: a mapped file that shrinks kills the process. Pipes,
 sockets and devices are refused before they are opened: a pipe without a writer would wait for ever.

@@ -1,4 +1,4 @@
-"""Weights of a file, as arrays by name: in the two layouts that Keras ever had."""
+"""Arrays of a weights file by name, in the two layouts that versions of Keras write."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Strict zip: the members of a ``.keras`` archive, by the format's specification (PKWARE APPNOTE).
+"""Strict zip: read the members of a ``.keras`` archive (format: PKWARE APPNOTE).
 
 Stricter than Python's ``zipfile``, which never compares the two headers of a member, lets members
-overlap and believes the sizes that it is told. Nothing is extracted.
+overlap and trusts the sizes in them. Nothing is extracted.
 """
 
 import struct
@@ -155,8 +155,8 @@ def _local(source: Source, member: Member) -> int:
         raise ModelFileError("another name in the member's own header", place=place)
     size, packed = _zip64(rest[name_length:], [size, packed])
     start = member.offset + 30 + len(rest)
-    told = (method, bool(flags & DESCRIPTOR), bool(flags & ENCRYPTED))
-    if told != (member.method, member.descriptor, False):
+    local = (method, bool(flags & DESCRIPTOR), bool(flags & ENCRYPTED))
+    if local != (member.method, member.descriptor, False):
         raise ModelFileError("headers of the member that disagree", place=place)
     exact = (crc, packed, size) == (member.crc, member.packed, member.size)
     if not exact and not (member.descriptor and (crc, packed, size) == (0, 0, 0)):

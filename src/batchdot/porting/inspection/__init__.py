@@ -1,4 +1,4 @@
-"""Inspection: what a saved model is, as text, as data and as a picture, without torch."""
+"""Inspection: describe a saved Keras model as text, as data and as a picture, without torch."""
 
 from dataclasses import dataclass
 
@@ -41,5 +41,5 @@ class Inspection:
 
 
 def inspect_record(model: ModelRecord) -> Inspection:
-    """Return the report of a record; its weights are looked through for NaN."""
+    """Return the report of a record; this reads its weights to find NaN."""
     return Inspection(model, tuple(warnings_of(model)))

@@ -1,4 +1,4 @@
-"""What a layer will become in PyTorch, in a word or two, told without torch."""
+"""Name the PyTorch counterpart of a Keras layer in a word or two, without importing torch."""
 
 from batchdot.porting.record import Activation, LayerRecord
 

@@ -1,4 +1,4 @@
-"""The report of a model as data for programs: dicts, lists, strings and numbers that JSON can hold."""
+"""Write the report of a saved model as data for programs: dicts, lists, strings and numbers for JSON."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Dot calls explained from shapes alone."""
+"""Explain the Dot calls of a saved model from their shapes."""
 
 from dataclasses import dataclass
 

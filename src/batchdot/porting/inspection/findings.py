@@ -1,11 +1,11 @@
-"""Warnings: what a person should know of a model that is read without an error."""
+"""Warnings about a saved model that is valid: NaN in weights, a softmax that is always 1, a lost mask."""
 
 import numpy as np
 
 from batchdot.porting.record import Activation, LayerRecord, ModelRecord
 
 MOST_CHECKED = 2**27
-"""Numbers that are looked through for NaN: half a GiB of float32 is read in half a second."""
+"""Largest number of weights that is searched for NaN: half a GiB of float32 is read in half a second."""
 
 
 def warnings_of(model: ModelRecord) -> list[str]:
@@ -48,7 +48,7 @@ def _softmax_axes(layer: LayerRecord) -> tuple[int, ...]:
 def _bad_numbers(model: ModelRecord) -> list[str]:
     total = sum(layer.parameters for layer in model.layers)
     if total > MOST_CHECKED:
-        return [f"{total:,} numbers are too many to be looked through for NaN"]
+        return [f"{total:,} numbers were not searched for NaN: at most {MOST_CHECKED:,} are"]
     found = []
     for layer in model.all_layers():
         for weight in layer.weights.values():

@@ -1,4 +1,4 @@
-"""The graph of a model as an SVG picture: a box for each call, inputs above."""
+"""Draw the graph of a saved model as SVG: a box for each call, inputs at the top."""
 
 from html import escape
 
@@ -6,7 +6,7 @@ from batchdot.porting.inspection.text import shape_text, shown
 from batchdot.porting.record import Call, ModelRecord
 
 MOST_CALLS = 2000
-"""Calls that are drawn: more make a picture that nobody can look at."""
+"""Most calls that are drawn: a larger picture is not readable."""
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 44, 24, 36, 20
 

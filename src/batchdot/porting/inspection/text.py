@@ -1,4 +1,4 @@
-"""The report of a model as text for a terminal; names are printed without control characters."""
+"""Write the report of a saved model as text for a terminal, with control characters in names escaped."""
 
 from collections.abc import Sequence
 

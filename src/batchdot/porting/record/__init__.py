@@ -1,4 +1,7 @@
-"""Records: from an archive to one frozen value; all knowledge of versions of Keras ends here."""
+"""Records: a saved model as one frozen value that is the same for every version of Keras.
+
+All knowledge of the versions is in this package: code that uses a record never asks for one.
+"""
 
 from batchdot.porting.record.build import record_of
 from batchdot.porting.record.values import (

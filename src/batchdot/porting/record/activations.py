@@ -1,4 +1,4 @@
-"""Activations: from a name, a dict or a layer in a config to a function with all of its parameters."""
+"""Parse the activation in a layer's config: a function with all of its parameters."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Arguments: what a layer is called with, by the names of its parameters, whatever version wrote the call."""
+"""Name the arguments of a layer's call by its parameters, for every version of Keras."""
 
 from batchdot.porting.record.nodes import Node, refused
 from batchdot.porting.record.operations import operation_arguments

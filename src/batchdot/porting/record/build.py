@@ -1,4 +1,4 @@
-"""From an archive to a record: the steps in order."""
+"""Build the record of a saved model from its config and arrays: the steps in order."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Conversions: arrays as older versions stored them, to the layouts that Keras has today.
+"""Convert weights from the layouts of older versions of Keras to today's.
 
 Tables 5.2 (Keras 1), 5.3 (CuDNN layers) and 1.2 (kernels that Theano flipped) of what the corpus showed.
 """

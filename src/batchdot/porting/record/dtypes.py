@@ -1,4 +1,4 @@
-"""What a layer computes in: every way in which Keras wrote a dtype or a policy."""
+"""Parse the dtype or dtype policy in a layer's config."""
 
 from batchdot.porting.record.item import Item
 

@@ -1,4 +1,4 @@
-"""Eras: which Keras wrote a file, and what its words meant. After the record, nothing asks again."""
+"""Eras: find out which version of Keras, or of tf.keras, wrote a saved model."""
 
 import re
 from dataclasses import dataclass
@@ -96,12 +96,12 @@ class Era:
         if self.family != "tf":
             return f"Keras {self.text or number}{guess}"
         name = "tf_keras" if self.version >= (2, 16) else "tf.keras"
-        told = self.text.removesuffix("-tf")
-        if not told:
+        release = self.text.removesuffix("-tf")
+        if not release:
             return f"{name} {number}{guess}"
-        if told.startswith(number) and not guess:
-            return f"{name} {told}"
-        return f"{name} {told} (TensorFlow {number}{guess})"
+        if release.startswith(number) and not guess:
+            return f"{name} {release}"
+        return f"{name} {release} (TensorFlow {number}{guess})"
 
 
 def _tf_of_2_2_4(config: str, text: str, backend: str) -> tuple[tuple[int, ...], str, str, bool]:

@@ -1,4 +1,4 @@
-"""Fields: what one argument of a layer may be, what it is where the file does not say, its newest name."""
+"""Fields: the type, default and older names of one argument in a layer's config."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a file leaves open and its other parts tell: data formats of Keras 1, lost tensors, operations."""
+"""Fill in what a saved model leaves out, from its other parts: data formats of Keras 1, lost tensors."""
 
 from dataclasses import replace
 
@@ -79,7 +79,7 @@ ELEMENTWISE = (
 
 def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
     """Give padding, cropping and upsampling of Keras 1 the data format of the layers around them."""
-    told = {
+    formats = {
         str(layer.config["data_format"])
         for layer in model.all_layers()
         if "data_format" in layer.config
@@ -89,8 +89,8 @@ def _data_formats(model: ModelRecord, notes: list[str]) -> ModelRecord:
     silent = [layer for layer in model.all_layers() if layer.is_a(*SILENT)]
     if not silent:
         return model
-    if told != {"channels_first"}:
-        if len(told) > 1:
+    if formats != {"channels_first"}:
+        if len(formats) > 1:
             notes.append(
                 "Keras 1 does not save the data format of padding layers; it is read as channels_last."
             )

@@ -1,4 +1,4 @@
-"""What flows through a graph: shapes and masks of every tensor, call by call."""
+"""Infer the shape and the mask of every tensor in a saved model's graph, call by call."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,25 +22,25 @@ from batchdot.porting.record.values import (
 )
 from batchdot.porting.record.weights import known_sizes
 
-Told = Mapping[tuple[str, ...], Mapping[TensorRef, Shape]]
+FileShapes = Mapping[tuple[str, ...], Mapping[TensorRef, Shape]]
 
 MAX_STEPS = 1_000_000
 """Calls whose shapes are worked out; nested models that call each other twice a level would double it."""
 
 
-def annotate(model: ModelRecord, era: Era, told: Told, notes: list[str]) -> ModelRecord:
+def annotate(model: ModelRecord, era: Era, file_shapes: FileShapes, notes: list[str]) -> ModelRecord:
     """Return a model whose calls have shapes and masks.
 
     Args:
         model: a record whose calls have neither.
         era: who wrote it.
-        told: shapes that the file tells, by the names of a model's layers.
+        file_shapes: shapes that the file tells, by the names of a model's layers.
         notes: gets what a reader should know.
 
     Raises:
         ModelFileError: the shape of a weight contradicts that of an input, or a result is not there.
     """
-    model = _Shapes(told).annotate(model)
+    model = _Shapes(file_shapes).annotate(model)
     return _with_axes(_with_input_shapes(MaskFlow(era, notes).annotate(model)))
 
 
@@ -109,8 +109,8 @@ MAX_OUTPUTS = 1000
 
 
 class _Shapes:
-    def __init__(self, told: Told) -> None:
-        self.told = told
+    def __init__(self, file_shapes: FileShapes) -> None:
+        self.file_shapes = file_shapes
         self._known: dict[tuple[int, tuple[Shape, ...]], tuple[Shape, ...]] = {}
         self._steps_left = MAX_STEPS
 
@@ -135,7 +135,7 @@ class _Shapes:
         self, model: ModelRecord, inputs: tuple[Shape, ...] | None
     ) -> tuple[dict[TensorRef, Shape], list[Call]]:
         layers = {layer.name: layer for layer in model.layers}
-        told = self.told.get(tuple(layers), {}) if inputs is None else {}
+        file_shapes = self.file_shapes.get(tuple(layers), {}) if inputs is None else {}
         shape_of: dict[TensorRef, Shape] = {}
         given = dict(zip(model.input_refs, inputs or (), strict=False))
         used = _outputs_used(model)
@@ -157,7 +157,7 @@ class _Shapes:
                 outs = self.shapes(layer, ins)
                 if call.arguments.get("return_attention_scores") is True:
                     outs = (*outs, _scores(layer, ins))
-            outs = _with_told(call, outs, told, layer, used)
+            outs = _with_file_shapes(call, outs, file_shapes, layer, used)
             for number, shape in enumerate(outs):
                 shape_of[call.output(number)] = shape
             returns = "tensor" if len(outs) == 1 else "tuple"
@@ -234,10 +234,10 @@ def _outputs_used(model: ModelRecord) -> dict[tuple[str, int], int]:
     return used
 
 
-def _with_told(
+def _with_file_shapes(
     call: Call,
     outs: tuple[Shape, ...],
-    told: Mapping[TensorRef, Shape],
+    file_shapes: Mapping[TensorRef, Shape],
     layer: LayerRecord,
     used: Mapping[tuple[str, int], int],
 ) -> tuple[Shape, ...]:
@@ -248,7 +248,7 @@ def _with_told(
         shapes += [None] * (most + 1 - len(shapes))
     for number, shape in enumerate(shapes):
         if shape is None or None in shape[1:]:
-            shapes[number] = told.get(call.output(number)) or shape
+            shapes[number] = file_shapes.get(call.output(number)) or shape
     return tuple(shapes)
 
 

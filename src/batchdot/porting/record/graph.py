@@ -1,4 +1,4 @@
-"""From a model's config to layers and calls: functional models and Sequentials of every version.
+"""Read layers and their calls from a model's config, functional or Sequential, of every version of Keras.
 
 What comes out has no weights and no shapes yet, and its calls stand in an order in which they can run.
 """
@@ -143,7 +143,9 @@ class ModelReader:
         for ref in refs_in((inputs, outputs)):
             if (ref.layer, ref.call) not in made:
                 raise ModelFileError(f"a call of {quote(ref.layer)} that is not there", place=config.place)
-        told = {renumber_ref(ref, base): shape for ref, shape in draft.shapes.items() if ref.layer in base}
+        file_shapes = {
+            renumber_ref(ref, base): shape for ref, shape in draft.shapes.items() if ref.layer in base
+        }
         trainable = config.get("trainable").value if isinstance(config.value, dict) else True
         record = ModelRecord(
             name,
@@ -155,7 +157,7 @@ class ModelReader:
             trainable=trainable is not False,
             notes=tuple(draft.notes),
         )
-        self.shapes.setdefault(tuple(draft.layers), {}).update(told)
+        self.shapes.setdefault(tuple(draft.layers), {}).update(file_shapes)
         return record
 
     def _calls(self, draft: Draft, base: Mapping[str, int]) -> dict[tuple[str, int], Call]:
@@ -297,9 +299,9 @@ def _first_dtype(entry: Item, layer: LayerRecord) -> str:
     if layer.is_a("Embedding"):
         return "int32"
     if isinstance(entry.get("config").value, dict):
-        told = entry.get("config").get("input_dtype").value
-        if isinstance(told, str):
-            return told
+        declared = entry.get("config").get("input_dtype").value
+        if isinstance(declared, str):
+            return declared
     return layer.dtype if layer.dtype in ("float64", "float16", "bfloat16") else "float32"
 
 

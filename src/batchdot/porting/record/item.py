@@ -1,4 +1,4 @@
-"""A value of a config together with where it stands, so that every error can name the place."""
+"""A JSON value of a config with its JSON pointer, which every error names."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Keras 1: its classes and arguments under their Keras 2 names, before anything else is read."""
+"""Translate classes and arguments of Keras 1 to their Keras 2 names."""
 
 from typing import Final
 

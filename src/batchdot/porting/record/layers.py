@@ -1,4 +1,4 @@
-"""One entry of a model's list of layers: which class it is, its arguments, the layers inside of it."""
+"""Read one entry of a model's list of layers: its class, its arguments and its inner layers."""
 
 from collections.abc import Callable
 from dataclasses import replace

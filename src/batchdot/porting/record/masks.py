@@ -1,4 +1,4 @@
-"""Masks: which steps of which tensors a layer obeys, as each era of Keras means it.
+"""Infer which mask each layer of a saved model obeys, by the rules of the version that wrote it.
 
 Keras 1 and 2 carry masks along with tensors; what they obey is worked out here. Keras 3 writes masks into
 its files as operations of the graph; they become the same formulas, and the operations go.
@@ -101,18 +101,18 @@ class MaskFlow:
         names = _names(layer, tensors)
         found = {key: mask_of.get(ref) for key, ref in names.items()}
         if "mask" in explicit:
-            told = explicit["mask"]
-            several = told if isinstance(told, tuple) else (told,)
-            if told is None and self.era.is_keras3:
+            passed = explicit["mask"]
+            several = passed if isinstance(passed, tuple) else (passed,)
+            if passed is None and self.era.is_keras3:
                 found = {
                     key: mask if mask is not None and mask.kind == "input" else None
                     for key, mask in found.items()
                 }
-            elif isinstance(told, tuple) or len(names) == 1:
+            elif isinstance(passed, tuple) or len(names) == 1:
                 for key, value in zip(names, several, strict=False):
                     found[key] = formulas.mask(value)
             else:
-                found["mask"] = formulas.mask(told)
+                found["mask"] = formulas.mask(passed)
         for key, parameter in EXPLICIT.items():
             if key in explicit and explicit[key] is not None:
                 found[parameter] = formulas.mask(explicit[key])

@@ -1,4 +1,4 @@
-"""Nodes: the calls of layers as each version wrote them, as arguments that hold `TensorRef`.
+"""Parse the calls of a layer (``inbound_nodes``) as each version of Keras writes them.
 
 Keras 1 and 2 write ``[layer, node, tensor, kwargs]``; Keras 3 writes ``{"args": ..., "kwargs": ...}``
 with tensors as objects. Numbers of nodes are still those of the file here; `batchdot.porting.record.graph`

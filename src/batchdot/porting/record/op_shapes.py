@@ -1,4 +1,4 @@
-"""Shapes that operations make, where they follow from shapes alone; None where they do not."""
+"""Infer the output shape of a keras.ops function from its input shapes; None where it is unknown."""
 
 from math import prod
 

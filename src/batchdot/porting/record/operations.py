@@ -1,4 +1,4 @@
-"""Operations: functions of keras.ops and of TensorFlow that stand in a graph, under one name each.
+"""Read functions of keras.ops and TensorFlow that are nodes of a graph, under one name each.
 
 The names and parameters are those of keras.ops. TensorFlow up to 2.3 writes the operations of its graph
 (`TensorFlowOpLayer`), later the Python function (`TFOpLambda`, `SlicingOpLambda`).

@@ -1,4 +1,4 @@
-"""The training config, for people: what the model was compiled with. Nothing of it is needed to port."""
+"""Read the training config: optimizer, loss and metrics. It is shown; nothing else uses it."""
 
 from batchdot.porting.archive import Json
 from batchdot.porting.record.item import Item

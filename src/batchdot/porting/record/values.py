@@ -1,4 +1,4 @@
-"""The record: one frozen value for a saved model, the same for every version of Keras that means the same.
+"""The classes of the record: a saved model as frozen values, equal for versions of Keras that agree.
 
 `ModelRecord` holds layers and the calls that connect them; `LayerRecord` one layer, its config with the
 defaults of the version that wrote it, and its weights; `Call` one use of a layer. Nothing here knows files.
@@ -233,6 +233,10 @@ class LayerRecord:
         dtype: what it computes in: "float32", "mixed_float16"; None where the file does not say.
         problem: why it cannot be ported unless the user gives a replacement; empty where it can.
         raw: the config as it stands in the file, for a custom layer: what a replacement is given.
+
+    >>> layer = LayerRecord("match", "layer", "Dot", FrozenMap({"axes": (2, 2), "normalize": True}))
+    >>> layer.is_a("Dot"), layer.config["axes"], layer.parameters
+    (True, (2, 2), 0)
     """
 
     name: str
@@ -285,6 +289,10 @@ class Call:
         input_shapes: shapes of the tensors in ``arguments``, in order.
         output_shapes: shapes of what it returns.
         returns: "tensor", "tuple" or "dict".
+
+    >>> call = Call("match", arguments=FrozenMap({"inputs": (TensorRef("user"), TensorRef("item"))}))
+    >>> call.tensors(), call.output()
+    ((user, item), match)
     """
 
     layer: str
@@ -351,7 +359,14 @@ class ModelRecord:
         has_weights: whether the file came with weights.
         training: what was in the training config, for people.
         notes: what a reader of the record should know, in words.
-        written: who wrote it. Two records are equal whoever wrote them.
+        written: who wrote it; two records may be equal though different versions wrote them.
+
+    >>> layers = LayerRecord("x", "layer", "InputLayer"), LayerRecord("relu", "layer", "ReLU")
+    >>> relu = Call("relu", arguments=FrozenMap({"inputs": TensorRef("x")}))
+    >>> x, y = TensorRef("x"), TensorRef("relu")
+    >>> model = ModelRecord("net", "functional", layers, (Call("x"), relu), (x,), y)
+    >>> model.layer("relu").class_name, model.input_refs, model.problems
+    ('ReLU', (x,), ())
     """
 
     describe: ClassVar[Callable[["ModelRecord"], str]] = repr

@@ -1,4 +1,4 @@
-"""Structures of an HDF5 file: little-endian fields at addresses, within a budget for the whole file."""
+"""Read the little-endian structures of an HDF5 file at their addresses, within a budget for the file."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Chunked data of an HDF5 dataset: every chunk through its filters, to its place."""
+"""Read a chunked HDF5 dataset: undo the filters of each chunk and copy it to its place."""
 
 import zlib
 from math import prod

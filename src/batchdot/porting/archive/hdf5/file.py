@@ -1,4 +1,4 @@
-"""Groups and datasets of an HDF5 file."""
+"""Read groups and datasets of an HDF5 file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

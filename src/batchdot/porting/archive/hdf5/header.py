@@ -1,4 +1,4 @@
-"""The header of an HDF5 object: its messages, and its attributes wherever they are kept."""
+"""Read the header of an HDF5 object: its messages and its attributes."""
 
 import struct
 from math import prod

@@ -1,4 +1,4 @@
-"""Heaps of an HDF5 file: where names, strings, and links and attributes too many for a header are kept.
+"""Read the heaps of an HDF5 file: names, strings, and the links and attributes that exceed a header.
 
 Sections III.D (local heap), III.E (global heap), III.G (fractal heap) of the specification, version 3.
 """

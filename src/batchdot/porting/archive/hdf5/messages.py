@@ -1,4 +1,4 @@
-"""Messages in the header of an HDF5 object: datatypes, dataspaces, layouts, filters, links.
+"""Parse header messages of an HDF5 object: datatypes, dataspaces, layouts, filters, links.
 
 Section IV.A of the specification of the file format, version 3.
 """

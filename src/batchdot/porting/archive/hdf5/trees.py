@@ -1,4 +1,4 @@
-"""B-trees of an HDF5 file: indexes of the members of a group, of its attributes, and of chunks.
+"""Walk the B-trees of an HDF5 file, which index group members, attributes and chunks.
 
 Sections III.A.1 (version 1) and III.A.2 (version 2) of the specification, version 3. A node's level is
 one less than its parent's, so a walk ends; the reader's budget bounds its length.

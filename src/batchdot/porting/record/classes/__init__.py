@@ -1,4 +1,4 @@
-"""Classes of layers, one file for each of Keras's folders: arguments, weights, shapes, masks."""
+"""Classes of layers that the reader knows, one file for each of Keras's folders."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Keras's folder ``attention``."""
+"""Specifications of the layers in Keras's folder ``attention``."""
 
 from collections.abc import Mapping
 
@@ -70,9 +70,9 @@ def _heads_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]
     query = shapes[0] if shapes else None
     if not query:
         return (None,)
-    told = config.get("output_shape")
-    if isinstance(told, tuple):
-        return ((*query[:-1], *(size if isinstance(size, int) else None for size in told)),)
+    declared = config.get("output_shape")
+    if isinstance(declared, tuple):
+        return ((*query[:-1], *(size if isinstance(size, int) else None for size in declared)),)
     return (query,)
 
 

@@ -1,4 +1,4 @@
-"""Keras's folders ``convolutional`` and ``pooling``, and what pads, crops and resizes images."""
+"""Specifications of convolutions and pooling, and of layers that pad, crop and resize images."""
 
 from collections.abc import Mapping
 
@@ -113,9 +113,9 @@ def _transposed_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape,
     kernel = whole_tuple(config, "kernel_size")
     if shape is None or len(shape) != len(kernel) + 2:
         return (None,)
-    told = config.get("output_shape")
-    if isinstance(told, tuple):
-        return ((shape[0], *(size if isinstance(size, int) else None for size in told[1:])),)
+    declared = config.get("output_shape")
+    if isinstance(declared, tuple):
+        return ((shape[0], *(size if isinstance(size, int) else None for size in declared[1:])),)
     space, _ = split(config, shape)
     strides, padding = whole_tuple(config, "strides"), config["padding"]
     dilation = whole_tuple(config, "dilation_rate")

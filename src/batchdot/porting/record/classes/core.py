@@ -1,4 +1,4 @@
-"""Keras's folders ``core``, ``activations``, ``regularization`` and ``reshaping``."""
+"""Specifications of core, activation, regularization and reshaping layers."""
 
 from math import prod
 
@@ -63,11 +63,11 @@ def _einsum_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...
     if not isinstance(output, tuple) or shape is None or "..." in equation or len(source) != len(shape):
         return (None,)
     sizes = dict(zip(source, shape, strict=True))
-    told = (*([None] * (len(target) - len(output))), *output)
+    declared = (*([None] * (len(target) - len(output))), *output)
     return (
         tuple(
             size if isinstance(size, int) else sizes.get(letter)
-            for letter, size in zip(target, told, strict=False)
+            for letter, size in zip(target, declared, strict=False)
         ),
     )
 

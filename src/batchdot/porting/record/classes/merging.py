@@ -1,4 +1,4 @@
-"""Keras's folder ``merging``, the wrappers, and the layers that only Keras 1 had."""
+"""Specifications of merging layers, wrappers, and the layers that only Keras 1 had."""
 
 from batchdot.planning.contraction import Contraction
 from batchdot.porting.record import fields

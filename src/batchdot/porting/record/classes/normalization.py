@@ -1,4 +1,4 @@
-"""Keras's folder ``normalization``, and the preprocessing of numbers."""
+"""Specifications of normalization layers and of the preprocessing of numbers."""
 
 from batchdot.porting.record import fields
 from batchdot.porting.record.classes.convolution import join, split

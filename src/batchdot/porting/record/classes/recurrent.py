@@ -1,4 +1,4 @@
-"""Keras's folder ``rnn``: recurrent layers and their cells."""
+"""Specifications of recurrent layers and their cells."""
 
 from collections.abc import Callable, Mapping
 

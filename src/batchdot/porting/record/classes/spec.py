@@ -1,4 +1,4 @@
-"""What the reader knows of one class of layers: its arguments, its weights, the shapes it makes."""
+"""The specification of one class of layers: arguments, weights and output shapes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Weights: which array of a file is which weight of which layer, in both layouts; each is used once."""
+"""Match each array of a file with one weight of one layer, in both layouts of Keras."""
 
 from dataclasses import replace
 

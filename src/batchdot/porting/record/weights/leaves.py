@@ -1,4 +1,4 @@
-"""What has weights in a model, which weights, and whether arrays fit them."""
+"""List the layers of a model that have weights, in Keras's order, and check arrays against them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -92,10 +92,10 @@ def check_shape(leaf: Leaf, slot: Slot, source: Source, sizes: dict[str, int]) -
         size is None or size == found for size, found in zip(wanted, source.shape, strict=True)
     )
     if not fits:
-        told = tuple(sizes.get(size, size) if isinstance(size, str) else size for size in slot.shape)
+        expected = tuple(sizes.get(size, size) if isinstance(size, str) else size for size in slot.shape)
         raise ModelFileError(
             f"shape {source.shape} of {quote(slot.role)} of {quote(leaf.layer.name)}",
-            str(told).replace("None", "any"),
+            str(expected).replace("None", "any"),
             place=source.parts[0].place,
         )
 

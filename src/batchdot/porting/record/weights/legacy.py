@@ -1,4 +1,4 @@
-"""The legacy layout: a layer's arrays in order, first all that were trainable, then the others."""
+"""Match arrays of the legacy layout, which lists a layer's trainable arrays first, then the others."""
 
 import re
 from collections.abc import Iterable, Iterator

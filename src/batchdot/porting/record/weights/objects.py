@@ -1,4 +1,4 @@
-"""The layout of ``.weights.h5``: a path for each object, of Python attributes and counted classes."""
+"""Match arrays of ``.weights.h5``, which have the path of the Python object that owned them."""
 
 from dataclasses import replace
 
@@ -54,10 +54,10 @@ class Objects:
             self._layer(layer, f"{path}/{layer.name}", below)
 
     def _check_name(self, layer: LayerRecord, owner: str) -> None:
-        told = self.weights.names.get(owner)
-        if self.same_file and told is not None and told != layer.name and layer.kind == "layer":
+        recorded = self.weights.names.get(owner)
+        if self.same_file and recorded is not None and recorded != layer.name and layer.kind == "layer":
             raise ModelFileError(
-                f"weights of {quote(told)} where those of {quote(layer.name)} belong", place=quote(owner)
+                f"weights of {quote(recorded)} where those of {quote(layer.name)} belong", place=quote(owner)
             )
 
     def _has_weights(self, layer: LayerRecord) -> bool:
