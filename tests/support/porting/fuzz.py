@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.support.porting.corpus import fixture_files
 
 from batchdot.porting.archive import json_text
-from batchdot.porting.archive.container import _open_hdf5, _open_json, _open_zip
+from batchdot.porting.archive.container import parse_archive
 from batchdot.porting.archive.hdf5 import open_hdf5
 from batchdot.porting.archive.source import BytesSource, PartSource, blocks
 from batchdot.porting.archive.weights import LegacyWeights
@@ -53,7 +53,7 @@ def read_arrays(opened):
 def read_hdf5(data):
     if data[:8] != b"\x89HDF\r\n\x1a\n":
         return
-    read_arrays(_open_hdf5("fuzzed", BytesSource(data)))
+    read_arrays(parse_archive("fuzzed", BytesSource(data)))
 
 
 def read_zip(data):
@@ -68,21 +68,21 @@ def read_zip(data):
 
 def read_archive_file(data):
     if data[:4] == b"PK\3\4":
-        read_arrays(_open_zip("fuzzed", BytesSource(data)))
+        read_arrays(parse_archive("fuzzed", BytesSource(data)))
 
 
 def read_json(data):
-    _open_json("fuzzed", BytesSource(data))
+    parse_archive("fuzzed", BytesSource(data))
 
 
 def read_record(data):
-    record_of(_open_json("fuzzed", BytesSource(data)))
+    record_of(parse_archive("fuzzed", BytesSource(data)))
 
 
 def read_model(data):
     """Read a whole model whose config is the first line and whose weights follow as they were."""
     config, _, weights = data.partition(b"\n")
-    opened = _open_hdf5("fuzzed", BytesSource(weights))
+    opened = parse_archive("fuzzed", BytesSource(weights))
     read_arrays(opened)
     model = record_of(replace(opened, config=json_text.parse(config, "model_config")))
     report = inspect_record(model)

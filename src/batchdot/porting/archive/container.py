@@ -71,13 +71,22 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
         if os.path.isdir(name):
             refuse_directory(name)
         source = FileSource(name)
-        kind = sniff(source.read(0, min(HEAD, source.size)), source.size)
-        opened = {"hdf5": _open_hdf5, "zip": _open_zip, "json": _open_json}[kind](name, source)
+        opened = parse_archive(name, source)
         source.check_unchanged()
         return opened
     except ModelFileError as error:
         error.file = error.file or name
         raise
+
+
+def parse_archive(name: str, source: Source) -> Archive:
+    """Recognize the container that bytes hold, and return what Keras saved in it.
+
+    Raises:
+        ModelFileError: it is no model that Keras saved, or is damaged.
+    """
+    kind = sniff(source.read(0, min(HEAD, source.size)), source.size)
+    return {"hdf5": _open_hdf5, "zip": _open_zip, "json": _open_json}[kind](name, source)
 
 
 def _open_json(path: str, source: Source) -> Archive:
