@@ -1,9 +1,13 @@
 """Dot: dot products between the samples of two tensors, as a layer over `batch_dot`."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from torch import Tensor
 
 from batchdot._torch import is_tracing
+from batchdot.convert import TensorLike
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.state import derived
@@ -13,7 +17,9 @@ from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
 from batchdot.symbolic.functions import infer_operation
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
-from batchdot.types import Shape
+from batchdot.types import Shape, SymbolicTensor
+
+S = TypeVar("S", bound=SymbolicTensor)
 
 
 @LAYERS.register()
@@ -47,6 +53,24 @@ class Dot(Layer):
     """
 
     _pure_call = True
+
+    if TYPE_CHECKING:  # the call of every layer, with the types that follow for this one
+
+        @overload
+        def __call__(self, inputs: Sequence[S], /) -> S: ...
+        @overload
+        def __call__(self, inputs: Sequence[TensorLike], /) -> Tensor: ...
+        @overload
+        def __call__(self, x: S, y: TensorLike | SymbolicTensor, /) -> S: ...
+        @overload
+        def __call__(self, x: TensorLike, y: S, /) -> S: ...
+        @overload
+        def __call__(self, x: TensorLike, y: TensorLike, /) -> Tensor: ...
+        @overload
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Return the dot products, or their symbolic tensor for symbolic inputs."""
+            return super().__call__(*args, **kwargs)
 
     def __init__(
         self,
