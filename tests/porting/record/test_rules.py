@@ -372,6 +372,43 @@ def test_hard_sigmoid_by_era(tmp_path, version, said):
 
 
 @pytest.mark.parametrize(
+    ("class_name", "config", "version", "key", "value"),
+    [
+        ("LeakyReLU", {"alpha": 0.1}, "2.15.0", "negative_slope", 0.1),
+        ("LeakyReLU", {"negative_slope": 0.1}, "3.12.0", "negative_slope", 0.1),
+        ("LeakyReLU", {}, "2.15.0", "negative_slope", 0.3),
+        ("Dropout", {"p": 0.2}, "1.2.2", "rate", 0.2),
+        ("GaussianNoise", {"sigma": 0.2}, "1.2.2", "stddev", 0.2),
+        ("LSTM", {"units": 2, "recurrent_activation": "tanh"}, "2.15.0", "recurrent_activation", "tanh"),
+        ("LSTM", {"output_dim": 2, "inner_activation": "tanh"}, "1.2.2", "recurrent_activation", "tanh"),
+        ("Softmax", {"axis": 1}, "2.15.0", "axis", (1,)),
+        ("ThresholdedReLU", {"theta": 0.2}, "2.15.0", "theta", 0.2),
+    ],
+)
+def test_argument_under_any_of_its_names(tmp_path, class_name, config, version, key, value):
+    data = model(layer(class_name, "a", "x", **config), version=version)
+    found = read(tmp_path, data).layer("a").config[key]
+    assert value in (found, repr(found))
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"),
+    [
+        ({"class_name": "LeakyReLU", "config": {"alpha": 0.1}}, "leaky_relu(negative_slope=0.1)"),
+        ({"class_name": "LeakyReLU", "config": {}}, "leaky_relu(negative_slope=0.3)"),
+        ({"class_name": "ELU", "config": {"alpha": 2.0}}, "elu(alpha=2.0)"),
+        ({"class_name": "Softmax", "config": {"axis": 1}}, "softmax(axis=(1,))"),
+        ({"class_name": "ReLU", "config": {}}, "relu"),
+        ({"class_name": "ReLU", "config": {"max_value": 6.0}}, "max_value=6.0"),
+        ({"class_name": "ThresholdedReLU", "config": {"theta": 0.5}}, "threshold(theta=0.5)"),
+        ({"class_name": "Activation", "config": {"activation": "tanh"}}, "tanh"),
+    ],
+)
+def test_layer_as_an_activation(tmp_path, activation, said):
+    assert said in repr(read(tmp_path, dense(activation=activation)).layer("d").config["activation"])
+
+
+@pytest.mark.parametrize(
     ("class_name", "config", "problem"),
     [
         ("Lambda", {"function": ["4wEA", None, None]}, "holds code"),
