@@ -399,13 +399,16 @@ def test_argument_under_any_of_its_names(tmp_path, class_name, config, version, 
         ({"class_name": "ELU", "config": {"alpha": 2.0}}, "elu(alpha=2.0)"),
         ({"class_name": "Softmax", "config": {"axis": 1}}, "softmax(axis=(1,))"),
         ({"class_name": "ReLU", "config": {}}, "relu"),
-        ({"class_name": "ReLU", "config": {"max_value": 6.0}}, "max_value=6.0"),
+        (
+            {"class_name": "ReLU", "config": {"max_value": 6.0}},
+            "relu(max_value=6.0, negative_slope=0.0, threshold=0.0)",
+        ),
         ({"class_name": "ThresholdedReLU", "config": {"theta": 0.5}}, "threshold(theta=0.5)"),
         ({"class_name": "Activation", "config": {"activation": "tanh"}}, "tanh"),
     ],
 )
 def test_layer_as_an_activation(tmp_path, activation, said):
-    assert said in repr(read(tmp_path, dense(activation=activation)).layer("d").config["activation"])
+    assert repr(read(tmp_path, dense(activation=activation)).layer("d").config["activation"]) == said
 
 
 @pytest.mark.parametrize(
