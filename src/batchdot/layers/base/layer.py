@@ -2,7 +2,7 @@
 
 Here are its arguments, its config, and what a subclass defines. Each other part of the contract has a file,
 each built on the one before: `state` (all attributes), `weights`, `lazy` (building at the first call),
-`losses`, `call`; and `connectivity` (its nodes in a graph). What belongs to PyTorch is left to PyTorch:
+`losses`, `call`; and `node_queries` (what its nodes say). What belongs to PyTorch is left to PyTorch:
 parameters, buffers, state_dict, hooks, ``to``, ``train`` and ``eval``.
 """
 
@@ -18,8 +18,8 @@ from batchdot._torch import is_tracing
 from batchdot.config import float_dtype, floatx
 from batchdot.convert import dtype_name, parse_dtype
 from batchdot.layers.base.call import Calls, read_signature
-from batchdot.layers.base.connectivity import Connectivity
 from batchdot.layers.base.naming import unique_name
+from batchdot.layers.base.node_queries import NodeQueries
 from batchdot.registry import custom_object_scope
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _UNSET = ("lora_rank", "lora_alpha", "quantization_config")
 """Keywords of Keras 3 that may only be None here."""
 
 
-class Layer(Calls, Connectivity):
+class Layer(Calls, NodeQueries):
     """Base of all layers.
 
     Args:
