@@ -314,7 +314,7 @@ STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
 #define BD_EXPORT extern "C" __attribute__((visibility("default")))
 
 // From now on the operators start no other thread for calls from this one.
-BD_EXPORT void batchdot_compute_alone() { batchdot::single_threaded = true; }
+BD_EXPORT void batchdot_set_single_threaded() { batchdot::single_threaded = true; }
 
 // The name of the instruction set that is used.
 BD_EXPORT const char* batchdot_instructions() { return batchdot::kernels().name; }
