@@ -1,4 +1,4 @@
-"""Types of shapes and axes. Imports no torch."""
+"""Types of shapes and axes, and the default of `epsilon`. Imports no torch."""
 
 from typing import Any, Protocol, TypeAlias
 
@@ -13,6 +13,9 @@ Axes: TypeAlias = int | tuple[int | tuple[int, ...], int | tuple[int, ...]] | No
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Pairs (axis of x, axis of y), none of them negative."""
+
+EPSILON = 1e-12
+"""TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
 
 
 class SymbolicTensor(Protocol):

@@ -12,10 +12,7 @@ from batchdot._torch import is_tracing
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import is_bool, read_axes, refuse_shared_axes
 from batchdot.planning.contraction import Contraction
-from batchdot.types import Axes
-
-EPSILON = 1e-12
-"""TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
+from batchdot.types import EPSILON, Axes
 
 OPERATION_CACHE_SIZE = 1024
 """Operations kept. Arguments made anew at each call must not grow the cache for ever."""

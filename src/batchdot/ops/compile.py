@@ -22,9 +22,10 @@ from torch import Tensor
 from batchdot._torch import implement_composite, is_faking
 from batchdot.kernels import AVAILABLE
 from batchdot.ops import arguments, dispatch
-from batchdot.ops.arguments import DOT, EPSILON, is_static
+from batchdot.ops.arguments import DOT, is_static
 from batchdot.ops.operation import Operation
 from batchdot.ops.plan_cache import are_exact_tensors
+from batchdot.types import EPSILON
 
 
 def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Any:
