@@ -27,7 +27,7 @@ from batchdot.models.structure import (
 )
 from batchdot.models.topology import topological_order
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.tensor import KerasTensor, Node, symbolic_tensors
+from batchdot.symbolic.tensor import KerasTensor, Node, shape_of, symbolic_tensors
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
@@ -109,12 +109,12 @@ class Functional(Model):
     @property
     def input_shape(self) -> Any:
         """The shape of the input, (B, ...), or the list of shapes."""
-        return unpack_singleton([tensor.shape for tensor in self.inputs])
+        return shape_of(self.inputs)
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, (B, ...), or the list of shapes."""
-        return unpack_singleton([tensor.shape for tensor in self.outputs])
+        return shape_of(self.outputs)
 
     @property
     def input_names(self) -> list[str]:

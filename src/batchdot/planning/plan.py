@@ -95,10 +95,6 @@ class View:
 
         return apply
 
-    def __call__(self, tensor: Tensor) -> Tensor:
-        """Apply the view to a tensor."""
-        return self.compile()(tensor)
-
     def __str__(self) -> str:
         steps = [f".permute{self.permute}"] if self.permute is not None else []
         steps += [f".reshape{self.reshape}"] if self.reshape is not None else []

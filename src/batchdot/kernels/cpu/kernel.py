@@ -157,10 +157,11 @@ class NativeKernel:
         )
 
 
-Call: TypeAlias = Callable[..., Tensor]
+Operator: TypeAlias = Callable[..., Tensor]
+"""An operator of the library: a function of x, y and options."""
 
 
-def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
+def _calls(plan: Plan) -> tuple[Operator, tuple[Any, ...], Run]:
     """Return the call without derivatives, its options, and the differentiable call.
 
     Operators take x (..., K) and y (..., K); or (..., I, K) and (..., 1, K), or a cosine matrix's
@@ -179,14 +180,14 @@ def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
         name, options = "row_product", (keepdim,)
         if plan.epsilon is not None:
             name, options = "row_cosine", (plan.epsilon, keepdim)
-    values: Call = unwrapped_operator(getattr(torch.ops.batchdot, name).values)
+    values: Operator = unwrapped_operator(getattr(torch.ops.batchdot, name).values)
     # Function.apply first asks in Python, 2 µs, whether a transform is active: `run` has asked already.
-    apply: Call = bare_apply(library.AUTOGRAD[name])
+    apply: Operator = bare_apply(library.AUTOGRAD[name])
 
     dtype = plan.dtype if plan.label == MATMUL and plan.compute_dtype != plan.dtype else None
     shape = plan.output_shape if out_shape != plan.output_shape else None
 
-    def bind(function: Call) -> Run:
+    def bind(function: Operator) -> Run:
         return with_output(with_views(function, plan.x, plan.y, swapped, options), dtype, shape)
 
     if not swapped and plan.x.identity and plan.y.identity and dtype is None and shape is None:

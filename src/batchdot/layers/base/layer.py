@@ -163,16 +163,17 @@ class Layer(Calls, NodeQueries):
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape, a tuple, or these shapes, a list of tuples.
 
-        A layer that is built at init checks the shapes.
+        A layer without weights checks the shapes.
         """
         if self._built_at_init:
             self.compute_output_shape(input_shape)
             self.built = True
 
     def _build_at_init(self) -> None:
-        """Say, at the end of ``__init__``, that there are no weights: the first call just sets `built`.
+        """Declare, at the end of ``__init__``, that the layer has no weights. The name is Keras's.
 
-        Without effect in a subclass that defines `build`.
+        `built` becomes True with the first call, which has nothing else to build. In a subclass that
+        defines `build` this has no effect.
         """
         self._built_at_init = type(self).build is Layer.build
 

@@ -13,7 +13,7 @@ from torch import nn
 from batchdot._torch import is_tracing
 from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.weights import Weights, set_trainable
-from batchdot.symbolic.tree import map_structure
+from batchdot.symbolic.shape_inference import as_input_shape
 
 
 class LazyWeights(Weights):
@@ -27,11 +27,10 @@ class LazyWeights(Weights):
             if not is_tracing():  # a compiled call leaves the layer as it was
                 self.built = True
             return
-        shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
         with torch.inference_mode(False), self._rollback_on_error() as keys_before:
             self._register_containers()
             children_before = list(self.children())
-            self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
+            self.build(as_input_shape(inputs))
             self._register_containers()
             self._sync_new_children(children_before)
             self.built = True

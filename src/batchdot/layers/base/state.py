@@ -60,7 +60,8 @@ class LayerState(nn.Module):
         _weight_infos: what Keras knows of each weight, in the order they were made.
         _pending_state: entries of a state_dict that was loaded before the weights existed.
         _initial_weights: the argument ``weights``, until the weights exist.
-        _built_at_init: whether there is nothing to build, see `_build_at_init`.
+        _built_at_init: whether the layer has no weights, see `_build_at_init`. `built` becomes True with
+            the first call or `build`, not at init.
         _call_params: the names of the parameters of `call`.
         _call_context_args: those of ``training`` and ``mask`` that a call must be given.
         _persistent_losses: losses added outside a call, each with the inputs it is conditional on, or None.
