@@ -82,9 +82,8 @@ def test_plan_copies_exactly_the_named_inputs():
             for name, view, tensor in (("x", p.x, x), ("y", p.y, y)):
                 if tensor.numel() == 0:
                     continue
-                shares = (
-                    view.compile()(tensor).untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
-                )
+                viewed = view.compile()(tensor)
+                shares = viewed.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
                 if shares is (name in p.copies):
                     found.append(f"{case}: {name}, {p}")
     assert not found
