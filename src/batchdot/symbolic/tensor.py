@@ -1,7 +1,7 @@
 """Symbolic tensors, and the layer calls that connect them to a graph."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 
@@ -75,7 +75,7 @@ class KerasTensor:
         raise TypeError("A symbolic tensor holds no numbers to make an array of.")
 
 
-def is_keras_tensor(value: Any) -> bool:
+def is_keras_tensor(value: object) -> TypeGuard[KerasTensor]:
     """Return whether a value is a symbolic tensor.
 
     >>> is_keras_tensor(KerasTensor((2, 3))), is_keras_tensor(torch.ones(2, 3))
