@@ -1,9 +1,13 @@
 """Dot: dot products between the samples of two tensors, as a layer over `batch_dot`."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from torch import Tensor
 
 from batchdot._torch import is_tracing
+from batchdot.convert import TensorLike
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.state import derived
@@ -14,6 +18,8 @@ from batchdot.planning.axes import read_axes
 from batchdot.symbolic.functions import infer_operation
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
 from batchdot.types import EPSILON, Shape
+
+S = TypeVar("S", bound=KerasTensor)
 
 
 @LAYERS.register()
@@ -70,6 +76,21 @@ class Dot(Layer):
         self.supports_masking = True
         self._operation  # noqa: B018  # refuses wrong arguments
         self._build_at_init()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, inputs: Sequence[S]) -> S: ...
+        @overload
+        def __call__(self, inputs: Sequence[TensorLike]) -> Tensor: ...
+        @overload
+        def __call__(self, inputs: S, y: S) -> S: ...
+        @overload
+        def __call__(self, inputs: TensorLike, y: TensorLike) -> Tensor: ...
+        @overload
+        def __call__(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any: ...
+        def __call__(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
+            """Return the dot products of the samples of two tensors, symbolic ones of symbolic tensors."""
 
     @derived
     def _operation(self) -> Operation:
