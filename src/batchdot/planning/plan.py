@@ -1,4 +1,4 @@
-"""How to run one contraction: `Plan`, a value, and `Executable`, a plan with the functions that run it.
+"""`Plan`, how to run one contraction, and `Executable`, a plan with the functions that run it.
 
 `batchdot.planning.lowering` makes a plan, a kernel builds an executable from it.
 
@@ -32,7 +32,7 @@ MATMUL: (B, I, K), (B, K, J) -> (B, I, J).
 
 @dataclass(frozen=True, slots=True)
 class TensorMeta:
-    """The dtype, device type and strides of a tensor: what lowering decides on, beside the shape.
+    """The dtype, device type and strides of a tensor, which lowering reads in addition to its shape.
 
     ``strides`` is None where they must not be read: in a trace, or of a subclass of Tensor.
     """
