@@ -19,7 +19,7 @@ EPSILON = 1e-12
 
 
 class SymbolicTensor(Protocol):
-    """A tensor of a shape and a dtype without numbers: all that `ops` knows of a `KerasTensor`."""
+    """A tensor with a shape and a dtype but no values: the interface of `KerasTensor` that `ops` uses."""
 
     @property
     def shape(self) -> Shape:
@@ -28,5 +28,5 @@ class SymbolicTensor(Protocol):
 
     @property
     def _keras_history(self) -> Any:
-        """The layer call that made it; Keras's name, by which no other tensor is taken for one."""
+        """The layer call that made it. The name is Keras's; no other kind of tensor has it."""
         ...

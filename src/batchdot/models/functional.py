@@ -1,4 +1,4 @@
-"""Functional: the model of a graph, from symbolic inputs to symbolic outputs."""
+"""Functional: a model of the layer calls between symbolic inputs and outputs."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -65,7 +65,7 @@ class Functional(Model):
     """
 
     _config_form: ClassVar[dict[str, Any]] = {"class_name": "Functional"}
-    """What a config says of the class: no module, for each version of Keras has it in another."""
+    """The class entry of configs: without a module, which differs between versions of Keras."""
 
     _pure_call = True
 

@@ -35,6 +35,7 @@ class Sequential(Functional):
         ValueError: two layers have the same name; a layer has several outputs, or does not fit the one
             before; an Input comes later than first.
 
+    >>> import torch
     >>> from batchdot.layers import Dense
     >>> model = Sequential([Dense(4, activation="relu"), Dense(2)])
     >>> model.built, model(torch.ones(5, 3)).shape, model.count_params()

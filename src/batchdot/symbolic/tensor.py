@@ -1,4 +1,4 @@
-"""Symbolic tensors, and the layer calls that connect them to a graph."""
+"""`KerasTensor`, a symbolic tensor, and `Node`, a layer call that connects symbolic tensors."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeGuard

@@ -1,9 +1,9 @@
 """Layer: a torch.nn.Module with the contract of a Keras layer.
 
-Here are its arguments, its config, and what a subclass defines. Each other part of the contract has a file,
-each built on the one before: `state` (all attributes), `weights`, `lazy` (building at the first call),
-`losses`, `call`; and `node_queries` (what its nodes say). What belongs to PyTorch is left to PyTorch:
-parameters, buffers, state_dict, hooks, ``to``, ``train`` and ``eval``.
+This file has its arguments, its config and the methods for subclasses to define. The other parts of the
+contract have a file each, and each builds on the one before: `state` (all attributes), `weights`, `lazy`
+(building in the first call), `losses`, `call`; and `node_queries`. Parameters, buffers, state_dict, hooks,
+``to``, ``train`` and ``eval`` are those of PyTorch.
 """
 
 import inspect
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _UNPRINTED = ("trainable", "dtype", "sparse", "ragged")
 
 _IGNORED = ("dynamic", "implementation", "batch_size", "input_dim")
-"""Keywords of Keras layers that have no effect here, or only beside others."""
+"""Keywords of Keras layers that have no effect by themselves."""
 
 _UNSET = ("lora_rank", "lora_alpha", "quantization_config")
 """Keywords of Keras 3 that may only be None here."""
@@ -41,8 +41,8 @@ class Layer(Calls, NodeQueries):
         name: name of the layer; by default the class name in snake case, made unique.
         trainable: whether its weights, if it has any, are to be trained.
         dtype: a torch dtype or its name. Weights have it, and floating inputs are cast to it. By
-            default weights are `backend.floatx()`, torch tensors keep their dtype, and what is not a
-            tensor becomes floatx.
+            default weights are `backend.floatx()`, torch tensors keep their dtype, and other inputs
+            become floatx.
         autocast: False keeps floating inputs as they are although a dtype is given.
         activity_regularizer: a name, config, or function of the output to a scalar that joins
             `losses`, divided by the batch size.
@@ -180,7 +180,7 @@ class Layer(Calls, NodeQueries):
     # As a torch.nn.Module.
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse to replace a read-only property; have the next call be a full one."""
+        """Refuse to replace a read-only property; make the next call a full one."""
         found = getattr(type(self), name, None)
         if isinstance(found, property) and found.fset is None:  # torch.nn.Module lets a Parameter pass
             raise AttributeError(
@@ -190,7 +190,7 @@ class Layer(Calls, NodeQueries):
         super().__setattr__(name, value)
         if name == "activity_regularizer":
             self.__dict__["_call_losses"] = []
-        if name != "training":  # a mode that `call` reads anew
+        if name != "training":  # a mode that each `call` reads
             self._disable_fast_call(name)
             for derived in self._derived:
                 self.__dict__.pop(derived, None)

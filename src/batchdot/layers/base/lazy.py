@@ -1,6 +1,6 @@
-"""Lazy building: a layer's weights are made at its first call, as those of torch's lazy modules.
+"""Lazy building: the weights of a layer are made in its first call, as in torch's lazy modules.
 
-Until then the layer remembers the device and dtype it was moved to, and keeps a state_dict that was loaded.
+Until then the layer stores the device and dtype it was moved to, and a state_dict that was loaded.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from batchdot.symbolic.shape_inference import as_input_shape
 
 
 class LazyWeights(Weights):
-    """The part of `Layer` that builds it, and that keeps what was done to it before."""
+    """The part of `Layer` that builds it, and applies earlier moves and state to the new weights."""
 
     def _build_once(self, inputs: Any) -> None:
         """Build the layer for these inputs, unless it is built; undo everything if that fails."""
@@ -42,7 +42,7 @@ class LazyWeights(Weights):
     def _register_containers(self) -> None:
         """Register lists and dicts of modules as modules, as Keras does; torch would not find those inside.
 
-        A dict whose keys cannot be names of modules stays, and its modules are registered beside it.
+        A dict whose keys cannot be names of modules stays, and its modules are registered in addition.
         """
         for name, value in list(self.__dict__.items()):
             items = value.values() if isinstance(value, dict) else value
@@ -77,7 +77,7 @@ class LazyWeights(Weights):
             raise
 
     def _sync_new_children(self, known: list[nn.Module]) -> None:
-        """Move and freeze the modules that `build` made, as the layer was before."""
+        """Apply the layer's device, dtype and `trainable` to the modules that `build` made."""
         dtype = None if self._dtype == self._given_dtype else self._dtype
         for module in self.children():
             if all(module is not other for other in known):

@@ -103,7 +103,7 @@ class Merge(Layer):
                     f"Layer {self.name} has inputs with incompatible shapes. "
                     f"Received shapes {first} and {second}"
                 )
-            # An unknown size beside a known one: unless that is 1, it is the size of the output.
+            # If one size is unknown, the other is that of the output, unless it is 1.
             large = [size for size in (a, b) if size not in (1, None)]
             sizes.append(large[0] if large else None if None in (a, b) else 1)
         return tuple(sizes)
