@@ -161,10 +161,12 @@ def _keras_peers(
     right: list[Tensor],
 ) -> tuple[dict[str, RemoteBlock], dict[str, str]]:
     """Return the timing blocks of the Keras peers by name, and the reasons why others are absent."""
-    asked = request(work, x, y, gradient) if settings.device == "cpu" else "runs on the CPU only"
-    if isinstance(asked, str):
-        return {}, dict.fromkeys([*(p.framework for p in keras_peers.processes), *keras_peers.absent], asked)
-    values, blocks, reasons = keras_peers.make(asked)
+    prepared = request(work, x, y, gradient) if settings.device == "cpu" else "runs on the CPU only"
+    if isinstance(prepared, str):
+        return {}, dict.fromkeys(
+            [*(p.framework for p in keras_peers.processes), *keras_peers.absent], prepared
+        )
+    values, blocks, reasons = keras_peers.make(prepared)
     for name, arrays in values.items():
         reason = difference([torch.from_numpy(array) for array in arrays], right, work.dtype)
         if reason is not None:

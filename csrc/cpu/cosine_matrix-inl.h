@@ -1,5 +1,4 @@
-// What a cosine matrix needs beside torch's product of matrices: its scale and bound, and unit vectors for its
-// gradients.
+// Cosine matrices from torch's product of matrices: scaling and clamping, and unit vectors for the gradients.
 
 #include <cmath>
 #include <cstdint>

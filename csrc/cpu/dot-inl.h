@@ -304,10 +304,10 @@ BD_NOINLINE DoubleDouble dot_compensated(const T* x, const T* y, int64_t size) {
   DoubleDouble result;
   result.high = two_sum(dot.high, dot.low, result.low);
   double sum = std::fabs(result.high);
-  // Written so that NaN, which is what overflow leaves behind, is not accurate.
+  // Written so that NaN, the result of overflow, is not accurate.
   bool accurate = sum >= dot.errors * cancellation_threshold<T>(error_depth(size)) && sum < INFINITY;
-  // Products of doubles lose digits to underflow without a trace in `errors`: 2^-1074 for each of K, which beside
-  // 2^-900 is nothing.
+  // Products of doubles lose digits to underflow without a trace in `errors`: 2^-1074 for each of K, which
+  // is negligible compared with 2^-900.
   if constexpr (!kHasExactProducts<T>) accurate = accurate && sum > 0x1p-900;
   return accurate ? result : dot_exact(x, y, size);
 }

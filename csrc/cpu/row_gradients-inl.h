@@ -23,7 +23,7 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-// x / |x|. Bound: a relative error of 2u, or 3u for double, beside that of the inverse norm.
+// x / |x|. Bound: a relative error of 2u, or 3u for double, in addition to that of the inverse norm.
 template <class T>
 BD_INLINE Pack scaled_pack(Pack x, const InverseNorm& inverse) {
 #pragma GCC unroll 8

@@ -37,6 +37,7 @@ def top_k(
         ValueError: shapes or devices do not fit, or k is negative or larger than N.
         TypeError: k is not an integer, or the inputs are complex, bool, uint64, sparse or not numbers.
 
+    >>> import torch
     >>> users = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     >>> items = torch.tensor([[0.5, 0.5], [3.0, 4.0], [1.0, 0.0]])
     >>> top_k(users, items, k=2)

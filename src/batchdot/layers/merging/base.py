@@ -78,7 +78,7 @@ class Merge(Layer):
         (5, 4, 3)
         """
         shapes = self._read_shapes(input_shape)
-        # Compared, not put into a set: torch.compile would compile anew for each size that is hashed.
+        # Compared, not put into a set: torch.compile would compile again for each size that is hashed.
         batch = [shape[0] for shape in shapes if shape and shape[0] is not None]
         if any(size != batch[0] for size in batch):
             raise ValueError(
