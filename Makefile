@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# A worker for each core; a file of tests stays with one, for its fixtures.
+PARALLEL ?= --numprocesses auto --dist loadfile
 
 BIN := $(VENV)/bin
 # A torch that is already in $(VENV) stays: after the first step it is the constraint.
@@ -23,18 +25,20 @@ demo: $(VENV)/installed ## Compare real handwritten digits by cosine: the main j
 	$(BIN)/batchdot demo $(ARGS)
 
 test: $(VENV)/installed-test ## Run the tests that need no Keras; ARGS="-k cosine" passes arguments to pytest.
-	$(BIN)/python -m pytest -m "not slow and not keras" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not keras" $(PARALLEL) $(ARGS)
 
 test-keras: $(VENV)/installed-test-keras ## Run the tests that run Keras too.
-	$(BIN)/python -m pytest -m "keras and not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "keras and not slow" $(PARALLEL) $(ARGS)
 
 test-full: $(VENV)/installed-test-keras ## Run every test, the slow ones and those with Keras included.
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-# The sample: operators, kernels and layers, which are where private functions of torch are used.
-test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without private functions of torch.
-	BATCHDOT_TORCH_PRIVATE=0 $(BIN)/python -m pytest -m "not slow and not keras" \
-		tests/ops/test_transforms.py tests/kernels tests/layers/test_suite.py $(ARGS)
+# A sample: operators, gradients and layers, where private APIs of torch are used; then each of them broken.
+test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without private APIs of torch, then break each.
+	BATCHDOT_TORCH_PRIVATE=0 $(BIN)/python -m pytest -m "not slow and not keras" $(PARALLEL) \
+		tests/ops/test_autocast.py tests/ops/test_gradients.py tests/ops/test_plan_cache.py \
+		tests/layers/test_dot.py tests/layers/test_fast_call.py tests/distributed $(ARGS)
+	$(BIN)/python -m pytest tests/test_torch_private.py $(ARGS)
 
 record-keras: $(VENV)/installed-test-keras ## Rewrite tests/data/keras from live Keras.
 	$(BIN)/python -m pytest -m keras --record-keras

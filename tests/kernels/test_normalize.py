@@ -222,7 +222,7 @@ def test_complex_range(dtype, scale):
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("k", [1, 2, 3, 8, 100])
 def test_a_real_cosine_is_at_most_1(dtype, k):
-    x = torch.randn(30_000, k).to(dtype)
+    x = torch.randn(240_000 // max(8, k), k).to(dtype)
     for y in (x, -x, x * 3, x + x.abs() * 1e-3):
         out = cosine(x, y)
         assert out.abs().max() <= 1

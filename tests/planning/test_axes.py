@@ -19,6 +19,9 @@ class Index:
     def __index__(self):
         return 2
 
+    def __repr__(self):
+        return "Index()"
+
 
 # as written, as read
 READ = [

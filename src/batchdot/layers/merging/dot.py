@@ -17,9 +17,9 @@ from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
 from batchdot.symbolic.functions import infer_operation
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
-from batchdot.types import EPSILON, Shape
+from batchdot.types import EPSILON, Shape, SymbolicTensor
 
-S = TypeVar("S", bound=KerasTensor)
+S = TypeVar("S", bound=SymbolicTensor)
 
 
 @LAYERS.register()
@@ -54,6 +54,24 @@ class Dot(Layer):
 
     _pure_call = True
 
+    if TYPE_CHECKING:  # the call of every layer, with the types that follow for this one
+
+        @overload
+        def __call__(self, inputs: Sequence[S], /) -> S: ...
+        @overload
+        def __call__(self, inputs: Sequence[TensorLike], /) -> Tensor: ...
+        @overload
+        def __call__(self, x: S, y: TensorLike | SymbolicTensor, /) -> S: ...
+        @overload
+        def __call__(self, x: TensorLike, y: S, /) -> S: ...
+        @overload
+        def __call__(self, x: TensorLike, y: TensorLike, /) -> Tensor: ...
+        @overload
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Return the dot products, or their symbolic tensor for symbolic inputs."""
+            return super().__call__(*args, **kwargs)
+
     def __init__(
         self,
         axes: Any,
@@ -76,21 +94,6 @@ class Dot(Layer):
         self.supports_masking = True
         self._operation  # noqa: B018  # refuses wrong arguments
         self._build_at_init()
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __call__(self, inputs: Sequence[S]) -> S: ...
-        @overload
-        def __call__(self, inputs: Sequence[TensorLike]) -> Tensor: ...
-        @overload
-        def __call__(self, inputs: S, y: S) -> S: ...
-        @overload
-        def __call__(self, inputs: TensorLike, y: TensorLike) -> Tensor: ...
-        @overload
-        def __call__(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any: ...
-        def __call__(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
-            """Return the dot products of the samples of two tensors, symbolic ones of symbolic tensors."""
 
     @derived
     def _operation(self) -> Operation:
