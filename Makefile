@@ -27,7 +27,7 @@ demo: $(VENV)/installed ## Compare real handwritten digits by cosine: the main j
 test: $(VENV)/installed-test ## Run the tests that need no Keras; ARGS="-k cosine" passes arguments to pytest.
 	$(BIN)/python -m pytest -m "not slow and not keras" $(PARALLEL) $(ARGS)
 
-test-keras: $(VENV)/installed-test-keras ## Run the tests that run Keras beside us.
+test-keras: $(VENV)/installed-test-keras ## Run the tests that run Keras too.
 	$(BIN)/python -m pytest -m "keras and not slow" $(PARALLEL) $(ARGS)
 
 test-full: $(VENV)/installed-test-keras ## Run every test, the slow ones and those with Keras included.
@@ -40,7 +40,7 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 		tests/layers/test_dot.py tests/layers/test_fast_call.py tests/distributed $(ARGS)
 	$(BIN)/python -m pytest tests/test_torch_private.py $(ARGS)
 
-record-keras: $(VENV)/installed-test-keras ## Write tests/data/keras anew: what live Keras answers to the tests.
+record-keras: $(VENV)/installed-test-keras ## Rewrite tests/data/keras from live Keras.
 	$(BIN)/python -m pytest -m keras --record-keras
 
 lint: $(VENV)/installed-dev $(VENV)/installed-test ## Check style and types.
@@ -52,7 +52,7 @@ format: $(VENV)/installed-dev ## Put the code into the style that lint checks.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-bench ## Time batchdot beside PyTorch, torch.compile and Keras; ARGS="--only 'row cosine'".
+bench: $(VENV)/installed-bench ## Time batchdot against PyTorch, torch.compile and Keras; ARGS="--only 'row cosine'".
 	$(BIN)/python -m benchmarks $(ARGS)
 
 dist: $(VENV)/installed-dev ## Build an sdist, from it a wheel, and try the wheel in an empty environment.

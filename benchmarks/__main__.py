@@ -1,4 +1,4 @@
-"""Benchmarks of batchdot beside PyTorch, torch.compile and Keras: times, ratios and targets (`make bench`).
+"""Benchmarks of batchdot against PyTorch, torch.compile and Keras: times, ratios and targets (`make bench`).
 
 No time is asserted. Results are printed as tables and written to benchmarks/results as JSON.
 """
@@ -100,7 +100,7 @@ class Bench:
         return measure_layers(modules, self.settings.rounds)
 
     def compiled(self) -> dict[str, Any]:
-        """Time compiled calls beside compiled baselines."""
+        """Time compiled calls against compiled baselines."""
         record = measure_compiled(self.settings)
         print("\n".join(tables.compiled_lines(record)))
         return record
@@ -147,7 +147,7 @@ class Bench:
         return record
 
     def top_k(self) -> dict[str, Any]:
-        """Time `top_k` beside other exact searches."""
+        """Time `top_k` against other exact searches."""
         record = measure_top_k(self.settings)
         for work, row in record["works"].items():
             times = (f"{name} {tables.microseconds(t['median'])}" for name, t in row["microseconds"].items())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from batchdot import batch_dot
 from batchdot.convert import dtype_name
-from batchdot.ops.arguments import EPSILON
+from batchdot.types import EPSILON
 from benchmarks.baselines import BASELINES
 from benchmarks.exact import as_floats, cosine_from, exact_dot, ulps
 from benchmarks.keras_peers import KerasPeers, as_array

@@ -1,4 +1,4 @@
-"""Overhead of a call: times on inputs so small that arithmetic is negligible, beside one PyTorch line."""
+"""Overhead of a call: times on inputs so small that arithmetic is negligible, against one PyTorch line."""
 
 from typing import Any
 

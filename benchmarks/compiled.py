@@ -28,10 +28,10 @@ WORKS = (
     "matrix product, attention",
     "word2vec",
 )
-"""Workloads, each timed beside the first baseline of its kind."""
+"""Workloads, each timed against the first baseline of its kind."""
 
 MODELS = {"Dot, over batch_dot": "(a * b).sum(-1, keepdim=True)", "Dense": None, "two towers, 8 calls": None}
-"""Layers and a model, each timed beside this baseline or, for None, its own."""
+"""Layers and a model, each timed against this baseline or, for None, its own."""
 
 
 def measure_compiled(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Measurement of one workload beside its peers, returned as a JSON-compatible record."""
+"""Measurement of one workload against its peers, returned as a JSON-compatible record."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -160,11 +160,13 @@ def _keras_peers(
     gradient: Tensor | None,
     right: list[Tensor],
 ) -> tuple[dict[str, RemoteBlock], dict[str, str]]:
-    """Return what times the KerasPeers, and why one does not stand beside us."""
-    asked = request(work, x, y, gradient) if settings.device == "cpu" else "runs on the CPU only"
-    if isinstance(asked, str):
-        return {}, dict.fromkeys([*(p.framework for p in keras_peers.processes), *keras_peers.absent], asked)
-    values, blocks, reasons = keras_peers.make(asked)
+    """Return the timing blocks of the Keras peers by name, and the reasons why others are absent."""
+    prepared = request(work, x, y, gradient) if settings.device == "cpu" else "runs on the CPU only"
+    if isinstance(prepared, str):
+        return {}, dict.fromkeys(
+            [*(p.framework for p in keras_peers.processes), *keras_peers.absent], prepared
+        )
+    values, blocks, reasons = keras_peers.make(prepared)
     for name, arrays in values.items():
         reason = difference([torch.from_numpy(array) for array in arrays], right, work.dtype)
         if reason is not None:

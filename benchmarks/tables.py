@@ -59,7 +59,7 @@ def reason_lines(works: dict[str, Results]) -> list[str]:
 
 
 def target_lines(targets: list[Results]) -> list[str]:
-    """Return the targets beside what was measured, for the terminal."""
+    """Return the targets and the measured values, for the terminal."""
     return [
         f"  {t['text']:<86}{number(t['measured']):>8}   {t['bound']} {t['aim']:g}"
         + ("" if t["verdict"] == "met" else f"   {t['verdict']}")
@@ -144,7 +144,7 @@ def short_accuracy_table(results: Results) -> str:
 
 
 def target_table(results: Results) -> str:
-    """Return the targets beside what was measured, in Markdown."""
+    """Return the targets and the measured values, in Markdown."""
     rows = [
         [t["text"], number(t["measured"]), f"{t['bound']} {t['aim']:g}", t["verdict"]]
         for t in results["targets"]

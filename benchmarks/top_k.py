@@ -1,4 +1,4 @@
-"""`top_k` beside an exact search by FAISS and its PyTorch baseline."""
+"""`top_k` against an exact search by FAISS and its PyTorch baseline."""
 
 from importlib import import_module
 from importlib.util import find_spec

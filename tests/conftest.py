@@ -1,4 +1,4 @@
-"""What the whole suite needs before anything is imported, and which tests this machine cannot run."""
+"""Set-up of the whole test suite: warnings, markers, recorded answers of Keras, and kernels."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -8,9 +8,14 @@ import torch
 from tests.support import live_keras
 from tests.support.keras_record import KerasSays, save
 
+from batchdot import kernels
+from batchdot.ops import arguments, plan_cache
+
+KERNELS = {kernel.name: kernel for kernel in kernels.KERNELS}
+
 torch.sparse.check_sparse_tensor_invariants.enable()  # torch warns until one says which
 
-# What torch says once a process of parts of its own, whoever meets them first.
+# Warnings of torch, each given once a process, in the first test that causes it.
 TORCH_WARNINGS = (
     "ignore:ComplexHalf support is experimental:UserWarning",
     "ignore:Sparse CS. tensor support is in beta state:UserWarning",
@@ -18,7 +23,7 @@ TORCH_WARNINGS = (
 )
 
 
-# What live Keras and TensorFlow warn of when they run; a test that is marked `keras` passes over it.
+# Warnings of live Keras and TensorFlow, ignored in tests that are marked `keras`.
 KERAS_WARNINGS = (
     "ignore::DeprecationWarning:tensorflow.*",
     "ignore::DeprecationWarning:tf_keras.*",
@@ -29,7 +34,7 @@ KERAS_WARNINGS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record-keras", action="store_true", help="write tests/data/keras anew, with -m keras")
+    parser.addoption("--record-keras", action="store_true", help="rewrite tests/data/keras, with -m keras")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,15 +78,10 @@ def keras_says(request: pytest.FixtureRequest) -> KerasSays:
 
 
 def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Have plans made anew: with the native kernel where it has no reason against one, or by ATen alone."""
-    from batchdot import kernels
-    from batchdot.ops import arguments, plan_cache
-
-    native, aten = kernels.KERNELS
-    if name == "aten":
-        monkeypatch.setattr(kernels, "AVAILABLE", (aten,))
-    elif reasons := native.unavailable_reasons():
-        pytest.skip(f"the native kernel is {reasons[0]}")
+    """Empty the caches and make one kernel, followed by ATen for plans it does not support, the only ones."""
+    if reasons := KERNELS[name].unavailable_reasons():
+        pytest.skip(f"the {name} kernel is {reasons[0]}")
+    monkeypatch.setattr(kernels, "AVAILABLE", tuple(dict.fromkeys((KERNELS[name], KERNELS["aten"]))))
     arguments.clear()
     plan_cache.clear()
     yield name
@@ -99,6 +99,6 @@ def aten_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield from _use_kernel("aten", monkeypatch)
 
 
-@pytest.fixture(params=["native", "aten"])
+@pytest.fixture(params=KERNELS)
 def each_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield from _use_kernel(request.param, monkeypatch)

@@ -1,5 +1,4 @@
-// What a cosine matrix needs beside torch's product of matrices: its scale and bound, and unit vectors for its
-// gradients.
+// Cosine matrices from torch's product of matrices: scaling and clamping, and unit vectors for the gradients.
 
 #include <cmath>
 #include <cstdint>
@@ -106,8 +105,8 @@ struct Scales {
   }
 };
 
-// Make cosines of the products of one row with others, in place.
-// Bound: 6 roundings to Number or less, beside the errors of the product.
+// Scale the products of one row with others to cosines, in place.
+// Bound: at most 6 roundings to Number, in addition to the errors of the product.
 template <class T, class Number>
 BD_INLINE void scale_row(T* products, Number x_scale, const Number* y_scale, int64_t count) {
   using Register = typename Scaling<T>::Register;
@@ -167,7 +166,7 @@ BD_INLINE InverseNorm inverse_norm(const T* x, int64_t size, double epsilon) {
 }
 
 // out[row] = x / |x|.
-// Bound: rounding to T, beside a relative error of (sum_depth(K)/2 + 3)·u; 4 roundings for double.
+// Bound: rounding to T, in addition to a relative error of (sum_depth(K)/2 + 3)·u; 4 roundings for double.
 template <class T>
 void row_unit(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size;
@@ -182,8 +181,8 @@ void row_unit(const RowProblem& problem, int64_t begin, int64_t end) {
 }
 
 // out[row] = (y - (y·u) u) / |x|, where y is the gradient of the unit vector u = x / |x|.
-// Bound: that of cosine_gradient. y was rounded to T by the product of matrices that it comes from, beside which a sum
-// y·u in double loses nothing.
+// Bound: that of cosine_gradient. y is a product of matrices rounded to T; compared with that rounding the error of the
+// sum y·u in double is negligible.
 template <class T>
 void row_unit_backward(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size;

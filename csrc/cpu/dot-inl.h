@@ -54,8 +54,8 @@ BD_INLINE double cancellation_threshold(double depth) {
   return depth * 128 * (1.0 / (INT64_C(1) << (53 - kDigits<T>)));
 }
 
-// Ask for what is read soon after a pack: rows mostly follow each other. Machines that guess so themselves guess
-// late: matrices of 64 columns, 26 MB, took 1.45 times as long as reading them, and 1.05 times with this.
+// Prefetch the memory after a pack: rows mostly follow each other, and hardware prefetching starts late. Matrices of
+// 64 columns, 26 MB, took 1.45 times as long as reading them, and 1.05 times with this.
 template <class T>
 BD_INLINE void prefetch(const T* pack) {
   constexpr int kLine = 64, kAhead = 3072;
@@ -304,10 +304,10 @@ BD_NOINLINE DoubleDouble dot_compensated(const T* x, const T* y, int64_t size) {
   DoubleDouble result;
   result.high = two_sum(dot.high, dot.low, result.low);
   double sum = std::fabs(result.high);
-  // Written so that NaN, which is what overflow leaves behind, is not accurate.
+  // Written so that NaN, the result of overflow, is not accurate.
   bool accurate = sum >= dot.errors * cancellation_threshold<T>(error_depth(size)) && sum < INFINITY;
-  // Products of doubles lose digits to underflow without a trace in `errors`: 2^-1074 for each of K, which beside
-  // 2^-900 is nothing.
+  // Products of doubles lose digits to underflow without a trace in `errors`: 2^-1074 for each of K, which
+  // is negligible compared with 2^-900.
   if constexpr (!kHasExactProducts<T>) accurate = accurate && sum > 0x1p-900;
   return accurate ? result : dot_exact(x, y, size);
 }

@@ -28,7 +28,7 @@ inline DoubleDouble scaled(const DoubleDouble& a) {
 }
 
 // The double nearest to (high + low) * 2^exponent, ties to even, where that is scaled and may be subnormal; low is the
-// rounding error of high. Not inline, as it is rarely called and often mentioned.
+// rounding error of high. Not inlined, because it is rarely called from many places.
 [[gnu::noinline]] inline double scale_to_double(double high, double low, int exponent) {
   double result = std::ldexp(high, exponent);
   if (!(std::fabs(result) <= std::numeric_limits<double>::min())) return result;  // scaling rounded nothing

@@ -23,13 +23,13 @@ namespace batchdot {
 
 using torch::stable::Tensor;
 
-// Elements that a thread is worth waking for, about 10 µs of work.
+// The least number of elements per thread, about 10 µs of work.
 constexpr int64_t kGrain = 32768;
 
-// Whether this thread wakes no other, because it is one of several that compute at the same time.
+// Whether calls from this thread use no other threads, because it is one of several that run operators in parallel.
 static thread_local bool single_threaded = false;
 
-// What a tensor is, fetched once: each field costs a call of a C function of torch.
+// Metadata of a tensor, read once: each field costs a call of a C function of torch.
 struct TensorInfo {
   int64_t rank;
   int64_t *sizes, *strides;
@@ -212,7 +212,7 @@ static std::tuple<Tensor, Tensor> row_cosine_backward(const Tensor& gradient, co
   return gradients(kernels().cosine_backward, gradient, x, y, epsilon, for_x, for_y);
 }
 
-// The problem of rows of x that each meet all the rows of y in their group.
+// The problem of a cosine matrix: in each group, every row of x with every row of y.
 static RowProblem matrix_problem(const TensorInfo& x, const TensorInfo& y, double epsilon) {
   check_rows(x, y);
   STD_TORCH_CHECK(x.rank == 2 || x.rank == 3, "batchdot: matrices should have 2 or 3 axes");
@@ -313,8 +313,8 @@ STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
 
 #define BD_EXPORT extern "C" __attribute__((visibility("default")))
 
-// From now on the operators start no other thread for calls from this one.
-BD_EXPORT void batchdot_compute_alone() { batchdot::single_threaded = true; }
+// Make the operators single-threaded for all later calls from the calling thread.
+BD_EXPORT void batchdot_set_single_threaded() { batchdot::single_threaded = true; }
 
 // The name of the instruction set that is used.
 BD_EXPORT const char* batchdot_instructions() { return batchdot::kernels().name; }

@@ -23,7 +23,7 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-// x / |x|. Bound: a relative error of 2u, or 3u for double, beside that of the inverse norm.
+// x / |x|. Bound: a relative error of 2u, or 3u for double, in addition to that of the inverse norm.
 template <class T>
 BD_INLINE Pack scaled_pack(Pack x, const InverseNorm& inverse) {
 #pragma GCC unroll 8
@@ -56,8 +56,8 @@ BD_INLINE void add_to(double* to, const Pack& a) {
   store_pack(to, sum);
 }
 
-// Write gradients of x and y for groups begin to end. rules(x, y, row) returns what makes of a pack of each row a pack
-// of the gradients. The gradient of a row of y that several rows of x share is their sum, formed in double.
+// Write gradients of x and y for groups begin to end. rules(x, y, row) returns functions from packs of both rows to a
+// pack of each gradient. The gradient of a row of y that several rows of x share is their sum, formed in double.
 template <class T, class Rules>
 BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t end, Rules rules) {
   int64_t size = problem.size;

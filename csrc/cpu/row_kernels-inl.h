@@ -28,8 +28,8 @@ namespace BD_NAMESPACE {
 
 // --- dot products ----------------------------------------------------------------------------------------------
 
-// Write the dot products of `count` rows of x with rows of y, several at a time. `threshold`, times the largest
-// magnitudes, is what a sum in double is accurate from on; what is below, recompute(i) computes.
+// Write the dot products of `count` rows of x with rows of y, several at a time. A sum in double is accurate if its
+// magnitude is at least `threshold` times the largest magnitudes; otherwise recompute(i) computes it.
 template <class T, class U, class Recompute>
 BD_INLINE void write_dots(const T* x, int64_t x_stride, const U* y, int64_t y_stride, int64_t size, int64_t count,
                           double threshold, T* out, Recompute recompute) {
@@ -55,13 +55,13 @@ BD_INLINE double threshold_of_largest(int64_t size) {
   return cancellation_threshold<T>(sum_depth(size)) * (double)size * (1 + 0x1p-20);
 }
 
-// dot, out of line: where it is called for few rows, inlining it would only cost the loop over all rows registers.
+// dot, not inlined: it is called for few rows, and inlining would cost the loop over all rows registers.
 template <class T>
 BD_NOINLINE double recompute_dot(const T* x, const T* y, int64_t size) {
   return dot(x, y, size);
 }
 
-// Rows that each meet a row of their own, in two matrices.
+// Pairs of rows, the i-th of x with the i-th of y, in two matrices.
 template <class T>
 BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0];
@@ -72,7 +72,7 @@ BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) 
              [&](int64_t i) { return recompute_dot(x + i * x_stride, y + i * y_stride, size); });
 }
 
-// Rows that share a row of y meet it as doubles, which are converted once.
+// Groups of rows of x that share a row of y, which is converted to double once.
 template <class T>
 BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, stride = problem.x.row_stride, group = begin / problem.rows, i = begin % problem.rows;
@@ -93,8 +93,8 @@ BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end)
 // out[row] = sum(x·y).
 // Bound: 0.51 ulp of the exact sum, for K <= 2^33: 1/128 ulp before rounding (dot, dot_compensated), 0.5 ulp for
 // rounding it, 2^-14 ulp where Half is rounded twice.
-// Worst case found: 0.50195 ulp, float16, K = 8191: 2^7·2^7, then 510 products of 0.984·2^-39 that are lost beside it
-// in its lane, then its opposite, and a rest beside a midpoint ("lost" in csrc/test/ulp.cpp).
+// Worst case found: 0.50195 ulp, float16, K = 8191: 2^7·2^7, then 510 products of 0.984·2^-39 that are lost next to it
+// in its lane, then its opposite, and a rest next to a midpoint ("lost" in csrc/test/ulp.cpp).
 template <class T>
 void row_product(const RowProblem& problem, int64_t begin, int64_t end) {
   constexpr int64_t kLongRow = 256;  // of longer rows, several at a time save nothing
@@ -128,7 +128,7 @@ struct Cosine {
   InverseNorm x, y;
 };
 
-// Bound: a relative error of 2u beside half that of the square. Raising a square to a floor does not add to its error.
+// Bound: a relative error of 2u in addition to half that of the square. Raising a square to a floor does not add to its error.
 BD_INLINE InverseNorm inverse_root(double square, double epsilon) {
   bool floored = square < epsilon;
   return {1 / std::sqrt(floored ? epsilon : square), 1, floored};
@@ -138,7 +138,7 @@ BD_INLINE Simd<double> inverse_root(Simd<double> square, double epsilon) {
   return 1 / root(square < epsilon ? broadcast(epsilon) : square);
 }
 
-// Sets `root` as well, whose bound is a relative error of 2^-100 beside half that of the square.
+// Sets `root` as well, whose bound is a relative error of 2^-100 in addition to half that of the square.
 BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, DoubleDouble& root) {
   // The floor is scaled and not the square, which could round to a subnormal number.
   bool floored = square.high < (square.exponent == 0 ? epsilon : std::ldexp(epsilon, -square.exponent));
@@ -178,8 +178,8 @@ BD_INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
   return result;
 }
 
-// Cosines of rows that each meet a row of their own, in two matrices: roots and quotients in whole registers, with
-// the bits of cosine.
+// Cosines of pairs of rows, in two matrices, with the same bits as cosine(): roots and quotients are computed in whole
+// registers.
 template <class T>
 BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
   constexpr int kRowsPerBatch = 8;

@@ -1,4 +1,4 @@
-// What an operator asks of a kernel: pairs of rows, where they lie in memory, and where results go.
+// The arguments of a row kernel: pairs of rows, their layout in memory, and the memory of the results.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Operand {
 };
 
 // Rows of x and y in groups: the rows of x in a group share a row of y, or a group is one row of each. In a
-// cosine matrix a group has `rows` rows of x and `columns` rows of y, and each of x meets each of y.
+// cosine matrix a group has `rows` rows of x and `columns` rows of y, and every pair of them is computed.
 struct RowProblem {
   Operand x, y, out;
   int axes;

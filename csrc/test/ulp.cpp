@@ -327,7 +327,7 @@ void fill_midpoint(T* x, T* y, int64_t size) {
   x[size - 1] = to<T>((double)x[size - 1] + std::ldexp(sign(), exponent - integer(50, 60)));
 }
 
-// What a sum in double loses most of: in the lane of the first product, every later one is lost beside it, until its
+// What a sum in double loses most of: in the lane of the first product, every later one is lost next to it, until its
 // opposite ends the row. What is left is a midpoint of T but for a little, on the side that the lost products are not.
 template <class T>
 void fill_lost(T* x, T* y, int64_t size) {

@@ -1,12 +1,13 @@
 """Every private name of PyTorch that batchdot uses, each with a public fallback.
 
-A private name may go, move or change with any release of torch. So each is looked up here and nowhere
-else, tried once, and replaced where it does not do what we rely on: by the public way where there is one,
-otherwise by the answer that is right but slow. A new torch can make batchdot slower, not wrong or absent.
+Any release of torch may remove or change a private name. So each is looked up only here, tested once, and
+replaced if the test fails: by a public equivalent if there is one, otherwise by a correct but slower way.
+A new torch can make batchdot slower, but not wrong or unusable.
 
 ``BATCHDOT_TORCH_PRIVATE=0`` in the environment turns every fallback on; the tests run that way too.
-`nn.Module`'s ``_parameters``, ``_buffers`` and ``_modules`` are left out: the whole ecosystem relies on
-them, and they have no slower substitute.
+Exempt are `nn.Module`'s ``_parameters``, ``_buffers`` and ``_modules``, and the methods that subclasses
+override (``_apply``, ``_load_from_state_dict``, ``_save_to_state_dict``): the whole ecosystem relies on
+them, and they have no substitute.
 """
 
 import os
@@ -57,11 +58,11 @@ _TensorGuards = _private("torch._C._dynamo.guards", "TensorGuards", _guards_work
 
 
 def make_guard(x: Tensor, y: Tensor) -> Guard:
-    """Return a function that tells whether two values are tensors like x and y.
+    """Return a function that returns whether two values are tensors like x and y.
 
-    Alike are class, dtype, device, sizes, strides and ``requires_grad``; and, unless `modes_may_change`,
+    It compares class, dtype, device, sizes, strides and ``requires_grad``; and, unless `modes_may_change`,
     autocast and function transforms. The private guard, Dynamo's own, takes 0.26 µs, the public one 2 µs.
-    Strided nested tensors have no strides, and asking for them ends the process: test ``is_nested`` first.
+    Reading the strides of a strided nested tensor ends the process: test ``is_nested`` first.
 
     >>> guard = make_guard(torch.ones(2, 3), torch.ones(2, 3))
     >>> guard(torch.zeros(2, 3), torch.zeros(2, 3)), guard(torch.zeros(3, 2), [1, 2])
@@ -108,7 +109,7 @@ are_transforms_active: Callable[[], bool] = (
     _private("torch._C", "_are_functorch_transforms_active", lambda value: isinstance(value(), bool))
     or _assume_transforms
 )
-"""Whether a transform of torch.func may be active. Fallback: assume that one is."""
+"""Whether a transform of torch.func may be active. Fallback: True."""
 
 _forward_ad: Any = import_module("torch.autograd.forward_ad")
 
@@ -127,13 +128,13 @@ in_forward_mode: Callable[[Tensor, Tensor], bool] = (
     is not None
     else _is_dual
 )
-"""Whether two tensors may have forward-mode tangents. Fallback: unpack both, 2 µs."""
+"""Whether two tensors may have forward-mode tangents. Fallback: unpack both tensors, 2 µs."""
 
 _TracingContext = _private("torch._guards", "TracingContext", lambda value: value.try_get() or True)
 
 
 def is_lowering() -> bool:
-    """Return whether torch.compile lowers a captured graph to operators. Fallback: say that it does not.
+    """Return whether torch.compile lowers a captured graph to operators. Fallback: False.
 
     Then a cosine is compiled to PyTorch's operators instead of ours.
     """
@@ -144,7 +145,7 @@ _active_fake_mode = _private("torch._guards", "active_fake_mode", lambda value: 
 
 
 def is_faking(tensors: Iterable[Any]) -> bool:
-    """Return whether tensors are being run for their shapes alone. Fallback: look at their classes."""
+    """Return whether tensors are fake, without values. Fallback: whether one is of a subclass of Tensor."""
     if _active_fake_mode is not None:
         return _active_fake_mode() is not None
     return any(isinstance(t, Tensor) and t.__class__ not in (Tensor, nn.Parameter) for t in tensors)
@@ -157,7 +158,7 @@ is_jit_tracing: Callable[[], Any] = (
 
 
 def compile_time_constant(method: F) -> F:
-    """Have torch.compile call a method once, while it traces, and take the result as a constant.
+    """Make torch.compile call a method once, while it traces, and use the result as a constant.
 
     As torch.compiler.assume_constant_result, the fallback, which takes a second to import Dynamo.
     """
@@ -170,7 +171,7 @@ def compile_time_constant(method: F) -> F:
 # --- modules: what makes a call of nn.Module more than its forward --------------------------------------
 
 _UNKNOWN: Sized = ("unknown",)
-"""Stands for hooks that we cannot see: never empty, so that callers assume there are some."""
+"""Replaces hooks that cannot be read: never empty, so that callers assume there are some."""
 
 _NOT_OF_CALLS = ("_registration_hooks", "_always_called", "_with_kwargs")
 """Containers of hooks that run elsewhere, or that repeat what another container holds."""
@@ -270,7 +271,7 @@ def implement_composite(name: str, run: Callable[..., Any]) -> bool:
 def local_shape(
     shape: Sequence[int], mesh: "DeviceMesh", placements: Sequence["Placement"]
 ) -> tuple[int, ...]:
-    """Return the shape of this rank's shard. Fallback: make a shard and look at it."""
+    """Return the shape of this rank's shard. Fallback: the shape of a new shard."""
     compute = _private(
         "torch.distributed.tensor._utils", "compute_local_shape_and_global_offset", lambda value: True
     )

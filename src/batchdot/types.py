@@ -1,4 +1,4 @@
-"""Types of shapes and axes. Imports no torch."""
+"""Types of shapes and axes, and the default of `epsilon`. Imports no torch."""
 
 from typing import Any, Protocol, TypeAlias
 
@@ -14,9 +14,12 @@ Axes: TypeAlias = int | tuple[int | tuple[int, ...], int | tuple[int, ...]] | No
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Pairs (axis of x, axis of y), none of them negative."""
 
+EPSILON = 1e-12
+"""TensorFlow's floor on the squared norm, in every version (``tf.math.l2_normalize``)."""
+
 
 class SymbolicTensor(Protocol):
-    """A tensor of a shape and a dtype without numbers: all that `ops` knows of a `KerasTensor`."""
+    """A tensor with a shape and a dtype but no values: the interface of `KerasTensor` that `ops` uses."""
 
     @property
     def shape(self) -> Shape:
@@ -25,5 +28,5 @@ class SymbolicTensor(Protocol):
 
     @property
     def _keras_history(self) -> Any:
-        """The layer call that made it; Keras's name, by which no other tensor is taken for one."""
+        """The layer call that made it. The name is Keras's; no other kind of tensor has it."""
         ...

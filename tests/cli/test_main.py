@@ -16,6 +16,8 @@ import batchdot
 from batchdot import batch_dot
 from batchdot.cli import main as cli
 from batchdot.cli.main import main
+from batchdot.cli.parser import FILE_HELP
+from batchdot.io.array_file import FORMATS
 
 COMMAND = [sys.executable, "-m", "batchdot"]
 
@@ -267,3 +269,9 @@ def test_a_name_of_any_bytes(folder):
     )
     assert process.stdout == b"\\udcfe.npy: (5, 3, 3) float32\n"
     assert torch.from_numpy(np.load(os.fsdecode(b"\xfe.npy"))).shape == (5, 3, 3)
+
+
+def test_help_names_every_file_format():
+    for suffix, file_format in FORMATS.items():
+        assert f"FILE{suffix}" in FILE_HELP
+        assert (f"FILE{suffix}:TENSOR" in FILE_HELP) is file_format.names_tensors

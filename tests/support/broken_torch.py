@@ -1,4 +1,4 @@
-"""batchdot beside a torch whose private names have changed: one forked process for each change.
+"""batchdot with a torch whose private names have changed: one forked process for each change.
 
 ``python -m tests.support.broken_torch`` prints a JSON object: for each name of `CHANGES` an empty text, or
 what went wrong.
@@ -43,7 +43,7 @@ class Changed(ModuleType):
 
 
 def change(module, name, *value):
-    """Import `batchdot._torch` beside a changed module, which the rest of torch goes on without."""
+    """Import `batchdot._torch` with a changed module of torch; the rest of torch sees the original."""
     real = importlib.import_module(module)
     sys.modules[module] = Changed(real, name, *value)
     importlib.import_module("batchdot._torch")

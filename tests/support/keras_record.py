@@ -10,7 +10,7 @@ texts, arrays, lists, tuples and dictionaries of those. A test calls it through 
         wanted = keras_says(keras_output, name, (2, 3))
 
 pytest then runs the test twice: once with the recorded answer, and once, marked ``keras``, with the answer
-of live Keras, which has to be the recorded one. ``make record-keras`` writes the record anew.
+of live Keras, which has to be the recorded one. ``make record-keras`` rewrites the record.
 """
 
 import json

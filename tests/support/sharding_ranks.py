@@ -466,7 +466,14 @@ def what_is_refused(mesh):
     dx = place(x, mesh, [Shard(0)])
     for args in ((dx, x), (x, dx), (dx, x.tolist()), (dx, x.numpy())):
         raises(TypeError, "two DTensors or none", batchdot.batch_dot, *args, 1)
-    raises(TypeError, "and y is none. Say how it lies on the mesh of x", batchdot.batch_dot, dx, x, 1)
+    raises(
+        TypeError,
+        "y is not a DTensor. Pass two DTensors or none; place y on the mesh of x",
+        batchdot.batch_dot,
+        dx,
+        x,
+        1,
+    )
     ranks = dist.get_world_size()
     other = init_device_mesh("cpu", (1, ranks))
     raises(ValueError, "DTensors of one mesh", batchdot.batch_dot, dx, place(x, other, [Replicate()] * 2), 1)

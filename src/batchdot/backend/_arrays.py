@@ -8,10 +8,10 @@ from torch import Tensor
 
 from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
 from batchdot.kernels.aten import normalize
-from batchdot.ops.arguments import EPSILON
 from batchdot.planning.lowering import norm_dtype, result_dtype
 from batchdot.symbolic.functions import symbolic
 from batchdot.symbolic.tensor import KerasTensor
+from batchdot.types import EPSILON
 
 P = ParamSpec("P")
 

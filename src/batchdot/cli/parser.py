@@ -4,6 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFo
 from typing import Any, NoReturn
 
 from batchdot._version import __version__
+from batchdot.types import EPSILON
 
 AXES_HELP = (
     "axes to contract: 1 or -1 for both inputs, 1,2 for axis 1 of X with axis 2 of Y, 1+2,2+3 for several "
@@ -160,8 +161,8 @@ def _add_work_arguments(command: ArgumentParser) -> None:
         "--epsilon",
         metavar="E",
         type=float,
-        default=1e-12,
-        help="lower bound on the squared norm of a slice (default: 1e-12; Keras 3 has 1e-14)",
+        default=EPSILON,
+        help=f"lower bound on the squared norm of a slice (default: {EPSILON:g}; Keras 3 has 1e-14)",
     )
     command.add_argument(
         "--dtype",

@@ -1,14 +1,14 @@
-"""Layout: how the shards of two DTensors are brought together, one rule for each mesh dimension.
+"""Plan the sharding of a dot product of two DTensors: one rule for each mesh dimension.
 
     rule  x becomes  y becomes  result     communication of the contraction itself
     B     Shard(b)   Shard(b)   Shard(b)   none
     I     Shard(i)   Replicate  Shard(i)   none
     J     Replicate  Shard(j)   Shard(j)   none
-    K     Shard(k)   Shard(k)   Partial    none: whoever reads the result sums it over the ranks
+    K     Shard(k)   Shard(k)   Partial    none; reading the result sums it over the ranks
     R     Replicate  Replicate  Replicate  none
 
-Where the sum must be rounded only once, K is summed at once, and its result is Replicate: for cosines, and
-for dtypes whose products are accumulated in a wider one (16-bit floats in float32).
+For cosines, and for dtypes whose products are accumulated in a wider dtype (16-bit floats in float32), the
+sum over the ranks must precede rounding: rule K sums at once, and its result is Replicate.
 
 A rule without communication is chosen if there is one; taking a shard of a replicated tensor is free.
 Otherwise the rule with the fewest received bytes is chosen, with those of summing a Partial result:
@@ -173,7 +173,7 @@ def _plan_dim(
 
 
 def _candidates(c: Contraction, x: Placement, y: Placement, ranks: int, once: bool) -> Iterator[DimPlan]:
-    """Yield what a mesh dimension may do, by the table at the top of this file, the preferred first."""
+    """Yield the possible rules of a mesh dimension (table at the top of this file), preferred ones first."""
     shared, x_free = len(c.shared), len(c.x_free)
     for shard in _shard_types(x, y):
         for out, (x_axis, y_axis) in enumerate(c.shared):
@@ -223,13 +223,13 @@ def _received_bytes(
     """Return how many bytes a rank receives when a tensor of ``size`` bytes changes its placement."""
     if source == target or (source.is_replicate() and is_shard(target) and target not in later):
         return 0.0
-    # Shards that a later mesh dimension has sharded further are gathered before they are sharded anew.
+    # Shards that a later mesh dimension shards further are gathered before they are sharded again.
     if is_shard(source) and source in later:
         return size
     part = size * (ranks - 1) / ranks
     if source.is_partial():
         if _split_factor(target) is not None:
-            return inf  # torch does not know how
+            return inf  # torch does not support it
         return part if is_shard(target) else 2 * part
     return part / ranks if is_shard(source) and isinstance(target, Shard) else part
 

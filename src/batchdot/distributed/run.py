@@ -51,7 +51,7 @@ def run_sharded(
     elif normalize:
         local = cosine_of_shards(operation, contraction, x_local, y_local, dtype, mesh, plan.summed, run)
     else:
-        compute = ACCUMULATION_DTYPE[dtype]  # products and their sum over the ranks are rounded once
+        compute = ACCUMULATION_DTYPE[dtype]  # rounded to the dtype after the sum over the ranks
         local = run(operation, x_local.to(compute), y_local.to(compute))
         local = all_reduce_sum(local, mesh, plan.summed).to(dtype)
     gradient = tuple(Replicate() if isinstance(p, Partial) else p for p in plan.out)
@@ -62,8 +62,8 @@ def _read(function: str, x: Any, y: Any) -> tuple[DTensor, DTensor]:
     for name, other, value in (("x", "y", x), ("y", "x", y)):
         if not isinstance(value, DTensor):
             raise TypeError(
-                f"{function} takes two DTensors or none, and {name} is none. Say how it lies on the mesh of "
-                f"{other}: DTensor.from_local({name}, {other}.device_mesh, placements)."
+                f"{name} is not a DTensor. Pass two DTensors or none; place {name} on the mesh of {other} by "
+                f"DTensor.from_local({name}, {other}.device_mesh, placements)."
             )
     if x.device_mesh != y.device_mesh:
         raise ValueError(

@@ -199,7 +199,7 @@ def _steps(c: Contraction, operand: int) -> list[Step]:
 
 def _plain_torch(c: Contraction, normalize: bool) -> str:
     x, y = "x", "y"
-    # max(|x|, 1e-6) is the square root of max(|x|^2, 1e-12).
+    # The floor of a norm is 1e-6, the square root of EPSILON.
     if normalize and not c.contracted:
         x, y = (f"({name} / {name}.abs().clamp_min(1e-6))" for name in (x, y))
     elif normalize:

@@ -1,10 +1,11 @@
 """Arrays in files, read block by block, by path: ``x.npy``, ``x.safetensors``, ``x.safetensors:name``."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from types import TracebackType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -18,10 +19,33 @@ from batchdot.io.regular_file import Layout, RegularFile, printable
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-NPY, SAFETENSORS = ".npy", ".safetensors"
-
 DEFAULT_TENSOR = "out"
-"""Default name of the tensor in a new .safetensors file."""
+"""Default name of the tensor in a new file of a format that names tensors."""
+
+
+class FileFormat(NamedTuple):
+    """The functions of one file format.
+
+    Attributes:
+        read_layout: ``read_layout(file, tensor)`` checks the header and returns the layout of one tensor.
+        header: ``header(shape, dtype, tensor)`` returns the bytes that precede the data in a new file.
+        names_tensors: whether tensors have names, as in ``FILE.safetensors:TENSOR``.
+    """
+
+    read_layout: Callable[[RegularFile, str | None], Layout]
+    header: Callable[[tuple[int, ...], torch.dtype, str], bytes]
+    names_tensors: bool
+
+
+FORMATS = {
+    ".npy": FileFormat(
+        lambda file, tensor: npy.read_layout(file),
+        lambda shape, dtype, tensor: npy.header(shape, dtype),
+        names_tensors=False,
+    ),
+    ".safetensors": FileFormat(safetensors_format.read_layout, safetensors_format.header, names_tensors=True),
+}
+"""All file formats, by the suffix of the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +61,23 @@ class TensorPath:
         """Parse a path such as ``FILE.npy`` or ``FILE.safetensors:TENSOR``.
 
         Raises:
-            FileFormatError: the suffix is of neither format.
+            FileFormatError: the suffix is of no known format.
 
         >>> TensorPath.parse("model.safetensors:query")
         TensorPath(path='model.safetensors', suffix='.safetensors', tensor='query')
         """
         text = os.fsdecode(name)
-        path, colon, tensor = text.partition(SAFETENSORS + ":")
-        if colon:
-            return cls(path + SAFETENSORS, SAFETENSORS, tensor)
-        for suffix in (NPY, SAFETENSORS):
+        named = [suffix for suffix, file_format in FORMATS.items() if file_format.names_tensors]
+        for suffix in named:
+            path, colon, tensor = text.partition(suffix + ":")
+            if colon:
+                return cls(path + suffix, suffix, tensor)
+        for suffix in FORMATS:
             if text.endswith(suffix):
                 return cls(text, suffix)
         raise FileFormatError(
-            f"cannot tell the format of {printable(text)!r} from its name: it should end with .npy or "
-            ".safetensors, or be FILE.safetensors:TENSOR"
+            f"cannot tell the format of {printable(text)!r} from its name: it should end with "
+            f"{' or '.join(FORMATS)}, or be {' or '.join(f'FILE{suffix}:TENSOR' for suffix in named)}"
         )
 
     def header(self, shape: tuple[int, ...], dtype: torch.dtype) -> bytes:
@@ -60,10 +86,8 @@ class TensorPath:
         Raises:
             FileFormatError: the format has no such dtype, or does not allow the name of the tensor.
         """
-        if self.suffix == NPY:
-            return npy.header(shape, dtype)
         tensor = DEFAULT_TENSOR if self.tensor is None else self.tensor
-        return safetensors_format.header(shape, dtype, tensor)
+        return FORMATS[self.suffix].header(shape, dtype, tensor)
 
 
 class ArrayFile:
@@ -90,11 +114,7 @@ class ArrayFile:
         place = TensorPath.parse(name)
         self.file = RegularFile(place.path)
         try:
-            self.layout: Layout = (
-                npy.read_layout(self.file)
-                if place.suffix == NPY
-                else safetensors_format.read_layout(self.file, place.tensor)
-            )
+            self.layout = FORMATS[place.suffix].read_layout(self.file, place.tensor)
         except BaseException:
             self.file.raw.close()
             raise

@@ -1,4 +1,4 @@
-"""Kernels, in order of preference. README.md in this folder says what a kernel is."""
+"""Kernels: the implementations that run plans, in order of preference. README.md here is their contract."""
 
 from batchdot.kernels.aten.kernel import AtenKernel
 from batchdot.kernels.base import Kernel

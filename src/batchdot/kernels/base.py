@@ -1,4 +1,4 @@
-"""The interface of a kernel."""
+"""The interface of a kernel: what runs plans. Each kernel's file lists what it does not support, and why."""
 
 from typing import Protocol
 
@@ -6,16 +6,16 @@ from batchdot.planning.plan import Executable, Plan
 
 
 class Kernel(Protocol):
-    """Runs plans. README.md in this folder is the contract; no method raises."""
+    """Runs plans, as README.md here specifies. Only `describe` of an unavailable kernel may raise."""
 
     name: str
 
     def unavailable_reasons(self) -> list[str]:
-        """Return why it works for no plan on this machine; an empty list if it works."""
+        """Return why the kernel cannot run on this machine; an empty list if it can."""
         ...
 
     def not_supported_reasons(self, plan: Plan) -> list[str]:
-        """Return why it does not run this plan; an empty list if it does."""
+        """Return why the kernel cannot run this plan; an empty list if it can."""
         ...
 
     def limitations(self) -> list[str]:
@@ -23,7 +23,7 @@ class Kernel(Protocol):
         ...
 
     def describe(self) -> str:
-        """Return what `batchdot info` prints beside "available"; may be empty."""
+        """Return what `batchdot info` prints after "available"; may be empty. Call it only if available."""
         ...
 
     def build(self, plan: Plan) -> Executable:

@@ -1,4 +1,4 @@
-"""Layers in Keras's folders, one file each; `base` is what they have in common."""
+"""Keras layers as torch modules, one file each, in Keras's folders; `base` is their common base class."""
 
 import batchdot.symbolic.operators  # noqa: F401  # gives symbolic tensors their operators
 from batchdot.layers.activations.activation import Activation

@@ -1,4 +1,4 @@
-"""Functional: the model of a graph, from symbolic inputs to symbolic outputs."""
+"""Functional: a model of the layer calls between symbolic inputs and outputs."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ from batchdot.models.structure import (
 )
 from batchdot.models.topology import topological_order
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.tensor import KerasTensor, Node, symbolic_tensors
+from batchdot.symbolic.tensor import KerasTensor, Node, shape_of, symbolic_tensors
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
@@ -65,7 +65,7 @@ class Functional(Model):
     """
 
     _config_form: ClassVar[dict[str, Any]] = {"class_name": "Functional"}
-    """What a config says of the class: no module, for each version of Keras has it in another."""
+    """The class entry of configs: without a module, which differs between versions of Keras."""
 
     _pure_call = True
 
@@ -109,12 +109,12 @@ class Functional(Model):
     @property
     def input_shape(self) -> Any:
         """The shape of the input, (B, ...), or the list of shapes."""
-        return unpack_singleton([tensor.shape for tensor in self.inputs])
+        return shape_of(self.inputs)
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, (B, ...), or the list of shapes."""
-        return unpack_singleton([tensor.shape for tensor in self.outputs])
+        return shape_of(self.outputs)
 
     @property
     def input_names(self) -> list[str]:

@@ -47,7 +47,7 @@ class Model(Layer):
     """
 
     _functional_class: ClassVar[Callable[[type["Model"]], type["Model"]]]
-    """Returns the class of a class's instances that hold a graph. Set by `batchdot.models.functional`."""
+    """Maps a `Model` class to the class of its functional instances. Set by `batchdot.models.functional`."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
         """Make a `Functional` if ``Model`` itself is given inputs and outputs, as in Keras."""

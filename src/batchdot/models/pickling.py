@@ -1,6 +1,6 @@
-"""Pickling: the calls of a graph as a flat table.
+"""Pickling of graphs: a flat table of the layer calls instead of nested references.
 
-A node refers to tensors, which refer to nodes: pickle and deepcopy would recurse along the whole graph, and
+Nodes refer to tensors and tensors to nodes: pickle and deepcopy would recurse along the whole graph and
 exceed Python's recursion limit on long ones.
 """
 

@@ -1,4 +1,4 @@
-"""Program: the calls of a graph in order, run on tensors as one generated function or one by one."""
+"""Program: the layer calls of a graph in order, run as one generated function or one by one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
 
 _CACHED = ("_triggers", "_own_triggers", "_function")
-"""Attributes of a program that hold for these very layers, and not for copies."""
+"""Attributes that refer to these layer objects; a copied program makes its own."""
 
 
 @dataclass(frozen=True)
 class ValueRef:
-    """Stands for a value among arguments, by its index."""
+    """A reference to a value, by index, in the arguments of an instruction."""
 
     index: int
 
@@ -57,10 +57,10 @@ class Program:
 
     Attributes:
         instructions: the calls, in order.
-        layers: the layers that are called, and those inside models among them.
+        layers: the layers that are called, and the layers of models among them.
         outputs: the indices of the outputs among the values.
-        is_pure: whether all layers promise that their `call` only computes (`Layer._pure_call`). If not,
-            the model has to be on the stack of calls while the program runs.
+        is_pure: whether the `call` of all layers only computes a result (`Layer._pure_call`). If not, the
+            model has to be on the stack of calls while the program runs.
         needs_masks: whether a call takes masks, so that masks have to be computed.
     """
 
@@ -94,8 +94,8 @@ class Program:
         self._reset()
 
     def _reset(self) -> None:
-        self._triggers: tuple[Any, ...] = (True,)  # what would make any layer need a full call
-        self._own_triggers: list[Any] = [True]  # of these, each layer's own
+        self._triggers: tuple[Any, ...] = (True,)  # non-empty if any layer needs a full call
+        self._own_triggers: list[Any] = [True]  # the first trigger of each layer
         self._function: Callable[[Any], list[Any] | None] | None = None
 
     def run_compiled(self, inputs: Any) -> list[Any] | None:
@@ -194,7 +194,7 @@ class Program:
             values.append(result)
 
         def resume(index: int, known: dict[str, Any]) -> list[Any]:
-            """Run the rest one by one, after a call has returned something else than a tensor."""
+            """Run the remaining calls one by one, after a call whose result is not a tensor."""
             number = len(self._input_names) + index
             results = self.instructions[index].values(known[values[number]])
             return self._run_from(index + 1, [*[known[name] for name in values[:number]], *results])
@@ -204,7 +204,7 @@ class Program:
         return compile_function("forward", source, names)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what holds for these very layers: a copy has its own."""
+        """Leave out the attributes that refer to these layer objects."""
         return {key: value for key, value in self.__dict__.items() if key not in _CACHED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 The order of calls and of layers is Keras's: by depth, the longest distance to an output, then by when a
 depth-first search from the outputs first reached the layer. The weights of a model are in the order of its
-layers, so that the order has to agree with Keras's.
+layers, so the order has to agree with Keras's.
 """
 
 from collections import Counter
@@ -63,7 +63,7 @@ def _depth_first_search(
     finished: dict[Node, None] = {}
     first_seen: dict[Any, int] = {}
     for output in outputs:
-        # A stack of its own: Python's recursion limit is below the depth of long graphs.
+        # An explicit stack: long graphs are deeper than Python's recursion limit.
         stack: list[tuple[KerasTensor, bool]] = [(output, False)]
         while stack:
             tensor, parents_done = stack.pop()

@@ -1,10 +1,10 @@
-"""What torch.compile sees of a call: one operator with the arguments of the call.
+"""`batch_dot` and `dot` as custom operators for torch.compile.
 
-If Dynamo traced through the pipeline, it would guard on everything that it read there, and checking those
-guards takes longer than a small product. An operator goes into its graph as it is. When the graph is
+If Dynamo traced the Python code of a call, it would guard on everything that the code reads, and checking
+those guards takes longer than a small product. A custom operator is one node of its graph. When the graph is
 lowered, the operator's implementation runs on tensors of symbolic sizes and is traced to PyTorch's operators
 (CompositeImplicitAutograd), so derivatives, torch.func and autocast need no rules of their own. Cosines on
-the CPU are lowered to the native kernel's operators, which beat what Inductor makes of the formula.
+the CPU are lowered to the native kernel's operators, which are faster than Inductor's code for the formula.
 
 Each global that a traced function reads here is a guard, 60 ns at every compiled call. This module is
 imported when Dynamo first traces a call, and not before.
@@ -20,17 +20,21 @@ import torch
 from torch import Tensor
 
 from batchdot._torch import implement_composite, is_faking
+from batchdot.convert import AxesLike
 from batchdot.kernels import AVAILABLE
 from batchdot.ops import arguments, dispatch
-from batchdot.ops.arguments import DOT, EPSILON, is_static
+from batchdot.ops.arguments import DOT, is_static
 from batchdot.ops.operation import Operation
 from batchdot.ops.plan_cache import are_exact_tensors
+from batchdot.types import EPSILON
 
 
-def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, epsilon: Any) -> Any:
+def trace_batch_dot(
+    x: object, y: object, axes: object, batch_dims: object, normalize: object, epsilon: object
+) -> Any:
     """Run `batch_dot` under torch.compile."""
     if (
-        x.__class__ is Tensor  # calling are_exact_tensors is a guard more
+        x.__class__ is Tensor  # calling are_exact_tensors would add a guard
         and y.__class__ is Tensor
         and batch_dims.__class__ is int
         and is_static((axes, batch_dims))
@@ -41,8 +45,8 @@ def trace_batch_dot(x: Any, y: Any, axes: Any, batch_dims: Any, normalize: Any, 
     return trace_operation(arguments.batch_dot_operation(axes, batch_dims, normalize, epsilon), x, y)
 
 
-def trace_operation(operation: Operation, x: Any, y: Any) -> Any:
-    """Run an operation under torch.compile: as one operator if possible, otherwise traced through."""
+def trace_operation(operation: Operation, x: object, y: object) -> Any:
+    """Run an operation under torch.compile: as one operator if possible, otherwise traced."""
     if operation.static and are_exact_tensors((x, y)) and not _must_trace_through():
         options = operation.options
         if not options:
@@ -54,11 +58,12 @@ def trace_operation(operation: Operation, x: Any, y: Any) -> Any:
 
 
 def _code_tag() -> str:
-    """Return a name for the code that the operators stand for.
+    """Return a tag for the operators' names that changes with the code that they run.
 
-    torch keeps compiled graphs on disk by the names of their operators, and must not find those of other
-    code. The version and the kernels tell installed releases apart. Sources that are no installed release
-    (an editable install, a checkout on the path) change under one version: their contents count too.
+    torch caches compiled graphs on disk by the names of their operators, and must not reuse one compiled
+    from other code. For an installed release the tag hashes the version and the available kernels. Other
+    sources (an editable install, a checkout on the path) change without a new version, so that the tag
+    hashes their contents too.
     """
     parts = [kernel.name.encode() for kernel in AVAILABLE]
     here, installed = Path(__file__), False
@@ -79,7 +84,7 @@ _TAG = _code_tag()
 def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> Any:
     """Return a function of two tensors and options as an operator; all arguments are positional.
 
-    None if torch does not let it work under vmap.
+    Return None if this torch does not support it under vmap.
     """
 
     def run(*arguments: Any) -> Tensor:
@@ -88,19 +93,19 @@ def _operator(name: str, parameters: str, function: Callable[..., Tensor]) -> An
         except (TypeError, ValueError) as error:
             if not is_faking(arguments[:2]):
                 raise
-            # For this error alone, Dynamo breaks the graph; the call then raises its own in eager mode.
+            # Only for NotImplementedError Dynamo breaks the graph; the eager call then raises the original.
             raise NotImplementedError(str(error)) from error
 
     full_name = f"batchdot::{name}.{_TAG}"
     torch.library.define(full_name, f"({parameters}) -> Tensor")
-    # Disabled, or Dynamo would trace the implementation where an error has broken the graph.
+    # Disabled, because Dynamo would trace the implementation after an error has broken the graph.
     works = implement_composite(full_name, torch.compiler.disable(run))  # type: ignore[no-untyped-call]
     operator: Callable[..., Tensor] | None = getattr(getattr(torch.ops.batchdot, name), _TAG)
     return operator if works else None
 
 
 def _run_batch_dot(
-    x: Tensor, y: Tensor, axes: Any, batch_dims: int, normalize: bool = False, epsilon: float = EPSILON
+    x: Tensor, y: Tensor, axes: AxesLike, batch_dims: int, normalize: bool = False, epsilon: float = EPSILON
 ) -> Tensor:
     operation = arguments.cached_operation(axes, batch_dims, normalize, epsilon)
     result: Tensor = dispatch.run(operation, x, y)
@@ -124,5 +129,5 @@ def _always() -> bool:
     return True
 
 
-# An exported program must not hold our operators, for it is to run without batchdot.
+# An exported program must not hold our operators: it runs without batchdot.
 _must_trace_through = _always if _BATCH_DOT is None or _DOT is None else torch.compiler.is_exporting

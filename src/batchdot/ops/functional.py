@@ -7,11 +7,11 @@ from torch import Tensor
 from batchdot._torch import is_tracing
 from batchdot.convert import AxesLike, TensorLike
 from batchdot.kernels import select_kernel
-from batchdot.ops.arguments import DOT, EPSILON, batch_dot_operation, cached_operation
+from batchdot.ops.arguments import DOT, batch_dot_operation, cached_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import convert_operands
 from batchdot.planning.plan import Plan
-from batchdot.types import SymbolicTensor
+from batchdot.types import EPSILON, SymbolicTensor
 
 S = TypeVar("S", bound=SymbolicTensor)
 

@@ -1,35 +1,35 @@
-"""The list of handlers: what may run an operation on which inputs. Imports no torch.
+"""Handlers: functions that run operations on one kind of inputs, such as DTensors. Imports no torch.
 
-`batchdot.ops.dispatch` gives a call to the first handler that claims its inputs. Packages above `ops`
-register handlers for inputs of their own (symbolic tensors, DTensors), so that `ops` imports none of them.
+`batchdot.ops.dispatch` runs the first handler that claims the inputs of a call. Packages that import `ops`
+register handlers for their own inputs (symbolic tensors, DTensors), so that `ops` imports none of them.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-Claims = Callable[[Any, Any, Any], bool]
-Run = Callable[[Any, Any, Any], Any]
+if TYPE_CHECKING:
+    from batchdot.ops.operation import Operation
 
 
 class Handler(NamedTuple):
-    """A way to run operations on one kind of inputs.
+    """Runs operations on one kind of inputs.
 
     Attributes:
-        name: what it handles; a handler registered later under the same name replaces it.
-        claims: whether it runs an operation on x and y: ``claims(operation, x, y)``.
-        run: runs it: ``run(operation, x, y)``.
+        name: the kind of inputs; a handler registered later under the same name replaces this one.
+        claims: ``claims(operation, x, y)`` returns whether this handler runs the operation on x and y.
+        run: ``run(operation, x, y)`` returns the result.
     """
 
     name: str
-    claims: Claims
-    run: Run
+    claims: Callable[["Operation", object, object], bool]
+    run: Callable[["Operation", object, object], Any]
 
 
 HANDLERS: list[Handler] = []
-"""All handlers, in the order in which they are asked. The last, for dense tensors, claims everything."""
+"""All handlers, in the order in which they are tried. The last, for dense tensors, claims everything."""
 
 
 def register(handler: Handler, *, last: bool = False) -> None:
-    """Add a handler before all others, or behind them with ``last``."""
+    """Add a handler before all others, or after them with ``last``."""
     HANDLERS[:] = [other for other in HANDLERS if other.name != handler.name]
     HANDLERS.insert(len(HANDLERS) if last else 0, handler)

@@ -1,8 +1,8 @@
-"""Operation: what a call asks for, as a value apart from the tensors that it is asked of."""
+"""Operation: function, axes and options of a dot product, without its operands."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,19 +16,34 @@ from batchdot.planning.plan import Plan, TensorMeta
 from batchdot.types import Shape
 
 Rule = Callable[[Shape, Shape], Contraction]
+"""From the shapes of x and y to their contraction."""
+
+
+class HasShapeAndDtype(Protocol):
+    """What inference reads of an operand: a tensor, or a symbolic one with None for unknown sizes."""
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes of all axes."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the elements."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A dot product of two tensors yet to come.
+    """A dot product without its operands: a value that equal arguments share.
 
     Attributes:
         function: the name of the public function, for messages and configs.
-        rule: from the shapes of x and y to their contraction.
+        rule: returns the contraction of two shapes.
         epsilon: floor on the squared norms, None if nothing is normalized.
         options: the other arguments of the function by name.
-        static: whether the options are constants, and no symbols of torch.compile.
-        plans: the cache of its plans; no part of the value.
+        static: whether the options are constants, not symbols of torch.compile.
+        plans: the cache of its plans; equality ignores it.
 
     >>> from batchdot.ops.arguments import batch_dot_operation
     >>> batch_dot_operation(axes=2).contract((32, 128, 64), (32, 100, 64)).einsum
@@ -66,8 +81,8 @@ class Operation:
                 received += f", batch_dims={self.options['batch_dims']}"
             raise type(error)(f"{error} Received: {received}.") from None
 
-    def infer(self, x: Any, y: Any) -> tuple[Shape, torch.dtype]:
-        """Return the shape and dtype of the result for inputs with a shape (None where unknown) and a dtype.
+    def infer(self, x: HasShapeAndDtype, y: HasShapeAndDtype) -> tuple[Shape, torch.dtype]:
+        """Return the shape and dtype of the result; a size is None where it is unknown.
 
         Raises:
             ValueError, AxisError: as `contract`.
@@ -78,7 +93,7 @@ class Operation:
         return shape, result_dtype(x.dtype, y.dtype, self.epsilon is not None)
 
     def lower(self, x: Tensor, y: Tensor) -> Plan:
-        """Check two tensors and return the plan that every kernel is asked about.
+        """Check two tensors and return their plan, before a kernel is selected.
 
         Raises:
             ValueError, AxisError: as `contract`; or the devices differ.
@@ -95,7 +110,7 @@ class Operation:
 
 
 def convert_operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    """Convert what is not a tensor, to the device of what is one."""
+    """Convert operands that are not tensors, to the device of the other operand if that is a tensor."""
     device = next((t.device for t in (x, y) if isinstance(t, Tensor)), None)
     return as_tensor(x, device), as_tensor(y, device)
 
@@ -106,5 +121,5 @@ def _has_static_layout(tensor: Tensor) -> bool:
 
 
 def _is_compiled() -> bool:
-    """Whether torch.compile lowers one of our operators: the plan becomes code, and may call custom ops."""
+    """Whether torch.compile lowers one of our operators, so that the plan may call custom operators."""
     return not is_tracing() and not torch.compiler.is_exporting() and is_lowering()

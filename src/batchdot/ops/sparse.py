@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from batchdot.convert import check_dtypes
+from batchdot.ops.arguments import DOT
 from batchdot.planning.lowering import ACCUMULATION_DTYPE, result_dtype
 
 
@@ -17,17 +18,15 @@ def sparse_dot(x: Tensor, y: Tensor) -> Tensor:
     >>> sparse_dot(torch.eye(3).to_sparse(), torch.ones(3, 2)).shape
     torch.Size([3, 2])
     """
-    received = f"Received: x.shape={tuple(x.shape)}, y.shape={tuple(y.shape)}."
     if x.layout not in (torch.sparse_coo, torch.sparse_csr) or y.layout != torch.strided:
         layouts = ", ".join(f"{n} is {str(t.layout).removeprefix('torch.')}" for n, t in (("x", x), ("y", y)))
         raise TypeError(f"dot takes a sparse x as COO or CSR with a dense y, and {layouts}.")
     if x.ndim != 2 or y.ndim != 2:
-        raise ValueError(f"dot takes a sparse x where both inputs are matrices. {received}")
-    if x.shape[1] != y.shape[0]:
         raise ValueError(
-            "Cannot sum over axes of different sizes: "
-            f"x.shape[1] != y.shape[0] ({x.shape[1]} != {y.shape[0]}). {received}"
+            "dot takes a sparse x where both inputs are matrices. "
+            f"Received: x.shape={tuple(x.shape)}, y.shape={tuple(y.shape)}."
         )
+    DOT.contract(tuple(x.shape), tuple(y.shape))  # checks the sizes
     if x.device != y.device:
         raise ValueError(f"dot takes tensors on one device, and x is on {x.device}, y on {y.device}.")
     check_dtypes(x.dtype, y.dtype, "dot")

@@ -1,4 +1,4 @@
-"""Planning: axes, contraction, lowering, plan. From shapes and dtypes to a plan, without values or kernels.
+"""Planning: turn shapes, dtypes and strides of a dot product into a plan.
 
 `axes` resolves negative axes, `contraction` computes the shape of the result, `lowering` decides on the form
 of the product (row product, matrix product, ...), and `plan` is the value that it returns.

@@ -1,9 +1,11 @@
-"""The `axes` argument: validated, then resolved to pairs of non-negative axes.
+"""The `axes` argument of a dot product: validated, then resolved to pairs of non-negative axes.
 
-Negative axes are resolved here and nowhere else, from the ranks of the inputs.
+Negative axes of a dot product are resolved only here, from the ranks of the inputs.
 """
 
 import operator
+from collections.abc import Sequence
+from typing import TypeGuard
 
 from batchdot.errors import AxisError
 from batchdot.types import Axes, Pairs
@@ -45,11 +47,11 @@ def read_axes(axes: object) -> Axes:
         raise TypeError(
             f"Invalid type for argument `axes`: it should be a list or an int. Received: axes={axes!r}"
         )
-    if len(axes) != 2:  # type: ignore[arg-type]
+    if len(axes) != 2:
         raise ValueError(
             f"Invalid format for argument `axes`: it should contain two elements. Received: axes={axes!r}"
         )
-    x_group, y_group = (_read_group(group, axes) for group in axes)  # type: ignore[attr-defined]
+    x_group, y_group = (_read_group(group, axes) for group in axes)
     if isinstance(x_group, tuple) != isinstance(y_group, tuple):
         raise ValueError(
             "Invalid format for argument `axes`: both elements should be integers, or both sequences "
@@ -69,7 +71,7 @@ def resolve_axes(axes: Axes, x_rank: int, y_rank: int, batch_dims: int) -> Pairs
     Args:
         axes: what `read_axes` returned. An int is the same axis of both inputs; a negative one counts
             from the end of each. None is the last axis of x and the second-to-last of y, or the last of
-            y where it has one axis beside the shared ones.
+            y where it has one axis in addition to the shared ones.
         x_rank: number of axes of x.
         y_rank: number of axes of y.
         batch_dims: number of leading axes that are shared.
@@ -122,7 +124,7 @@ def _resolve_group(group: int | tuple[int, ...], operand: str, rank: int, batch_
 def _read_group(group: object, axes: object) -> int | tuple[int, ...]:
     if not _is_sequence(group):
         return _read_integer(group, axes)
-    return tuple(_read_integer(axis, axes) for axis in group)  # type: ignore[attr-defined]
+    return tuple(_read_integer(axis, axes) for axis in group)
 
 
 def _read_integer(value: object, axes: object) -> int:
@@ -156,7 +158,7 @@ def is_bool(value: object) -> bool:
     return getattr(value, "ndim", None) == 0 and str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
-def _is_sequence(value: object) -> bool:
+def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
     return not isinstance(value, int) and (
         hasattr(value, "__len__")
         and hasattr(value, "__getitem__")

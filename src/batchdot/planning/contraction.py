@@ -70,7 +70,7 @@ class Contraction:
             batch_dims: number of leading axes that are shared.
 
         Raises:
-            ValueError: a rank is below 2, no axis is left beside the shared ones, or sizes differ.
+            ValueError: a rank is below 2, no axis is left but the shared ones, or sizes differ.
             AxisError: an axis is outside ``[-rank, rank)``.
         """
         if len(x_shape) < 2 or len(y_shape) < 2:

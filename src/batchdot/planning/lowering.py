@@ -116,10 +116,11 @@ def _label(c: Contraction) -> str:
 
 def _block_size(c: Contraction, itemsize: int) -> int | None:
     """Return the samples along the first shared axis that `BLOCK_BYTES` holds, None for all at once."""
-    nbytes = prod(_sizes(c.x_shape, range(len(c.x_shape)))) * itemsize
+    x_shape: Sequence[Any] = c.x_shape  # every size is known
+    nbytes = prod(x_shape) * itemsize
     if c.shared[:1] != ((0, 0),) or nbytes < 2 * BLOCK_BYTES:
         return None
-    samples = _sizes(c.x_shape, [0])[0]
+    samples: int = x_shape[0]
     block_size = max(1, BLOCK_BYTES // (nbytes // samples))
     return block_size if block_size < samples else None
 

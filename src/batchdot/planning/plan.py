@@ -1,4 +1,4 @@
-"""How to run one contraction: `Plan`, a value, and `Executable`, a plan with the functions that run it.
+"""`Plan`, how to run one contraction, and `Executable`, a plan with the functions that run it.
 
 `batchdot.planning.lowering` makes a plan, a kernel builds an executable from it.
 
@@ -32,7 +32,7 @@ MATMUL: (B, I, K), (B, K, J) -> (B, I, J).
 
 @dataclass(frozen=True, slots=True)
 class TensorMeta:
-    """The dtype, device type and strides of a tensor: what lowering decides on, beside the shape.
+    """The dtype, device type and strides of a tensor, which lowering reads in addition to its shape.
 
     ``strides`` is None where they must not be read: in a trace, or of a subclass of Tensor.
     """
@@ -94,10 +94,6 @@ class View:
             return tensor
 
         return apply
-
-    def __call__(self, tensor: Tensor) -> Tensor:
-        """Apply the view to a tensor."""
-        return self.compile()(tensor)
 
     def __str__(self) -> str:
         steps = [f".permute{self.permute}"] if self.permute is not None else []

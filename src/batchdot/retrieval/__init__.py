@@ -1,8 +1,8 @@
 """`top_k`: for each query the items with the largest dot products or cosines, exactly."""
 
 from batchdot.convert import TensorLike, as_tensor, is_sharded
-from batchdot.ops.arguments import EPSILON
 from batchdot.retrieval.search import TopK, top_k_local
+from batchdot.types import EPSILON
 
 __all__ = ["TopK", "top_k"]
 

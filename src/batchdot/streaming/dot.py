@@ -16,7 +16,7 @@ from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
 from batchdot.io.regular_file import MAX_BYTES
 from batchdot.kernels import select_kernel
-from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.functional import batch_dot
 from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
@@ -24,6 +24,7 @@ from batchdot.planning.plan import TensorMeta
 from batchdot.streaming.blocks import Blocks, plan_blocks
 from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
+from batchdot.types import EPSILON
 
 MOST_WORKERS = 4
 """Upper bound on worker threads: more would only wait for the global interpreter lock."""

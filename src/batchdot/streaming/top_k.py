@@ -13,11 +13,11 @@ from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
 from batchdot.io.regular_file import printable
-from batchdot.ops.arguments import EPSILON
 from batchdot.retrieval.search import Candidates, SearchSpec, check_shapes
 from batchdot.streaming.dot import WrittenArray
 from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
+from batchdot.types import EPSILON
 
 QUERY_BYTES = 64 << 20
 """Memory budget for a block of queries and their candidates. Each block reads all items once."""

@@ -1,4 +1,4 @@
-"""The layer calls under way in a thread, which inner calls depend on."""
+"""The stack of layer calls in progress in a thread, and the state that inner calls inherit."""
 
 import threading
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import Any
 
 
 class CallContext(threading.local):
-    """The layer calls under way in this thread.
+    """The layer calls in progress in this thread.
 
     Attributes:
         calls: the layers being called, outermost first.
         layers_with_losses: the layers that have added losses since the outermost call began.
-        training: the argument ``training`` of the nearest call that was given one, else None.
+        training: the argument ``training`` of the innermost call that has one, else None.
         in_shape_inference: whether layers run on meta tensors for the shapes of their outputs.
     """
 
@@ -28,7 +28,7 @@ CONTEXT = CallContext()
 
 @contextmanager
 def shape_inference() -> Iterator[None]:
-    """Run layers for the shapes of their outputs alone."""
+    """Run layers only for the shapes of their outputs."""
     before = CONTEXT.in_shape_inference
     CONTEXT.in_shape_inference = True
     try:

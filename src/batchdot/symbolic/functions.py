@@ -1,14 +1,14 @@
-"""Functions of symbolic tensors: a call becomes a layer, which runs the function later.
+"""Functions called on symbolic tensors: each call makes a layer, which runs the function on tensors later.
 
-Layers are above this package, so the class of that layer sets a hook here, `layer_of_call`, when it is
-imported. `batch_dot` and `dot` of symbolic tensors arrive through a handler (`batchdot.ops.handlers`).
+`batchdot.layers` imports this package, so the module of that layer sets a hook here, `layer_of_call`, when
+it is imported. `batch_dot` and `dot` of symbolic tensors come through a handler (`batchdot.ops.handlers`).
 """
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from batchdot.convert import as_tensor
+from batchdot.convert import TensorLike, as_tensor
 from batchdot.ops.arguments import DOT, batch_dot_operation
 from batchdot.ops.functional import batch_dot, dot
 from batchdot.ops.handlers import Handler, register
@@ -57,14 +57,16 @@ def symbolic_call(function: str, *args: Any, **kwargs: Any) -> Any:
     return layer_of_call(function, args, kwargs)
 
 
-def infer_operation(operation: Operation, x: Any, y: Any) -> KerasTensor:
+def infer_operation(
+    operation: Operation, x: KerasTensor | TensorLike, y: KerasTensor | TensorLike
+) -> KerasTensor:
     """Return the symbolic result of an operation on symbolic tensors, or on one and constants.
 
     >>> infer_operation(DOT, KerasTensor((None, 3)), KerasTensor((3, 5))).shape
     (None, 5)
     """
-    x, y = (t if is_keras_tensor(t) else as_tensor(t) for t in (x, y))
-    return KerasTensor(*operation.infer(x, y))
+    x_meta, y_meta = (t if isinstance(t, KerasTensor) else as_tensor(t) for t in (x, y))
+    return KerasTensor(*operation.infer(x_meta, y_meta))
 
 
 def _infer_batch_dot(x: Any, y: Any, **options: Any) -> KerasTensor:
@@ -76,14 +78,14 @@ def _infer_dot(x: Any, y: Any) -> KerasTensor:
 
 
 SHAPE_RULES: dict[str, Callable[..., KerasTensor]] = {"batch_dot": _infer_batch_dot, "dot": _infer_dot}
-"""Functions of `SYMBOLIC_FUNCTIONS` that know the shape and dtype of their results; others are tried out."""
+"""Rules for the shape and dtype of results, by name; functions without one are run on meta tensors."""
 
 
-def _claims(operation: Operation, x: Any, y: Any) -> bool:
+def _claims(operation: Operation, x: object, y: object) -> bool:
     return is_keras_tensor(x) or is_keras_tensor(y)
 
 
-def _run(operation: Operation, x: Any, y: Any) -> Any:
+def _run(operation: Operation, x: object, y: object) -> Any:
     return symbolic_call(operation.function, x, y, **operation.options)
 
 

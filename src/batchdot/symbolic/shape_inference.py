@@ -139,8 +139,11 @@ def _from_shapes(shapes: Any, dtype: torch.dtype) -> Any:
 
 
 def as_input_shape(inputs: Any) -> Any:
-    """Return the shape of the input, or the list of shapes, as `compute_output_shape` takes it."""
-    shapes = map_structure(lambda leaf: tuple(leaf.shape), inputs)
+    """Return the shape of the input, or the list of shapes, as `build` and `compute_output_shape` take it.
+
+    What is no tensor has the shape ().
+    """
+    shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
     return list(shapes) if isinstance(inputs, tuple) else shapes
 
 

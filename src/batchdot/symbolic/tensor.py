@@ -1,7 +1,7 @@
-"""Symbolic tensors, and the layer calls that connect them to a graph."""
+"""`KerasTensor`, a symbolic tensor, and `Node`, a layer call that connects symbolic tensors."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 
@@ -75,7 +75,7 @@ class KerasTensor:
         raise TypeError("A symbolic tensor holds no numbers to make an array of.")
 
 
-def is_keras_tensor(value: Any) -> bool:
+def is_keras_tensor(value: object) -> TypeGuard[KerasTensor]:
     """Return whether a value is a symbolic tensor.
 
     >>> is_keras_tensor(KerasTensor((2, 3))), is_keras_tensor(torch.ones(2, 3))
@@ -87,6 +87,15 @@ def is_keras_tensor(value: Any) -> bool:
 def symbolic_tensors(value: Any) -> list[KerasTensor]:
     """Return the symbolic tensors in nested lists, tuples and dicts, in order."""
     return [leaf for leaf in flatten(value) if is_keras_tensor(leaf)]
+
+
+def shape_of(tensors: list[KerasTensor]) -> Any:
+    """Return the shape of the only tensor, or the list of shapes of several.
+
+    >>> shape_of([KerasTensor((None, 3))])
+    (None, 3)
+    """
+    return unpack_singleton([tensor.shape for tensor in tensors])
 
 
 class Node:
@@ -143,12 +152,12 @@ class Node:
     @property
     def input_shapes(self) -> Any:
         """The shape of the input, or the list of shapes."""
-        return unpack_singleton([tensor.shape for tensor in self.inputs or self.outputs])
+        return shape_of(self.inputs or self.outputs)
 
     @property
     def output_shapes(self) -> Any:
         """The shape of the output, or the list of shapes."""
-        return unpack_singleton([tensor.shape for tensor in self.outputs])
+        return shape_of(self.outputs)
 
     @property
     def input_masks(self) -> Any:
@@ -159,11 +168,6 @@ class Node:
     def output_masks(self) -> Any:
         """The mask of the output, or the list of masks, None where there is none."""
         return unpack_singleton([tensor.mask for tensor in self.outputs])
-
-    @property
-    def inbound_layers(self) -> Any:
-        """The layer that the input comes from, or the list of layers."""
-        return unpack_singleton([tensor.node.layer for tensor in self.inputs if tensor.node is not None])
 
     def __repr__(self) -> str:
         return f"<Node of {self.layer.name}: {self.input_shapes} -> {self.output_shapes}>"

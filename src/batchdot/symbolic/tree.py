@@ -1,7 +1,9 @@
 """Nested lists, tuples and dicts of values: map over the leaves, list them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def map_structure(function: Callable[[Any], Any], value: Any) -> Any:
@@ -29,7 +31,7 @@ def flatten(value: Any) -> list[Any]:
     return leaves
 
 
-def unpack_singleton(items: list[Any]) -> Any:
+def unpack_singleton(items: list[T]) -> T | list[T]:
     """Return the only item of a list, or the list, as Keras returns inputs and outputs.
 
     >>> unpack_singleton([1]), unpack_singleton([1, 2])

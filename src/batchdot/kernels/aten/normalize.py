@@ -20,8 +20,6 @@ Error of a row cosine, where ``u = 2^-53`` and ``c = sum(|x·y|) / (|x| |y|)``, 
 The last term does not shrink with the result: where terms cancel, it may be any number of ulps.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -164,7 +162,7 @@ def _upcast(
     return x * power, floor * power * power
 
 
-def _constant(value: float, x: Tensor) -> Any:
+def _constant(value: float, x: Tensor) -> Tensor | float:
     """Return a real number; in torch.export as a tensor, because ONNX stores Python floats as float32."""
     if not torch.compiler.is_exporting():
         return value

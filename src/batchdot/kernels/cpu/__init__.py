@@ -1,1 +1,1 @@
-"""The native kernel: rows of the CPU in C++, by custom operators that csrc/ is compiled to."""
+"""The native kernel: products and cosines of rows on the CPU, by custom operators in C++ (csrc/cpu)."""

@@ -32,8 +32,8 @@ from batchdot.planning.plan import (
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
-# Of 1,000,000 rows of one number a product took 5.2 ms, and PyTorch's, whose bits are the same, 1.0 ms; of
-# 250,000 rows of 4, 1.6 and 1.9 ms. A call of PyTorch's two operators costs 1.5 µs more.
+# A product of 1,000,000 rows of one element took 5.2 ms, with PyTorch 1.0 ms, and the bits are the same. With
+# 250,000 rows of 4 it took 1.6 and 1.9 ms. A call of PyTorch's two operators costs 1.5 µs more.
 FEW_ROWS = 512
 
 
@@ -66,7 +66,7 @@ _DTYPE_NAMES = ", ".join(dtype_name(dtype) for dtype in DTYPES[:-1]) + f" or {dt
 
 NOT_SUPPORTED: dict[str, Callable[[Plan], bool]] = {
     "tensors that are not on the CPU": lambda plan: plan.device != "cpu",
-    "traced calls and Tensor subclasses: they see ATen's operators": lambda plan: (
+    "traced calls and Tensor subclasses, which need ATen's operators": lambda plan: (
         plan.traced and not plan.compiled
     ),
     "products under torch.compile: ATen's operators fuse with the code around them": lambda plan: (
@@ -89,7 +89,7 @@ NOT_SUPPORTED: dict[str, Callable[[Plan], bool]] = {
         )
     ),
 }
-"""What the kernel does not run, and whether a plan is that: reasons are what users read."""
+"""Tests of plans that the kernel does not support, by the reason that users read."""
 
 
 class NativeKernel:
@@ -116,8 +116,8 @@ class NativeKernel:
     def build(self, plan: Plan) -> Executable:
         """Return the plan with rows as views of its inputs: both (..., I, K), or (..., J, K) of y."""
         run_aten = AtenKernel().build(plan).run
-        # The row operators take every dtype of DTYPES and accumulate in float64. A cosine matrix goes through
-        # ATen's matmul in its own dtype, and products of unscaled float16 rows overflow: float32 there.
+        # Row operators take all DTYPES and accumulate in float64. A cosine matrix is an ATen matmul in its
+        # own dtype, where products of unscaled float16 rows would overflow: these are cast to float32.
         matrices = plan.label == MATMUL
         dtype = torch.float32 if matrices and plan.dtype == torch.float16 else plan.dtype
         x, y = (
@@ -157,10 +157,11 @@ class NativeKernel:
         )
 
 
-Call: TypeAlias = Callable[..., Tensor]
+Operator: TypeAlias = Callable[..., Tensor]
+"""An operator of the library: a function of x, y and options."""
 
 
-def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
+def _calls(plan: Plan) -> tuple[Operator, tuple[Any, ...], Run]:
     """Return the call without derivatives, its options, and the differentiable call.
 
     Operators take x (..., K) and y (..., K); or (..., I, K) and (..., 1, K), or a cosine matrix's
@@ -179,14 +180,14 @@ def _calls(plan: Plan) -> tuple[Call, tuple[Any, ...], Run]:
         name, options = "row_product", (keepdim,)
         if plan.epsilon is not None:
             name, options = "row_cosine", (plan.epsilon, keepdim)
-    values: Call = unwrapped_operator(getattr(torch.ops.batchdot, name).values)
-    # Function.apply first asks in Python, 2 µs, whether a transform is active: `run` has asked already.
-    apply: Call = bare_apply(library.AUTOGRAD[name])
+    values: Operator = unwrapped_operator(getattr(torch.ops.batchdot, name).values)
+    # Function.apply first checks for transforms in Python, 2 µs; `run` has already checked.
+    apply: Operator = bare_apply(library.AUTOGRAD[name])
 
     dtype = plan.dtype if plan.label == MATMUL and plan.compute_dtype != plan.dtype else None
     shape = plan.output_shape if out_shape != plan.output_shape else None
 
-    def bind(function: Call) -> Run:
+    def bind(function: Operator) -> Run:
         return with_output(with_views(function, plan.x, plan.y, swapped, options), dtype, shape)
 
     if not swapped and plan.x.identity and plan.y.identity and dtype is None and shape is None:

@@ -37,7 +37,7 @@ def unavailable_reasons() -> list[str]:
         return ["not built: pip install --no-build-isolation, with torch and a C++ compiler installed"]
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
-        CDLL(str(LIBRARY)).batchdot_compute_alone  # noqa: B018  # raises if it is older
+        CDLL(str(LIBRARY)).batchdot_set_single_threaded  # noqa: B018  # raises if it is older
         _register()
     except OSError as error:
         return [f"not loaded: {error}"]
@@ -55,7 +55,7 @@ def instructions() -> str:
 
 def set_single_threaded() -> None:
     """Make the operators single-threaded in the calling thread, permanently."""
-    CDLL(str(LIBRARY)).batchdot_compute_alone()
+    CDLL(str(LIBRARY)).batchdot_set_single_threaded()
 
 
 def _register() -> None:

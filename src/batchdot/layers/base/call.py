@@ -1,11 +1,11 @@
-"""The call of a layer: `__call__`, `forward`, and what they do around `call`.
+"""The call of a layer: `__call__`, `forward`, and the steps around `call`.
 
 A full call runs the hooks of nn.Module and then `forward`. On symbolic tensors that makes a node. On tensors
 it converts and casts the inputs, builds the layer, passes ``training`` and ``mask``, and records losses.
 
-Fast path: built-in layers promise that their `call` only computes (`_pure_call`). If a full call of one found
-nothing else to do, it keeps the containers that would give a later call something to do: torch's hooks, and
-a list of its own that setting an attribute adds to. While all are empty, `__call__` goes straight to `call`.
+Fast path: the `call` of built-in layers only computes a result (`_pure_call`). After a full call that had
+nothing else to do, the layer stores the containers that would require another full call: torch's hooks, and
+a list that grows when an attribute is set. While all are empty, `__call__` runs `call` directly.
 """
 
 import inspect
@@ -40,7 +40,7 @@ class Calls(Losses):
     """The part of `Layer` that calls it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the layer: straight to `call` if a full call would do nothing more."""
+        """Call the layer: run `call` directly if a full call would do nothing more."""
         if is_tracing():  # a conditional expression would be longer than a line
             slow = self._prepare_compile() or self._slow_path_triggers[0]
         else:
@@ -55,7 +55,7 @@ class Calls(Losses):
         return super().__call__(*args, **kwargs)
 
     def _is_pure(self) -> bool:
-        """Whether a call only runs `call`: as its class promises, without losses, sublayers or context."""
+        """Whether a full call only runs `call`: a `_pure_call` without regularizer, sublayers or context."""
         context_args = self._call_context_args
         return (
             "_pure_call" in type(self).__dict__
@@ -80,7 +80,7 @@ class Calls(Losses):
             self.__dict__["_slow_path_triggers"] = ([], *module_hooks(self), *global_hooks())
 
     def _disable_fast_call(self, why: str) -> None:
-        """Have the next call be a full one. A program that keeps the triggers sees it in them."""
+        """Make the next call a full one, and also that of programs that hold the triggers."""
         triggers = self.__dict__.pop("_slow_path_triggers", None)
         if triggers is not None:
             triggers[0].append(why)
@@ -155,13 +155,13 @@ class Calls(Losses):
     def _bind_reserved(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments with those by name that follow the first reserved one."""
+        """Move positional arguments from the first reserved one (``training``, ``mask``) on to keywords."""
         names = list(inspect.signature(self.call).parameters)[: len(args)]
         first = next((i for i, name in enumerate(names) if name in RESERVED), len(args))
         return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 
     def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run `call` on tensors, with all that a full call does around it."""
+        """Run `call` on tensors: convert inputs, build, pass ``training`` and ``mask``, and record losses."""
         args = tuple([self._read_input(arg) for arg in args])
         kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
         if args:
@@ -185,7 +185,7 @@ class Calls(Losses):
         return outputs
 
     def _call_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None) -> Any:
-        """Run `call` as the call under way: what it adds are its losses, and inner calls see ``training``."""
+        """Run `call` on the stack of calls: it collects losses, and inner calls inherit ``training``."""
         self._begin_call_losses()
         training_before = CONTEXT.training
         if training is not None:
@@ -231,12 +231,12 @@ class Calls(Losses):
     def _infer_by_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
         shape = None
         if type(self).compute_output_shape is not Calls.compute_output_shape:
-            # Asked before `call` runs: what it refuses, it says in the sizes that the user knows.
+            # Before `call` runs on probe sizes, so that an error names the sizes that the user passed.
             shape = self.compute_output_shape(as_input_shape(args[0]))
         return infer_call(self, args, kwargs, masks, shape)
 
     def _read_input(self, value: Any) -> Any:
-        """Return an input as a tensor, or tensors, cast if the layer was given a dtype."""
+        """Return an input as a tensor or nested tensors, cast if the layer was given a dtype."""
         if isinstance(value, Tensor):
             return value.to(self._dtype) if self.autocast and value.is_floating_point() else value
         if isinstance(value, list | tuple) and any(
@@ -252,7 +252,7 @@ class Calls(Losses):
 
 @lru_cache(maxsize=1024)
 def read_signature(call: Any) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the parameters of a `call`, and those of ``training`` and ``mask`` that it must be given."""
+    """Return the parameters of a `call`, and which of ``training`` and ``mask`` a call must pass."""
     parameters = inspect.signature(call).parameters
     required = {key for key in RESERVED if key in parameters}
     if "mask" in required and parameters["mask"].default is None:

@@ -1,9 +1,9 @@
 """Layer: a torch.nn.Module with the contract of a Keras layer.
 
-Here are its arguments, its config, and what a subclass defines. Each other part of the contract has a file,
-each built on the one before: `state` (all attributes), `weights`, `lazy` (building at the first call),
-`losses`, `call`; and `connectivity` (its nodes in a graph). What belongs to PyTorch is left to PyTorch:
-parameters, buffers, state_dict, hooks, ``to``, ``train`` and ``eval``.
+This file has its arguments, its config and the methods for subclasses to define. The other parts of the
+contract have a file each, and each builds on the one before: `state` (all attributes), `weights`, `lazy`
+(building in the first call), `losses`, `call`; and `node_queries`. Parameters, buffers, state_dict, hooks,
+``to``, ``train`` and ``eval`` are those of PyTorch.
 """
 
 import inspect
@@ -18,8 +18,8 @@ from batchdot._torch import is_tracing
 from batchdot.config import float_dtype, floatx
 from batchdot.convert import dtype_name, parse_dtype
 from batchdot.layers.base.call import Calls, read_signature
-from batchdot.layers.base.connectivity import Connectivity
 from batchdot.layers.base.naming import unique_name
+from batchdot.layers.base.node_queries import NodeQueries
 from batchdot.registry import custom_object_scope
 
 if TYPE_CHECKING:
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 _UNPRINTED = ("trainable", "dtype", "sparse", "ragged")
 
 _IGNORED = ("dynamic", "implementation", "batch_size", "input_dim")
-"""Keywords of Keras layers that have no effect here, or only beside others."""
+"""Keywords of Keras layers that have no effect by themselves."""
 
 _UNSET = ("lora_rank", "lora_alpha", "quantization_config")
 """Keywords of Keras 3 that may only be None here."""
 
 
-class Layer(Calls, Connectivity):
+class Layer(Calls, NodeQueries):
     """Base of all layers.
 
     Args:
         name: name of the layer; by default the class name in snake case, made unique.
         trainable: whether its weights, if it has any, are to be trained.
         dtype: a torch dtype or its name. Weights have it, and floating inputs are cast to it. By
-            default weights are `backend.floatx()`, torch tensors keep their dtype, and what is not a
-            tensor becomes floatx.
+            default weights are `backend.floatx()`, torch tensors keep their dtype, and other inputs
+            become floatx.
         autocast: False keeps floating inputs as they are although a dtype is given.
         activity_regularizer: a name, config, or function of the output to a scalar that joins
             `losses`, divided by the batch size.
@@ -163,23 +163,24 @@ class Layer(Calls, Connectivity):
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape, a tuple, or these shapes, a list of tuples.
 
-        A layer that is built at init checks the shapes.
+        A layer without weights checks the shapes.
         """
         if self._built_at_init:
             self.compute_output_shape(input_shape)
             self.built = True
 
     def _build_at_init(self) -> None:
-        """Say, at the end of ``__init__``, that there are no weights: the first call just sets `built`.
+        """Declare, at the end of ``__init__``, that the layer has no weights. The name is Keras's.
 
-        Without effect in a subclass that defines `build`.
+        `built` becomes True with the first call, which has nothing else to build. In a subclass that
+        defines `build` this has no effect.
         """
         self._built_at_init = type(self).build is Layer.build
 
     # As a torch.nn.Module.
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse to replace a read-only property; have the next call be a full one."""
+        """Refuse to replace a read-only property; make the next call a full one."""
         found = getattr(type(self), name, None)
         if isinstance(found, property) and found.fset is None:  # torch.nn.Module lets a Parameter pass
             raise AttributeError(
@@ -189,7 +190,7 @@ class Layer(Calls, Connectivity):
         super().__setattr__(name, value)
         if name == "activity_regularizer":
             self.__dict__["_call_losses"] = []
-        if name != "training":  # a mode that `call` reads anew
+        if name != "training":  # a mode that each `call` reads
             self._disable_fast_call(name)
             for derived in self._derived:
                 self.__dict__.pop(derived, None)

@@ -1,6 +1,6 @@
-"""Lazy building: a layer's weights are made at its first call, as those of torch's lazy modules.
+"""Lazy building: the weights of a layer are made in its first call, as in torch's lazy modules.
 
-Until then the layer remembers the device and dtype it was moved to, and keeps a state_dict that was loaded.
+Until then the layer stores the device and dtype it was moved to, and a state_dict that was loaded.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from torch import nn
 from batchdot._torch import is_tracing
 from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.weights import Weights, set_trainable
-from batchdot.symbolic.tree import map_structure
+from batchdot.symbolic.shape_inference import as_input_shape
 
 
 class LazyWeights(Weights):
-    """The part of `Layer` that builds it, and that keeps what was done to it before."""
+    """The part of `Layer` that builds it, and applies earlier moves and state to the new weights."""
 
     def _build_once(self, inputs: Any) -> None:
         """Build the layer for these inputs, unless it is built; undo everything if that fails."""
@@ -27,11 +27,10 @@ class LazyWeights(Weights):
             if not is_tracing():  # a compiled call leaves the layer as it was
                 self.built = True
             return
-        shapes = map_structure(lambda leaf: tuple(getattr(leaf, "shape", ())), inputs)
         with torch.inference_mode(False), self._rollback_on_error() as keys_before:
             self._register_containers()
             children_before = list(self.children())
-            self.build(list(shapes) if isinstance(shapes, tuple) and isinstance(inputs, tuple) else shapes)
+            self.build(as_input_shape(inputs))
             self._register_containers()
             self._sync_new_children(children_before)
             self.built = True
@@ -43,7 +42,7 @@ class LazyWeights(Weights):
     def _register_containers(self) -> None:
         """Register lists and dicts of modules as modules, as Keras does; torch would not find those inside.
 
-        A dict whose keys cannot be names of modules stays, and its modules are registered beside it.
+        A dict whose keys cannot be names of modules stays, and its modules are registered in addition.
         """
         for name, value in list(self.__dict__.items()):
             items = value.values() if isinstance(value, dict) else value
@@ -78,7 +77,7 @@ class LazyWeights(Weights):
             raise
 
     def _sync_new_children(self, known: list[nn.Module]) -> None:
-        """Move and freeze the modules that `build` made, as the layer was before."""
+        """Apply the layer's device, dtype and `trainable` to the modules that `build` made."""
         dtype = None if self._dtype == self._given_dtype else self._dtype
         for module in self.children():
             if all(module is not other for other in known):

@@ -1,4 +1,4 @@
-"""Names: of layers, unique in a process; and keys for ``state_dict``, unique in a module."""
+"""Unique names of layers in a process, and unique ``state_dict`` keys in a module."""
 
 import re
 from collections import Counter
@@ -41,7 +41,7 @@ def snake_case(class_name: str) -> str:
 
 
 def clear_names() -> None:
-    """Start numbering anew."""
+    """Restart the numbering."""
     _given.clear()
 
 

@@ -1,4 +1,4 @@
-"""Layers by name, and layers to and from configs."""
+"""The registry of layer classes by name, and conversion of layers to and from configs."""
 
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ LAYERS: Registry[Any] = Registry("layer", "keras.layers")
 def serialize_layer(layer: Any) -> dict[str, Any]:
     """Return the config of a layer with its class name, as Keras writes it."""
     form = type(layer).__dict__.get("_config_form")
-    if form is not None:  # a model, whose module is another than that of layers
+    if form is not None:  # a model, whose config names another module than those of layers
         return {**form, "config": layer.get_config()}
     return cast(dict[str, Any], LAYERS.serialize(layer))
 

@@ -1,4 +1,4 @@
-"""What every layer holds, and the methods a subclass may define: the class below all parts of `Layer`."""
+"""The attributes of every layer, and default methods: the common base of all parts of `Layer`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
@@ -42,33 +42,34 @@ class derived(Generic[T]):  # noqa: N801  # a decorator, as property
 
 
 class LayerState(nn.Module):
-    """The attributes of a layer, all set by `Layer.__init__`, and the defaults of what subclasses define.
+    """The attributes of a layer, all set by `Layer.__init__`, and default methods for subclasses to override.
 
     Attributes:
         autocast: whether floating inputs are cast to the layer's dtype: one was given.
         activity_regularizer: a function of the output whose value joins `losses`, or None.
         batch_input_shape: the input shape from the config, or None.
         built: whether the weights exist.
-        supports_masking: whether `compute_mask` is asked for a mask of the output.
-        input_spec: what the inputs must be like; kept for subclasses.
+        supports_masking: whether `compute_mask` computes a mask of the output.
+        input_spec: requirements on the inputs; set and read by subclasses only.
         inbound_nodes: the symbolic calls of this layer.
         outbound_nodes: the symbolic calls on its outputs.
         _name: the name.
         _trainable: whether the weights are trained.
         _placement: an empty tensor that follows ``to`` and ``double``: device and dtype of weights to come.
         _given_dtype: the dtype at construction.
-        _weight_infos: what Keras knows of each weight, in the order they were made.
+        _weight_infos: name, regularizer and constraint of each weight, in the order they were made.
         _pending_state: entries of a state_dict that was loaded before the weights existed.
         _initial_weights: the argument ``weights``, until the weights exist.
-        _built_at_init: whether there is nothing to build, see `_build_at_init`.
+        _built_at_init: whether the layer has no weights, see `_build_at_init`. `built` becomes True with
+            the first call or `build`, not at init.
         _call_params: the names of the parameters of `call`.
         _call_context_args: those of ``training`` and ``mask`` that a call must be given.
         _persistent_losses: losses added outside a call, each with the inputs it is conditional on, or None.
         _call_losses: losses of the latest call, likewise.
         _symbolic_losses: losses of symbolic calls, likewise.
         _updates: updates of symbolic calls, likewise.
-        _slow_path_triggers: containers, all empty while calls may go straight to `call`; see `call.py`.
-            Set by a call; before, there is one that never is empty.
+        _slow_path_triggers: containers, all empty while calls may take the fast path; see `call.py`. Set
+            by a full call; until then, a tuple that is never empty.
     """
 
     autocast: bool
@@ -97,14 +98,14 @@ class LayerState(nn.Module):
     _slow_path_triggers: tuple[Any, ...] = (True,)
 
     _pure_call: ClassVar[bool] = False
-    """The promise of a class that its own `call` only computes a result: it adds no losses or updates, and
-    runs alike whatever calls it. Subclasses do not inherit it. Calls may then take the fast path."""
+    """Set in a class whose own `call` only computes a result: it adds no losses or updates and does not
+    depend on the call around it. Calls may then take the fast path. Subclasses do not inherit it."""
 
     _resolves_training: ClassVar[bool] = False
-    """Whether `call` decides itself what a missing ``training`` means."""
+    """Whether `call` itself resolves ``training=None``."""
 
     _derived: ClassVar[tuple[str, ...]] = ()
-    """The names of the class's `derived` properties: dropped when an attribute is set, and from copies."""
+    """The names of the class's `derived` properties: deleted when an attribute is set, and in copies."""
 
     @property
     def name(self) -> str:

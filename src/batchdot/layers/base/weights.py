@@ -1,7 +1,7 @@
 """Weights of a layer: making, listing, getting and setting them.
 
 A weight is a torch.nn.Parameter if it is trained and a buffer if not, so state_dict, optimizers and ``to``
-treat it as any other. What Keras adds, a name, a regularizer and a constraint, is in a `WeightInfo`.
+treat it as any other. A `WeightInfo` has the Keras part: name, regularizer and constraint.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from batchdot.layers.base.state import LayerState
 
 @dataclass
 class WeightInfo:
-    """What Keras knows of a weight beside its value.
+    """The Keras attributes of a weight, in addition to its value.
 
     Attributes:
         name: the name it was given.
@@ -71,7 +71,7 @@ class Weights(LayerState):
                 ``synchronization`` is ON_READ.
             constraint: a name, config, or function of the weight to the one it is replaced with by
                 `apply_constraints`.
-            partitioner: means nothing here, nor do ``use_resource``, ``aggregation`` and ``getter``.
+            partitioner: ignored, like ``use_resource``, ``aggregation`` and ``getter``.
             use_resource: see partitioner.
             synchronization: ON_READ refuses ``trainable=True``, as documented.
             aggregation: see partitioner.
@@ -304,9 +304,9 @@ class Weights(LayerState):
         super().__setattr__(name, value)
 
     def _free_attribute(self, name: str, value: Any) -> None:
-        """Give another key to a weight that has the name of an attribute only because it is named so.
+        """Give another key to a weight whose key is the name of an attribute about to be set.
 
-        A tensor that is no weight of this layer replaces the weight, as it does in PyTorch.
+        A tensor that is not a weight of this layer replaces the weight instead, as in PyTorch.
         """
         infos = [info for info in self._weight_infos if info.key == name and not info.is_attribute]
         for info in infos:
@@ -319,7 +319,7 @@ class Weights(LayerState):
             store[info.key] = store.pop(name)
 
     def _move_to_attribute(self, info: WeightInfo, name: str, value: Tensor) -> bool:
-        """Give a weight the key ``name``, unless it has the key of another attribute. True if that is all."""
+        """Give a weight the key ``name``, unless it is an attribute already. Return True if it is now set."""
         is_buffer = info.key in self._buffers
         if info.key != name and not info.is_attribute:
             self._parameters.pop(info.key, None)

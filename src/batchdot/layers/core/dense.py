@@ -8,7 +8,7 @@ from torch import Tensor
 from batchdot import activations, constraints, initializers, regularizers
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
-from batchdot.layers.base.validation import check_bool, check_positive_int, shape_error
+from batchdot.layers.base.validation import check_bool, check_least_rank, check_positive_int
 from batchdot.types import Shape
 
 
@@ -85,8 +85,7 @@ class Dense(Layer):
         Raises:
             ValueError: fewer than two axes, or a last size that is not known.
         """
-        if len(input_shape) < 2:
-            raise self._shape_error(input_shape)
+        check_least_rank(self, input_shape, 2)
         if input_shape[-1] is None:
             raise ValueError(
                 "The last dimension of the inputs to a Dense layer should be defined. Found None. "
@@ -127,10 +126,10 @@ class Dense(Layer):
             elif rank > 1:
                 outputs = torch.nn.functional.linear(inputs, kernel.t(), bias)
             else:
-                raise self._shape_error(inputs.shape)
+                check_least_rank(self, inputs.shape, 2)  # raises
         except RuntimeError:
             if inputs.shape[-1] != kernel.shape[0]:
-                raise self._shape_error(inputs.shape) from None
+                raise self._size_error(inputs.shape) from None
             raise
         if outputs.dtype is not kernel.dtype:  # under autocast
             outputs = outputs.to(kernel.dtype)
@@ -147,8 +146,9 @@ class Dense(Layer):
         (None, 7, 4)
         """
         shape = tuple(input_shape)
-        if len(shape) < 2 or (self.built and shape[-1] not in (None, self.kernel.shape[0])):
-            raise self._shape_error(shape)
+        check_least_rank(self, shape, 2)
+        if self.built and shape[-1] not in (None, self.kernel.shape[0]):
+            raise self._size_error(shape)
         return (*shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -176,9 +176,7 @@ class Dense(Layer):
             )
         return inputs.to(dtype)
 
-    def _shape_error(self, shape: Any) -> ValueError:
-        if len(shape) < 2:
-            return shape_error(self, f"expected min_ndim=2, found ndim={len(shape)}", shape)
+    def _size_error(self, shape: Any) -> ValueError:
         return ValueError(
             f'Input 0 of layer "{self.name}" is incompatible with the layer: expected axis -1 of input '
             f"shape to have value {self.kernel.shape[0]}, but received input with shape {tuple(shape)}"

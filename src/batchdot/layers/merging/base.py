@@ -78,7 +78,7 @@ class Merge(Layer):
         (5, 4, 3)
         """
         shapes = self._read_shapes(input_shape)
-        # Compared, not put into a set: torch.compile would compile anew for each size that is hashed.
+        # Compared, not put into a set: torch.compile would compile again for each size that is hashed.
         batch = [shape[0] for shape in shapes if shape and shape[0] is not None]
         if any(size != batch[0] for size in batch):
             raise ValueError(
@@ -103,7 +103,7 @@ class Merge(Layer):
                     f"Layer {self.name} has inputs with incompatible shapes. "
                     f"Received shapes {first} and {second}"
                 )
-            # An unknown size beside a known one: unless that is 1, it is the size of the output.
+            # If one size is unknown, the other is that of the output, unless it is 1.
             large = [size for size in (a, b) if size not in (1, None)]
             sizes.append(large[0] if large else None if None in (a, b) else 1)
         return tuple(sizes)

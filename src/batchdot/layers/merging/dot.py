@@ -11,13 +11,13 @@ from batchdot.convert import TensorLike
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.state import derived
-from batchdot.ops.arguments import EPSILON, batch_dot_operation
+from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import Operation
 from batchdot.planning.axes import read_axes
 from batchdot.symbolic.functions import infer_operation
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
-from batchdot.types import Shape, SymbolicTensor
+from batchdot.types import EPSILON, Shape, SymbolicTensor
 
 S = TypeVar("S", bound=SymbolicTensor)
 

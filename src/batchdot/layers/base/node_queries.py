@@ -1,4 +1,4 @@
-"""The place of a layer in a graph: its nodes, their inputs and outputs, shapes and masks. Read-only."""
+"""Read-only queries of a layer's nodes: inputs, outputs, shapes and masks of its symbolic calls."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from batchdot.layers.base.state import LayerState
 from batchdot.symbolic.tensor import Node
 
 
-class Connectivity(LayerState):
-    """The part of `Layer` that reports its symbolic calls."""
+class NodeQueries(LayerState):
+    """The part of `Layer` that reads the nodes of its symbolic calls; nodes are made in `call`."""
 
     @property
     def input(self) -> Any:
