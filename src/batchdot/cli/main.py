@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _print_error(error.strerror or str(error), 2)
+        reason = error.strerror or str(error)
+        return _print_error(reason if error.filename is None else f"{error.filename}: {reason}", 2)
     except (ValueError, TypeError, MemoryError) as error:
         return _print_error(str(error), 2)
 
