@@ -16,7 +16,7 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-full test-fallbacks record-keras lint format bench dist clean
+.PHONY: help demo test test-keras test-full test-fallbacks fuzz record-keras lint format bench dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,11 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 		tests/ops/test_autocast.py tests/ops/test_gradients.py tests/ops/test_plan_cache.py \
 		tests/layers/test_dot.py tests/layers/test_fast_call.py tests/distributed $(ARGS)
 	$(BIN)/python -m pytest tests/test_torch_private.py $(ARGS)
+
+fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
+	@for target in hdf5 zip json archive record model; do \
+		$(BIN)/python -m tests.support.porting.fuzz $$target --count 10000000 --seconds 10 || exit 1; \
+	done
 
 record-keras: $(VENV)/installed-test-keras ## Rewrite tests/data/keras from live Keras.
 	$(BIN)/python -m pytest -m keras --record-keras

@@ -12,6 +12,7 @@ such inputs are written to the folder that --keep names.
 
 import argparse
 import json
+import math
 import random
 import signal
 import sys
@@ -233,14 +234,20 @@ def seeds(target):
     return [data for data in found if target not in ("zip", "archive") or data[:2] == b"PK"]
 
 
-def run(target, count, seed, keep=None, report=None):
-    """Return what happened: counts by kind, and the inputs for which something else did."""
+def run(target, count, seed, keep=None, report=None, seconds=math.inf):
+    """Return what happened: counts by kind, and the inputs for which something else did.
+
+    It ends after ``count`` inputs or so many ``seconds``, whichever comes first.
+    """
     rng = random.Random(seed)
     pool = seeds(target)
     reader = READERS[target]
     counts = {"read": 0, "refused": 0, "slow": 0, "other": 0}
-    worst, bad, next_report = 0.0, [], time.monotonic() + 60
+    start = time.monotonic()
+    worst, bad, next_report = 0.0, [], start + 60
     for number in range(count):
+        if time.monotonic() - start > seconds:
+            break
         original = pool[rng.randrange(len(pool))]
         if target == "model":
             root = open_hdf5(BytesSource(original))
@@ -293,6 +300,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("target", choices=READERS)
     parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", default=None)
     options = parser.parse_args()
@@ -309,8 +317,8 @@ def main():
     def report(done, counts, worst):
         print(f"{options.target}: {done:,} inputs, {counts}, slowest {1000 * worst:.0f} ms", flush=True)
 
-    counts, worst, _ = run(options.target, options.count, options.seed, options.keep, report)
-    report(options.count, counts, worst)
+    counts, worst, _ = run(options.target, options.count, options.seed, options.keep, report, options.seconds)
+    report(counts["read"] + counts["refused"] + counts["other"], counts, worst)
     sys.exit(bool(counts["other"] or counts["slow"]))
 
 
