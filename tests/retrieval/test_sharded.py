@@ -30,10 +30,10 @@ def compare(rank, port):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    try:
-        _compare(rank)
-    finally:
-        torch.distributed.destroy_process_group()
+    _compare(rank)
+    torch.distributed.barrier()  # or one would leave while the other still needs it
+    torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads sometimes abort a process while the interpreter shuts down
 
 
 def _compare(rank):
