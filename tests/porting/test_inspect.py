@@ -178,6 +178,20 @@ def test_command_refused_in_one_line(tmp_path, capsys, monkeypatch, arguments, s
     assert said in err
 
 
+def test_version_with_control_characters_not_printed(tmp_path):
+    path = write(tmp_path, model(layer("Dense", "d", "x", units=3), version="3.4\x1b[31m\nhidden"))
+    assert "\x1b" not in str(porting.inspect(path))
+    assert "hidden" not in str(porting.inspect(path))
+
+
+def test_dot_of_64_axes_described(tmp_path):
+    shape = [None, *[1] * 31]
+    inputs = [layer("InputLayer", name, batch_input_shape=shape, dtype="float32") for name in ("p", "q")]
+    dot = layer("Dot", "dot", axes=[5, 5], normalize=False)
+    dot["inbound_nodes"] = [[["p", 0, 0, {}], ["q", 0, 0, {}]]]
+    assert "too many axes" in str(porting.inspect(write(tmp_path, model(*inputs, dot, inputs=("p", "q")))))
+
+
 def test_weights_go_with_a_config(tmp_path):
     config = write(tmp_path, dense())
     assert "no weights" in str(porting.inspect(config))

@@ -53,8 +53,11 @@ def _explained(name: str, layer: LayerRecord, call: Call) -> DotCall:
     except (ValueError, IndexError) as error:
         contraction, words = None, f"its inputs do not fit: {error}"
     if contraction is not None:
-        einsum = contraction.einsum
-        words = _words(einsum, cosine)
+        try:
+            einsum = contraction.einsum
+            words = _words(einsum, cosine)
+        except ValueError:  # there are 52 letters
+            words = "it has too many axes for an equation"
     if config["mode"] != "dot":
         words += ", as Keras 1 defines it"
     return DotCall(name, call.input_shapes, config["axes"], cosine, einsum, call.output_shapes[0], words)

@@ -41,6 +41,8 @@ class Era:
         >>> Era.of("2.4.0", "tensorflow"), Era.of("3.12.0", "").family
         (Era(family='tf', version=(2, 4), text='2.4.0', backend='tensorflow', is_guess=False), 'keras3')
         """
+        if re.fullmatch(r"[\w.+-]*", text, re.ASCII) is None:  # it is printed
+            text = ""
         match = re.match(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?", text)
         if match is None:
             return cls._without_version(text, backend, is_keras1, config)

@@ -16,6 +16,9 @@ from batchdot.porting.record.values import Activation, Blob, FrozenMap, LayerRec
 
 MODELS = ("Model", "Functional", "Sequential")
 
+WRAPPERS = ("Bidirectional", "TimeDistributed", "SpectralNormalization")
+"""Layers around another layer."""
+
 OWN_MODULES = ("keras.", "tf_keras.", "tensorflow.", "keras_core.")
 
 ReadModel = Callable[[Item, str], LayerRecord]
@@ -62,6 +65,8 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
         name, "layer", spec.name, arguments, FrozenMap(), FrozenMap(inner), None, trainable, dtype
     )
     if spec.name == "Bidirectional":
+        if inner["layer"].class_name in WRAPPERS:  # each level would double what is inside
+            raise config.get("layer").wrong("a recurrent layer")
         record = _bidirectional(record, era)
     if problem or config.get("lora_rank").value is not None:
         record = replace(record, problem=problem, raw=freeze_map(config))

@@ -270,6 +270,15 @@ def models_in_models():
     return json.dumps(inner).encode()
 
 
+@attack("a recurrent layer")
+def wrappers_that_double_what_is_inside():
+    """Bidirectional has two layers of one config: 2**39 layers if each level is followed."""
+    inner = layer("LSTM", "r0", units=4)
+    for number in range(1, 40):
+        inner = layer("Bidirectional", f"r{number}", layer=inner)
+    return model(inner | {"inbound_nodes": [[["x", 0, 0, {}]]]})
+
+
 @attack(None)
 def models_that_call_their_inner_models_twice():
     """Forty models in each other, every one called twice: 2**40 calls if each is followed."""

@@ -76,7 +76,7 @@ def _normalization(config: Config) -> tuple[Slot, ...]:
 
 
 def _axes_or_none(item: Item, era: Era) -> Value:
-    return () if item.value is None else fields.axes(item, era)
+    return () if item.value is None or item.value == [] else fields.axes(item, era)
 
 
 def _axis_or_axes(item: Item, era: Era) -> Value:
