@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -160,6 +161,10 @@ def test_all_ranks_on_all_cases(outcomes):
         assert outcome["passed"] == list(sharding_ranks.cases(ranks))
 
 
+@pytest.mark.skipif(
+    os.environ.get("BATCHDOT_TORCH_PRIVATE") == "0",
+    reason="the public fallback torch.compiler.assume_constant_result loads torch._dynamo",
+)
 def test_dot_of_plain_tensors_knows_nothing_of_all_this():
     """Nothing of torch.distributed is loaded before there is a DTensor."""
     script = """

@@ -67,7 +67,13 @@ def attention(k):
     return k.Model([x, y], k.layers.Attention(use_scale=True)([z, y]))
 
 
-MODELS = (towers, recurrent, nested, convolutions, attention)
+def scalar_normalization(k):
+    layer = k.layers.Normalization(axis=None)
+    layer.adapt(np.arange(20, dtype="float32").reshape(5, 4))
+    return k.Sequential([k.Input((4,)), layer, k.layers.Dense(2)])
+
+
+MODELS = (towers, recurrent, nested, convolutions, attention, scalar_normalization)
 
 
 def randomized(k, make):
@@ -132,3 +138,30 @@ def test_shapes_of_live_tensors(keras, make, tmp_path):
         call.output(number): shape for call in record.calls for number, shape in enumerate(call.output_shapes)
     }
     assert [shapes[ref] for ref in record.output_refs] == [tuple(output.shape) for output in model.outputs]
+
+
+def test_frozen_direction_of_live_bidirectional_keeps_its_arrays(keras, tmp_path):
+    """tf_keras writes what trains first: here the backward layer."""
+    x = keras.Input((5, 4))
+    layer = keras.layers.Bidirectional(keras.layers.GRU(2))
+    model = keras.Model(x, layer(x))
+    layer.forward_layer.trainable = False
+    model.save(str(tmp_path / "m.h5"))
+    inner = porting.read(tmp_path / "m.h5").layers[-1].inner
+    for name in ("forward_layer", "backward_layer"):
+        kernel = np.asarray(getattr(layer, name).get_weights()[0])
+        assert np.array_equal(inner[name].weights["kernel"].read(), kernel)
+
+
+def test_names_that_contradict_the_order_of_live_arrays_refused(tmp_path):
+    """A frozen model with a trainable layer, and one name twice: the order is not the config's."""
+    k = live_keras("keras")
+    names = ("d1", "d2", "d3")
+    inner = k.Sequential([k.Input((4,)), *[k.layers.Dense(4, name=name) for name in names]], name="t1")
+    i = k.Input((4,))
+    outer = k.Model(i, k.layers.Dense(4, name="d1")(inner(i)), name="outer")
+    inner.trainable, inner.layers[1].trainable = False, True
+    x = k.Input((4,))
+    k.Model(x, outer(x)).save(str(tmp_path / "m.h5"))
+    with pytest.raises(porting.ModelFileError, match="named after their layers"):
+        porting.read(tmp_path / "m.h5")

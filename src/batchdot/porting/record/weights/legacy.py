@@ -149,6 +149,17 @@ class _LegacyGroup:
         )
 
     def _check_name(self, leaf: Leaf, slot: Slot, name: str, array: Array) -> None:
+        others = [  # wrappers around the layer name its weights too
+            other
+            for other in self.leaves
+            if other.layer.name != leaf.layer.name and not leaf.path.startswith(f"{other.path}/")
+        ]
+        if not _is_named(leaf, name) and any(_is_named(other, name) for other in others):
+            raise ModelFileError(
+                f"the weight {quote(name)} where one of {quote(leaf.layer.name)} belongs",
+                "weights in the order of the config, or named after their layers",
+                place=array.place,
+            )
         if "*" in slot.suffixes:
             return
         last = name.rsplit("/", 1)[-1].split(":")[0]
@@ -177,7 +188,7 @@ class _LegacyGroup:
             wanted_of.setdefault(leaf.path, []).extend(slots)
         result = []
         for leaf in self.leaves:
-            mine = [(name, array) for name, array in self.arrays if leaf.layer.name in name.split("/")[:-1]]
+            mine = [(name, array) for name, array in self.arrays if _is_named(leaf, name)]
             wanted = wanted_of.get(leaf.path, [])
             roles = {slot.role.rsplit(".", 1)[-1]: slot for slot in wanted}
             given = {
@@ -225,6 +236,13 @@ class _LegacyGroup:
             )
         if len(here) == len(leaf.slots):
             self.found[leaf.path] = finished(leaf, here)
+
+
+def _is_named(leaf: Leaf, name: str) -> bool:
+    """Whether the name of a weight has that of a layer among its parts."""
+    parts = name.split("/")[:-1]
+    forward = leaf.path.endswith("/.forward_layer") and f"forward_{leaf.layer.name}" in parts
+    return forward or leaf.layer.name in parts
 
 
 def _lora_scale(leaf: Leaf) -> float:
