@@ -258,7 +258,7 @@ def an_object_by_module_and_name():
 
 @attack(None)
 def an_initializer_that_opens_a_file():
-    opener = {"module": "builtins", "class_name": "open", "config": {"file": "/tmp/owned", "mode": "w"}}
+    opener = {"module": "builtins", "class_name": "open", "config": {"file": "owned", "mode": "w"}}
     return dense(kernel_initializer=opener, kernel_regularizer=opener)
 
 
