@@ -9,12 +9,13 @@ a list that grows when an attribute is set. While all are empty, `__call__` runs
 """
 
 import inspect
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from batchdot._torch import (
     compile_time_constant,
@@ -26,6 +27,7 @@ from batchdot._torch import (
 )
 from batchdot.convert import as_tensor
 from batchdot.layers.base.losses import Losses
+from batchdot.layers.base.modes import Told, in_told_mode
 from batchdot.ops.plan_cache import are_exact_tensors
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, real_values
@@ -36,7 +38,14 @@ RESERVED = frozenset(["training", "mask"])
 """Parameters of `call` that every call of a layer accepts, and passes on to a `call` that has them."""
 
 
-class Calls(Losses):
+_BUILDING = threading.RLock()
+"""Held while a layer is built: one lock for all, as a layer that held one could not be copied."""
+
+_builds: list[Any] = []
+"""The layers that are being built: `built` may be True before `build` has returned."""
+
+
+class Calls(Told, Losses):
     """The part of `Layer` that calls it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -77,7 +86,8 @@ class Calls(Losses):
             and "forward" not in self.__dict__
             and not has_compiled_call(self)
         ):
-            self.__dict__["_slow_path_triggers"] = ([], *module_hooks(self), *global_hooks())
+            triggers = ([], *module_hooks(self), *global_hooks())
+            self.__dict__.setdefault("_slow_path_triggers", triggers)  # those that another thread may hold
 
     def _disable_fast_call(self, why: str) -> None:
         """Make the next call a full one, and also that of programs that hold the triggers."""
@@ -118,9 +128,7 @@ class Calls(Losses):
 
     def is_training(self, training: bool | None) -> bool:
         """Return whether a call trains: by its argument, else by the call around it, else by the mode."""
-        if training is not None:
-            return bool(training)
-        return self.training if CONTEXT.training is None else CONTEXT.training
+        return self.training if training is None else bool(training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output for the shape of the input, or a list of shapes.
@@ -154,11 +162,30 @@ class Calls(Losses):
         if not inferred or (name not in self._buffers and name not in self._parameters):
             super().__setattr__(name, value)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that torch.nn.Module keeps; a torch module in the mode of the call."""
+        return in_told_mode(super().__getattr__(name))
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the names of the modules directly inside, and these in the mode of the call."""
+        for name, module in super().named_children():
+            yield name, in_told_mode(module)
+
     def _build_once(self, inputs: Any) -> None:
-        """Build the layer for these inputs, unless it is built; with real weights in shape inference too."""
-        if not self.built:
-            with real_values():
+        """Build the layer for these inputs, unless it is built: in one thread, with real weights."""
+        if self.built and (is_tracing() or not _builds):
+            return
+        if is_tracing():
+            super()._build_once(inputs)
+            return
+        with _BUILDING, real_values(), CONTEXT.set(training=None):
+            if self.built:
+                return
+            _builds.append(self)
+            try:
                 super()._build_once(inputs)
+            finally:
+                _builds.pop()
 
     def _initial_value(self, name: str, shape: Any, dtype: Any, initializer: Any) -> Tensor:
         with real_values():
