@@ -488,6 +488,40 @@ def training_mode(live):
 
 
 @row
+def training_of_torch_modules(live):
+    class Inside(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.drop = torch.nn.Dropout(0.5)
+
+        def call(self, inputs):
+            return self.drop(inputs)
+
+    if live:
+        assert (
+            not keras.layers.TorchModuleWrapper(torch.nn.Dropout(0.5))(np.ones(9), training=False).eq(0).any()
+        )
+    x, inside = torch.ones(1000), Inside()
+    assert torch.equal(inside(x, training=False), x)
+    assert not torch.equal(inside(x), x)
+    scripted = Inside()
+    scripted.drop = torch.jit.script(torch.nn.Dropout(0.5))
+    assert not torch.equal(scripted(x, training=False), x)
+
+
+@row
+def shapes_that_depend_on_values(live):
+    if live:
+        symbolic = tf_keras.layers.Lambda(lambda t: tf.boolean_mask(t, t > 0))(tf_keras.Input((4,)))
+        assert tuple(symbolic.shape) == (None,)
+    select = layers.Lambda(lambda t: t[t > 0])
+    with pytest.raises(ValueError, match="output_shape="):
+        select(batchdot.Input((4,)))
+    known = layers.Lambda(lambda t: t[t > 0].long(), output_shape=())(batchdot.Input((4,)))
+    assert (known.shape, known.dtype) == ((None,), torch.int64)
+
+
+@row
 def average_of_integers(live):
     x = np.array([[1, 2]], "int32")
     if live:

@@ -1,6 +1,7 @@
 """`top_k`: for each query the items with the largest dot products or cosines, exactly."""
 
-from batchdot.convert import TensorLike, as_tensor, is_sharded
+from batchdot.convert import TensorLike, is_sharded
+from batchdot.ops.operation import convert_operands
 from batchdot.retrieval.search import TopK, top_k_local
 from batchdot.types import EPSILON
 
@@ -47,7 +48,7 @@ def top_k(
     >>> top_k(users, items, k=1, normalize=True).indices.tolist()
     [[2], [1]]
     """
-    queries, items = as_tensor(queries), as_tensor(items)
+    queries, items = convert_operands(queries, items)
     if is_sharded(queries) or is_sharded(items):
         from batchdot.retrieval.sharded import top_k_sharded  # loads torch.distributed
 

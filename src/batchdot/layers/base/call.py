@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from batchdot._torch import (
@@ -61,6 +62,8 @@ class Calls(Told, Losses):
             else:
                 if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
                     return self.call(*args)
+        if not is_tracing() and isinstance(proxy := _first(args or tuple(kwargs.values())), torch.fx.Proxy):
+            return self._call_fx(proxy.tracer, args, kwargs)
         return super().__call__(*args, **kwargs)
 
     def _is_pure(self) -> bool:
@@ -112,6 +115,8 @@ class Calls(Told, Losses):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer: `call` on tensors; on symbolic tensors, make a node."""
+        if args.__class__ is not tuple:  # torch.fx passes one placeholder for all
+            raise self._fx_error()
         if len(args) > 1 and self._call_params & RESERVED:
             args, kwargs = self._bind_reserved(args, kwargs)
         if args:
@@ -119,6 +124,25 @@ class Calls(Told, Losses):
         if (kwargs or not are_exact_tensors(args)) and symbolic_tensors([args, kwargs]):
             return self._call_symbolic(args, kwargs)
         return self._call_eager(args, kwargs)
+
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse torch.jit.script, which asks for a module that it can compile."""
+        raise TypeError(
+            f"torch.jit.script cannot compile layer {self.name}. Use torch.export.export(layer, (inputs,)) "
+            "or torch.jit.trace(layer, (inputs,))."
+        )
+
+    def _call_fx(self, tracer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call that torch.fx traces, as one node."""
+        if tracer.root is self:
+            raise self._fx_error()
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
+
+    def _fx_error(self) -> TypeError:
+        return TypeError(
+            f"torch.fx cannot trace the inside of layer {self.name}. Trace a module that holds the layer, as "
+            "torch.fx.symbolic_trace(torch.nn.Sequential(layer)): it is one node there. Or use torch.export."
+        )
 
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call the layer on inputs, as in Keras; or a function on every module inside, as in PyTorch."""
@@ -133,7 +157,7 @@ class Calls(Told, Losses):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output for the shape of the input, or a list of shapes.
 
-        Unless a subclass overrides it, `call` is run on meta tensors.
+        Unless a subclass overrides it, `call` is run on tensors without values.
 
         Raises:
             ValueError: the layer does not fit these shapes.
@@ -149,7 +173,7 @@ class Calls(Told, Losses):
         """Return the symbolic output of a call on symbolic tensors, without making a node.
 
         Unless a subclass overrides it, the shape is that of `compute_output_shape` if the layer defines
-        one, and `call` is run on meta tensors for the rest.
+        one, and `call` is run on tensors without values for the rest.
 
         Raises:
             ValueError: the layer does not fit these inputs.
@@ -205,8 +229,9 @@ class Calls(Told, Losses):
 
     def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors: convert inputs, build, pass ``training`` and ``mask``, and record losses."""
-        args = tuple([self._read_input(arg) for arg in args])
-        kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
+        inputs = (args, kwargs)
+        args = tuple([self._read_input(arg, inputs) for arg in args])
+        kwargs = {key: self._read_input(value, inputs) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
@@ -277,19 +302,23 @@ class Calls(Told, Losses):
             shape = self.compute_output_shape(as_input_shape(args[0]))
         return infer_call(self, args, kwargs, masks, shape)
 
-    def _read_input(self, value: Any) -> Any:
-        """Return an input as a tensor or nested tensors, cast if the layer was given a dtype."""
+    def _read_input(self, value: Any, beside: Any = None) -> Any:
+        """Return an input as a tensor or nested tensors, cast if the layer was given a dtype.
+
+        What is no tensor goes to the device of the first tensor in ``beside``, else to the layer's.
+        """
         if isinstance(value, Tensor):
             return value.to(self._dtype) if self.autocast and value.is_floating_point() else value
         if isinstance(value, list | tuple) and any(
             isinstance(v, Tensor | np.ndarray) for v in flatten(value)
         ):
-            return [self._read_input(item) for item in value]
+            return [self._read_input(item, value if beside is None else beside) for item in value]
         if isinstance(value, dict):
-            return {key: self._read_input(item) for key, item in value.items()}
+            return {key: self._read_input(item, beside) for key, item in value.items()}
         if value is None or isinstance(value, bool | str):
             return value
-        return as_tensor(value, self._placement.device, self._dtype)
+        devices = [leaf.device for leaf in flatten(beside) if isinstance(leaf, Tensor)]
+        return as_tensor(value, devices[0] if devices else self._placement.device, self._dtype)
 
 
 @lru_cache(maxsize=1024)
@@ -310,6 +339,13 @@ def _distinct_from(inputs: list[KerasTensor]) -> Callable[[Any], Any]:
         return KerasTensor(leaf.shape, leaf.dtype, leaf.name) if id(leaf) in taken else leaf
 
     return copy
+
+
+def _first(value: Any) -> Any:
+    """Return the first item of nested lists and tuples, None if there is none."""
+    while isinstance(value, list | tuple):
+        value = value[0] if value else None
+    return value
 
 
 def _is_shape_list(shape: Any) -> bool:

@@ -3,6 +3,7 @@
 ``layer(x, training=False)`` and `Model.predict` tell the call. Layers ask the call around them. A torch
 module inside a layer, such as nn.Dropout, knows only its own ``training``, which other threads may be using.
 So a layer in such a call gets a view of it: an object with the same state and the ``training`` of the call.
+Compiled and scripted modules run in their own mode, which `Model.predict` has to change for them.
 """
 
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from batchdot._torch import has_compiled_call
+from batchdot._torch import has_compiled_call, is_tracing
 from batchdot.symbolic.call_context import CONTEXT
 
 
@@ -50,7 +51,12 @@ def in_told_mode(value: Any) -> Any:
     ...     in_told_mode(dropout).training, dropout.__dict__["training"]
     (False, True)
     """
-    if CONTEXT.training is None or not isinstance(value, nn.Module) or isinstance(value, Told):
+    if (
+        is_tracing()
+        or CONTEXT.training is None
+        or not isinstance(value, nn.Module)
+        or isinstance(value, Told)
+    ):
         return value
     if isinstance(value, torch.jit.ScriptModule):  # its mode is not an attribute of Python
         return value
@@ -61,10 +67,16 @@ def in_told_mode(value: Any) -> Any:
 
 
 def obeys_calls(module: nn.Module) -> bool:
-    """Return whether all modules inside have the mode of the call: none is compiled or scripted."""
-    inner = [each for each in module.modules() if not isinstance(each, Told)]
-    return not inner or not any(
-        isinstance(each, torch.jit.ScriptModule) or has_compiled_call(each) for each in module.modules()
+    """Return whether all modules inside have the mode of the call: no torch module, or none compiled."""
+    if all(isinstance(each, Told) for each in module.modules()):
+        return True
+    return not any(map(_is_compiled, module.modules()))
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether what runs in place of ``forward`` holds the module itself, and not a view of it."""
+    return (
+        isinstance(module, torch.jit.ScriptModule) or "forward" in vars(module) or has_compiled_call(module)
     )
 
 
