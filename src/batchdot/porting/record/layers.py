@@ -8,7 +8,7 @@ from batchdot.porting.errors import quote
 from batchdot.porting.record import keras1, operations
 from batchdot.porting.record.classes import SPECS, parse_config
 from batchdot.porting.record.classes.core import STRINGS
-from batchdot.porting.record.dtypes import dtype_name
+from batchdot.porting.record.dtypes import dtype_name, quantization
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
 from batchdot.porting.record.operation_names import PARAMETERS
@@ -59,7 +59,12 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
     arguments, problem = parse_config(class_name, config, era)
     inner, inner_problem = _inner(spec.name, config, era, read_model, name)
     problem = (
-        spec.problem or problem or inner_problem or _custom_activation(arguments) or _on_strings(arguments)
+        spec.problem
+        or problem
+        or inner_problem
+        or _quantized(dtype)
+        or _custom_activation(arguments)
+        or _on_strings(arguments)
     )
     record = LayerRecord(
         name, "layer", spec.name, arguments, FrozenMap(), FrozenMap(inner), None, trainable, dtype
@@ -134,6 +139,12 @@ def _custom(name: str, class_name: str, config: Item, trainable: bool, dtype: st
         problem=problem,
         raw=freeze_map(config),
     )
+
+
+def _quantized(dtype: str | None) -> str:
+    """Say that a layer rounds its inputs too when it runs, so that no scaled kernel computes the same."""
+    mode = quantization(dtype)
+    return f"it is quantized to {mode}; port the model as it was before quantize()" if mode else ""
 
 
 def _custom_activation(arguments: FrozenMap[str, Value]) -> str:

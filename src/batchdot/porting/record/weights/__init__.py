@@ -27,7 +27,7 @@ def attach(model: ModelRecord, weights: Weights, era: Era, same_file: bool) -> M
     if isinstance(weights, LegacyWeights):
         found = match_legacy(model, weights, era)
     else:
-        found = Objects(weights, same_file).match(model)
+        found = Objects(weights, era, same_file).match(model)
     return _with_weights(model, found, "", model.trainable)
 
 
