@@ -50,8 +50,11 @@ MAX_CHUNKS = 1_000_000
 MAX_NAME = 1024
 """Characters of the name of a layer or of a weight."""
 
-MAX_LAYERS = 20_000
-"""Layers of one model, those of nested models included."""
+MAX_LAYERS = 10_000
+"""Layers of one model, those of nested models included. The largest that Keras has for images has 1,000."""
 
-MAX_CALLS = 100_000
-"""Calls of layers in one model."""
+MAX_CALLS = 20_000
+"""Calls of layers in one model: an attention decoder calls ten layers at each step. 20,000 take a second."""
+
+MAX_CELLS = 100
+"""Cells on each other in one recurrent layer. Models have up to ten."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from batchdot.porting.archive import Json
+from batchdot.porting.archive.limits import MAX_CELLS
 from batchdot.porting.errors import quote
 from batchdot.porting.record import keras1, operations
 from batchdot.porting.record.classes import SPECS, parse_config
@@ -171,6 +172,8 @@ def _inner(
     for key in SPECS[class_name].children:
         value = config.get(key)
         if isinstance(value.value, list) and key in ("cell", "cells"):
+            if len(value.value) > MAX_CELLS:
+                raise value.wrong(f"up to {MAX_CELLS} cells")
             for number, item in enumerate(value.items()):
                 found[f"{key}.{number}"] = read_layer(item, era, read_model)
         elif isinstance(value.value, dict):

@@ -87,6 +87,8 @@ class MaskFlow:
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
+        if not obeyed and not explicit:
+            return call, out
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
 
     def _given(

@@ -4,7 +4,7 @@
 defaults of the version that wrote it, and its weights; `Call` one use of a layer. Nothing here knows files.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -42,6 +42,19 @@ class FrozenMap(Mapping[K, V], Generic[K, V]):
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._items)  # type: ignore[attr-defined]
+
+    # Those of `Mapping` are right, and slower.
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items  # type: ignore[attr-defined]
+
+    def items(self) -> ItemsView[K, V]:
+        """Return the pairs of keys and values."""
+        return self._items.items()  # type: ignore[attr-defined, no-any-return]
+
+    def values(self) -> ValuesView[V]:
+        """Return the values."""
+        return self._items.values()  # type: ignore[attr-defined, no-any-return]
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[attr-defined]
@@ -305,24 +318,32 @@ class Call:
 
     def tensors(self) -> tuple[TensorRef, ...]:
         """Return the tensors in the arguments, in order, repeated ones too."""
-        return tuple(refs_in(tuple(self.arguments.values())))
+        return tuple(refs_in(self.arguments))
 
     def output(self, number: int = 0) -> TensorRef:
         """Return the name of one of its results."""
         return TensorRef(self.layer, self.number, number)
 
 
-def refs_in(value: object) -> Iterator[TensorRef]:
-    """Yield the tensors in a value, at any depth."""
+def refs_in(value: object) -> list[TensorRef]:
+    """Return the tensors in a value, at any depth."""
+    found: list[TensorRef] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: object, found: list[TensorRef]) -> None:
     if isinstance(value, TensorRef):
-        yield value
+        found.append(value)
     elif isinstance(value, tuple):
         for item in value:
-            yield from refs_in(item)
-    elif isinstance(value, Mapping):
-        yield from refs_in(tuple(value.values()))
+            if not isinstance(item, (float, int, str)):
+                _collect(item, found)
+    elif isinstance(value, FrozenMap):
+        for item in value.values():
+            _collect(item, found)
     elif isinstance(value, Slice):
-        yield from refs_in((value.start, value.stop, value.step))
+        _collect((value.start, value.stop, value.step), found)
 
 
 @dataclass(frozen=True, slots=True)
