@@ -9,7 +9,7 @@ from batchdot.porting.inspection.dots import dot_calls
 from batchdot.porting.record import (
     Activation,
     Blob,
-    Ellipsis_,
+    EllipsisIndex,
     LayerRecord,
     Mask,
     ModelRecord,
@@ -134,6 +134,6 @@ def plain(value: object) -> Data:
         return {**parts, "axis": value.axis}
     if isinstance(value, Slice):
         return {"slice": [plain(value.start), plain(value.stop), plain(value.step)]}
-    if isinstance(value, Ellipsis_):
+    if isinstance(value, EllipsisIndex):
         return "..."
     return f"({value.what})" if isinstance(value, Blob) else repr(value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from batchdot.porting.errors import ModelFileError, quote
 from batchdot.porting.record.item import Item
-from batchdot.porting.record.values import Blob, Ellipsis_, FrozenMap, Slice, TensorRef, Value, refs_in
+from batchdot.porting.record.values import Blob, EllipsisIndex, FrozenMap, Slice, TensorRef, Value, refs_in
 
 MAX_NODE = 1_000_000
 
@@ -114,7 +114,7 @@ def _constant(item: Item, names: Collection[str]) -> Value:
         return tuple(_constant(part, names) for part in item.items())
     if isinstance(value, dict):
         if value.get("class_name") == "__ellipsis__" or value.get("type") == "ellipsis":
-            return Ellipsis_()
+            return EllipsisIndex()
         if set(value) == {"start", "stop", "step"}:
             return Slice(*(_constant(item.get(key), names) for key in ("start", "stop", "step")))
         if value.get("class_name") == "TypeSpec" or "tensor" in value:
@@ -138,7 +138,7 @@ def _keras3(item: Item) -> Value:
         config = item.get("config")
         return Slice(*(_keras3(config.get(key)) for key in ("start", "stop", "step")))
     if kind == "__ellipsis__":
-        return Ellipsis_()
+        return EllipsisIndex()
     if kind in ("__numpy__", "__tensor__", "__array__"):
         return _keras3(item.get("config").get("value"))
     if kind == "__bytes__":

@@ -5,7 +5,7 @@ from math import prod
 from batchdot.porting.record.classes.core import product
 from batchdot.porting.record.classes.merging import broadcast, concatenated
 from batchdot.porting.record.operation_names import BINARY, REDUCTIONS, UNARY
-from batchdot.porting.record.values import Ellipsis_, FrozenMap, Shape, Slice, TensorRef, Value
+from batchdot.porting.record.values import EllipsisIndex, FrozenMap, Shape, Slice, TensorRef, Value
 
 SAME = {*UNARY, "softmax", "log_softmax", "normalize", "clip", "cast", "flip", "cumsum"} - {"shape"}
 
@@ -96,7 +96,7 @@ def _reshaped(shape: tuple[int | None, ...], target: Value) -> Shape:
 
 def _indexed(shape: tuple[int | None, ...], key: Value) -> Shape:
     keys = key if isinstance(key, tuple) else (key,)
-    used = sum(1 for part in keys if part is not None and not isinstance(part, Ellipsis_))
+    used = sum(1 for part in keys if part is not None and not isinstance(part, EllipsisIndex))
     if used > len(shape):
         return None
     result: list[int | None] = []
@@ -104,7 +104,7 @@ def _indexed(shape: tuple[int | None, ...], key: Value) -> Shape:
     for part in keys:
         if part is None:
             result.append(1)
-        elif isinstance(part, Ellipsis_):
+        elif isinstance(part, EllipsisIndex):
             skipped = len(shape) - used
             result += shape[axis : axis + skipped]
             axis += skipped

@@ -20,7 +20,7 @@ Shape: TypeAlias = "tuple[int | None, ...] | None"
 
 Value: TypeAlias = (
     "bool | int | float | str | tuple[Value, ...] | FrozenMap[str, Value] | Activation | Penalty"
-    " | Slice | TensorRef | LayerRecord | Blob | Ellipsis_ | None"
+    " | Slice | TensorRef | LayerRecord | Blob | EllipsisIndex | None"
 )
 """What a config or an argument may be."""
 
@@ -118,7 +118,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Ellipsis_:  # noqa: N801 -- ``Ellipsis`` is a builtin
+class EllipsisIndex:
     """``...`` of an index."""
 
 
