@@ -105,6 +105,8 @@ def _key(ends: object, ref: TensorRef) -> str:
 def _layers(model: ModelRecord) -> str:
     rows = [["layer", "class", "output", "parameters", "becomes"]]
     rows += _rows(model, "")
+    if not model.has_weights:
+        rows = [[*row[:3], row[4]] for row in rows]
     return _table("Layers", rows)
 
 
@@ -115,7 +117,7 @@ def _rows(model: ModelRecord, indent: str) -> list[list[str]]:
     rows = []
     for layer in model.layers:
         shapes = outputs.get(layer.name, [])
-        calls = f" x{len(shapes)}" if len(shapes) > 1 else ""
+        calls = f", {len(shapes)} calls" if len(shapes) > 1 else ""
         shape = shapes[0] if shapes else "not called"
         rows.append(
             [

@@ -25,6 +25,12 @@ Value: TypeAlias = (
 """What a config or an argument may be."""
 
 
+def _escaped(text: object) -> str:
+    """Return text without control characters, which a name in a file may have."""
+    shown = str(text)
+    return shown if shown.isprintable() else ascii(shown)[1:-1]
+
+
 class FrozenMap(Mapping[K, V], Generic[K, V]):
     """A dict that cannot be changed, and can be hashed and pickled.
 
@@ -69,7 +75,7 @@ class FrozenMap(Mapping[K, V], Generic[K, V]):
         return hash(frozenset(self.items()))
 
     def __repr__(self) -> str:
-        return "{" + ", ".join(f"{key}: {value!r}" for key, value in self.items()) + "}"
+        return "{" + ", ".join(f"{_escaped(key)}: {value!r}" for key, value in self.items()) + "}"
 
 
 EMPTY: FrozenMap[str, Any] = FrozenMap()
@@ -91,8 +97,8 @@ class Activation:
     is_custom: bool = False
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
-        return f"{self.name}({inside})" if inside else self.name
+        inside = ", ".join(f"{_escaped(key)}={value!r}" for key, value in self.parameters.items())
+        return f"{_escaped(self.name)}({inside})" if inside else _escaped(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +154,8 @@ class TensorRef:
     output: int = 0
 
     def __repr__(self) -> str:
-        return (
-            self.layer + (f"@{self.call}" if self.call else "") + (f"[{self.output}]" if self.output else "")
-        )
+        call = f"@{self.call}" if self.call else ""
+        return _escaped(self.layer) + call + (f"[{self.output}]" if self.output else "")
 
 
 @dataclass(frozen=True, slots=True)
