@@ -38,6 +38,9 @@ MAX_OBJECTS = 200_000
 MAX_PATH = 4096
 """Characters of the path of an HDF5 object: models that stand in each other make paths of 100."""
 
+MAX_PATHS = 16 * MIB
+"""Characters of the paths of all objects of an HDF5 file: 100,000 arrays at paths of 100 have 10 million."""
+
 MAX_ATTRIBUTE_BYTES = 32 * MIB
 """Bytes of one HDF5 attribute; the config is one."""
 

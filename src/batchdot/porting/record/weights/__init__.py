@@ -1,5 +1,6 @@
 """Match each array of a file with one weight of one layer, in both layouts of Keras."""
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,12 +72,14 @@ class _Attacher:
 
     def weight(self, role: str, source: Source, trainable: bool) -> Weight:
         """Return a weight that is read from the file when asked for."""
-
-        def read() -> NDArray[np.generic]:
-            try:
-                return source.read()
-            except ModelFileError as error:
-                error.file = error.file or self.file
-                raise
-
+        read = functools.partial(_read, source, self.file)
         return Weight(role, source.shape, source.dtype, trainable, source.parts[0].path, read)
+
+
+def _read(source: Source, file: str) -> NDArray[np.generic]:
+    """Return the numbers of a weight; an error names the file."""
+    try:
+        return source.read()
+    except ModelFileError as error:
+        error.file = error.file or file
+        raise

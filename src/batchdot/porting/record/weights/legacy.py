@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -15,11 +16,14 @@ from batchdot.porting.record.values import LayerRecord, ModelRecord
 from batchdot.porting.record.weights.leaves import Found, Leaf, finished, is_open, is_rms, leaves
 from batchdot.porting.record.weights.order import copies, stored_order
 
-MAX_NAMESAKES = 100
-"""Layers of one name among which names of models decide."""
+MAX_PAIRS = 100_000
+"""Pairs of layers of one name among which names of models decide: 50 towers of 20 layers have 50,000."""
 
 MAX_ROUNDS = 8
 """Rounds in which places that are taken leave one place to others."""
+
+MAX_DEPTH = 64
+"""Last parts of the name of a weight that are compared with names of layers."""
 
 MAX_PARTS = 8
 """Parts of a layer's name between slashes: DenseNet of tf_keras has three."""
@@ -212,6 +216,7 @@ class _LegacyGroup:
 
     def _near(self, parts: list[str]) -> Iterator[Leaf]:
         """Yield the layers that a weight may be named after, whose own names may have slashes."""
+        parts = parts[-MAX_DEPTH:]
         for start in range(len(parts)):
             for end in range(start + 1, min(len(parts), start + self.longest) + 1):
                 yield from self.named.get("/".join(parts[start:end]), ())
@@ -228,7 +233,8 @@ class _LegacyGroup:
         if self.era.family == "keras1" or len(self.named) < 2:
             return None
         places = {(leaf.path, slot.role): (leaf, slot) for leaf, slots in units for slot in slots}
-        if len(places) != len(self.arrays) or max(map(len, self.named.values())) > MAX_NAMESAKES:
+        pairs = sum(len(namesakes) ** 2 for namesakes in self.named.values())
+        if len(places) != len(self.arrays) or pairs > MAX_PAIRS:
             return None
         left = dict(self.arrays)
         result: dict[str, tuple[Leaf, dict[str, Source]]] = {}
@@ -341,9 +347,9 @@ def _lora_scale(leaf: Leaf) -> float:
 def _unnamed(arrays: Iterable[tuple[str, Array]]) -> dict[str, Source]:
     """Return the weights of a layer that is not Keras's, by the last part of their names."""
     found: dict[str, Source] = {}
+    met = Counter[str]()
     for name, array in arrays:
         role = name.rsplit("/", 1)[-1].split(":")[0]
-        while role in found:
-            role += "_"
-        found[role] = convert.plain(array)
+        met[role] += 1
+        found[role if met[role] == 1 else name.split(":")[0]] = convert.plain(array)
     return found
