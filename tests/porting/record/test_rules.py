@@ -682,3 +682,16 @@ def test_softmax_layer_as_activation_is_the_function(tmp_path):
 def test_number_of_groups_that_is_none_refused(tmp_path, groups):
     with pytest.raises(porting.ModelFileError, match="groups"):
         read(tmp_path, model(layer("GroupNormalization", "g", "x", groups=groups)))
+
+
+def test_shape_with_constant_array(tmp_path):
+    op = {"module": "keras.src.ops.numpy", "registered_name": None}
+    add = layer("Add", "a") | op | {"inbound_nodes": [{"args": [tensor("x"), [[0.5] * 4] * 3], "kwargs": {}}]}
+    assert read(tmp_path, model(add, version="3.12.0")).calls[-1].output_shapes == ((3, 4),)
+
+
+def test_weights_of_one_name_in_custom_layer_told_apart(tmp_path):
+    arrays = [(f"{part}/w:0", row(number)) for number, part in enumerate("abc")]
+    weights = legacy(tmp_path / "w.h5", {"mine": arrays}, keras_version="2.15.0")
+    found = read(tmp_path, model(layer("Mine", "mine", "x")), weights).layer("mine").weights
+    assert {role: weight.read()[0] for role, weight in found.items()} == {"w": 0, "b/w": 1, "c/w": 2}

@@ -17,7 +17,7 @@ def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef,
         value = arguments.get(key)
         if isinstance(value, TensorRef):
             return shape_of.get(value)
-        return () if isinstance(value, (int, float)) else None
+        return _constant(value)
 
     if name in SAME:
         return (shape("x"),)
@@ -36,6 +36,15 @@ def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef,
     if name == "einsum":
         return (_einsum(arguments, shape_of),)
     return (_moved(name, shape("x"), arguments),)
+
+
+def _constant(value: Value) -> Shape:
+    """Return the shape of a number, or of lists of numbers of one length."""
+    sizes = []
+    while isinstance(value, tuple) and value:
+        sizes.append(len(value))
+        value = value[0]
+    return tuple(sizes) if isinstance(value, (int, float)) else None
 
 
 def _einsum(arguments: FrozenMap[str, Value], shape_of: dict[TensorRef, Shape]) -> Shape:
