@@ -7,9 +7,18 @@ build isolation sees. Without either, batchdot is installed all the same, and `b
 import sys
 from pathlib import Path
 
-from setuptools import Extension, find_packages, setup
-from setuptools.command.bdist_wheel import bdist_wheel
-from setuptools.command.build_ext import build_ext
+import setuptools
+
+# Before setuptools reads pyproject.toml: older ones refuse its `license`, in 25 lines.
+if int(setuptools.__version__.partition(".")[0]) < 77:
+    sys.exit(
+        f"batchdot needs setuptools 77 or later, and this is {setuptools.__version__}: "
+        'python -m pip install "setuptools>=77"'
+    )
+
+from setuptools import Extension, find_packages, setup  # noqa: E402
+from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
+from setuptools.command.build_ext import build_ext  # noqa: E402
 
 OLDEST_TORCH = "0x020a000000000000"  # 2.10: the stable interface used is that of this version
 
