@@ -347,7 +347,9 @@ def half_precision_gradients_saturate(live):
             tape.watch(zero)
             out = layer([zero, other])
         assert np.isnan(tape.gradient(out, zero).numpy()).all()
-        (gradient,) = torch.autograd.grad(keras.layers.Dot(1, normalize=True, dtype="float16")([x, y]).sum(), x)
+        (gradient,) = torch.autograd.grad(
+            keras.layers.Dot(1, normalize=True, dtype="float16")([x, y]).sum(), x
+        )
         assert gradient.isnan().all()
     (gradient,) = torch.autograd.grad(Dot(1, normalize=True)(x, y).sum(), x)
     assert gradient.tolist() == [[65504.0, -65504.0]]

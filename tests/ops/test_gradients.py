@@ -215,9 +215,7 @@ def saturated(derivative, dtype):
 
 @pytest.mark.parametrize(("x_dtype", "y_dtype", "scale"), NARROW.values(), ids=NARROW)
 @pytest.mark.parametrize(("x_shape", "y_shape", "axes"), ROWS.values(), ids=ROWS)
-def test_derivatives_of_cosines_of_zero_rows_saturate(
-    x_shape, y_shape, axes, x_dtype, y_dtype, scale
-):
+def test_derivatives_of_cosines_of_zero_rows_saturate(x_shape, y_shape, axes, x_dtype, y_dtype, scale):
     def cosine(x, y):
         return batch_dot(x, y, axes, normalize=True)
 

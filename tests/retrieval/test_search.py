@@ -219,7 +219,12 @@ def test_the_matrix_of_scores_is_never_held():
 BEYOND = {
     "partial sums": (torch.float32, [[1e25, 1e25]], [[1e20, -2e20]] * 9 + [[1e13, 0.0]], [9]),
     "float64": (torch.float64, [[1e175, 1e175]], [[1e170, -2e170]] * 9 + [[1e130, 0.0]], [9]),
-    "one query of two": (torch.float32, [[1.0, 1.0], [1e25, 1e25]], [[1e20, -2e20]] * 9 + [[1e13, 1.0]], [9, 9]),
+    "one query of two": (
+        torch.float32,
+        [[1.0, 1.0], [1e25, 1e25]],
+        [[1e20, -2e20]] * 9 + [[1e13, 1.0]],
+        [9, 9],
+    ),
     "back in range": (torch.float32, [[2e38, 2e38, 3e38, 3e38]], [[-2, -2, 2, 1]] * 9 + [[0, 0, 1, 0]], [9]),
     "the largest number": (torch.float32, [[3.4e38, 3.4e38]], [[1.0, -1.5]] * 9 + [[0.5, 0.4]], [9]),
     "small among large": (torch.float32, [[1e38, 1e-38]], [[-1e38, 1]] * 9 + [[0, 1], [0, 2]], [10]),

@@ -138,7 +138,10 @@ WRONG = {
     "below a file": ("dot a.npy/x.npy b.npy -o o.npy", "cannot read a.npy/x.npy: not a directory"),
     "no model": ("inspect no.h5", "cannot open no.h5: no such file or directory"),
     "no weights": ("inspect a.npy --weights no.h5", "a.npy: found a NumPy array (.npy); allowed: a model"),
-    "array as model": ("inspect a.npy", "a.npy: found a NumPy array (.npy); allowed: a model that Keras saved"),
+    "array as model": (
+        "inspect a.npy",
+        "a.npy: found a NumPy array (.npy); allowed: a model that Keras saved",
+    ),
     "folder as input": ("dot . b.npy -o o.npy", "cannot tell the format of '.' from its name: it should"),
     "missing folder": (
         "dot a.npy b.npy -o no/o.npy",

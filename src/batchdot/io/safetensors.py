@@ -157,7 +157,9 @@ def _read_entry(value: Any, tensor: str, path: str) -> Entry:
             return _checked_entry(dtype, shape, offsets, tensor, path)
     fields = _as_dict(value, printable(path)) if isinstance(value, tuple) else {}
     if sorted(fields) != ["data_offsets", "dtype", "shape"]:
-        raise FileFormatError(f"{_malformed(tensor, path)} does not have exactly dtype, shape and data_offsets")
+        raise FileFormatError(
+            f"{_malformed(tensor, path)} does not have exactly dtype, shape and data_offsets"
+        )
     return _checked_entry(fields["dtype"], fields["shape"], fields["data_offsets"], tensor, path)
 
 
@@ -203,7 +205,9 @@ def _check_coverage(file: RegularFile, entries: dict[str, Entry], start: int) ->
 def _choose(entries: dict[str, Entry], tensor: str | None, path: str) -> str:
     if not entries:
         raise FileFormatError(f"{path} holds no tensor")
-    listed = ", ".join(abbreviated(name) for name in islice(entries, 10)) + (", ..." if len(entries) > 10 else "")
+    listed = ", ".join(abbreviated(name) for name in islice(entries, 10)) + (
+        ", ..." if len(entries) > 10 else ""
+    )
     if tensor is None:
         if len(entries) > 1:
             raise FileFormatError(

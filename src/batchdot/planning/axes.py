@@ -10,6 +10,7 @@ from typing import TypeGuard
 from batchdot.errors import AxisError
 from batchdot.types import Axes, Pairs
 
+
 def read_axes(axes: object) -> Axes:
     """Validate the form of ``axes`` and convert it to hashable integers.
 
@@ -158,7 +159,9 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
 
 def _shared_axis(axis: str, batch_dims: int) -> str:
     if batch_dims == 1:
-        shared = "axis is shared between the samples. If your inputs are not batched, add a batch axis of size 1"
+        shared = (
+            "axis is shared between the samples. If your inputs are not batched, add a batch axis of size 1"
+        )
         return f"Cannot perform batch_dot over axis {axis}: the first {shared}: x.unsqueeze(0)."
     return (
         f"Cannot perform batch_dot over axis {axis}: the first {batch_dims} axes are shared between the samples. "

@@ -89,7 +89,9 @@ class _Search(Function):
         return None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, queries: Tensor, items: Tensor, spec: "SearchSpec") -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, in_dims: Any, queries: Tensor, items: Tensor, spec: "SearchSpec"
+    ) -> tuple[Tensor, int]:
         """Search for all queries at once where the items are shared, else one after the other."""
         queries_dim, items_dim, _ = in_dims
         if items_dim is None:
