@@ -16,9 +16,9 @@ if int(setuptools.__version__.partition(".")[0]) < 77:
         'python -m pip install "setuptools>=77"'
     )
 
-from setuptools import Extension, find_packages, setup  # noqa: E402
-from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
-from setuptools.command.build_ext import build_ext  # noqa: E402
+from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 OLDEST_TORCH = "0x020a000000000000"  # 2.10: the stable interface used is that of this version
 

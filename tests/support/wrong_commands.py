@@ -106,7 +106,8 @@ WRONG = {
     ),
     "bfloat16 in npy": (
         "dot a.npy b.npy -o o.npy --dtype bfloat16",
-        "cannot write o.npy: a .npy file cannot hold bfloat16; write a .safetensors file, or ask for --dtype float32",
+        "cannot write o.npy: a .npy file cannot hold bfloat16; write a .safetensors file, or ask for "
+        "--dtype float32",
     ),
     "complex128 in safetensors": (
         "dot a.npy b.npy -o o.safetensors --dtype complex128",

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with exit_on_signals():
         open_closed_streams()
-        with redirect_stdout(StandardOutput(sys.stdout)):  # type: ignore[type-var]  # all that print uses
+        with redirect_stdout(StandardOutput(sys.stdout)):
             status, reason = _run_with_errors(sys.argv[1:] if argv is None else list(argv))
         if reason:
             print_error(reason)
@@ -56,7 +56,7 @@ def _run_with_errors(argv: list[str]) -> tuple[int, str]:
             2,
             reason
             if error.filename is None
-            else f"cannot open {error.filename or repr(str())}: {_lower(reason)}",
+            else f"cannot open {error.filename or repr('')}: {_lower(reason)}",
         )
     except MemoryError as error:
         return 2, str(error) or "there is not enough memory"

@@ -30,6 +30,7 @@ class StandardOutput:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._error: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write text."""
@@ -37,10 +38,13 @@ class StandardOutput:
         try:
             return self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except OSError as error:
-            raise _named(error) from None
+            self._error = _named(error)
+            raise self._error from None
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Write what is buffered, and raise the error of an earlier write, which argparse ignores."""
+        if self._error is not None:
+            raise self._error
         try:
             self._stream.flush()
         except OSError as error:

@@ -19,7 +19,6 @@ from torch import Tensor
 from batchdot.errors import FileFormatError
 from batchdot.io.regular_file import NUMPY_DTYPES, RegularFile, file_type, printable, with_path_in_errors
 
-
 STALE_SECONDS = 60
 """The least age of a temporary file that is removed: a younger one may not be locked yet by its writer."""
 

@@ -178,7 +178,7 @@ def check_shape(shape: object, path: str) -> tuple[int, ...]:
         FileFormatError: it is not a sequence of non-negative integers, has more than 64 of them, or
             would take more bytes than a file can have.
     """
-    if not isinstance(shape, (list, tuple)) or any([type(size) is not int or size < 0 for size in shape]):
+    if not isinstance(shape, (list, tuple)) or any(type(size) is not int or size < 0 for size in shape):
         raise FileFormatError(
             f"{printable(path)} has a malformed header: its shape is {abbreviated(shape)}, "
             "which is not a sequence of sizes"

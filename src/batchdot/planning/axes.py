@@ -164,6 +164,6 @@ def _shared_axis(axis: str, batch_dims: int) -> str:
         )
         return f"Cannot perform batch_dot over axis {axis}: the first {shared}: x.unsqueeze(0)."
     return (
-        f"Cannot perform batch_dot over axis {axis}: the first {batch_dims} axes are shared between the samples. "
-        f"Sum over a later one, or share fewer than batch_dims={batch_dims}."
+        f"Cannot perform batch_dot over axis {axis}: the first {batch_dims} axes are shared between the "
+        f"samples. Sum over a later one, or share fewer than batch_dims={batch_dims}."
     )

@@ -54,13 +54,19 @@ def top_k_local(queries: Tensor, items: Tensor, k: int, normalize: bool, epsilon
     check_shapes(tuple(queries.shape), tuple(items.shape), k)
     spec = SearchSpec.of(k, queries, items, normalize, epsilon)
     if are_transforms_active():  # vmap or a derivative of torch.func
-        indices = _Search.apply(queries.detach(), items.detach(), spec)
+        indices = _find(queries.detach(), items.detach(), spec)
         return TopK(_score_chosen(spec, queries, items, indices).to(spec.dtype), indices)
     scores, indices = spec.run(queries.detach(), items.detach())
     has_gradient = torch.is_grad_enabled() and (queries.requires_grad or items.requires_grad)
     if has_gradient or in_forward_mode(queries, items):
         scores = _score_chosen(spec, queries, items, indices)
     return TopK(scores.to(spec.dtype), indices)
+
+
+def _find(queries: Tensor, items: Tensor, spec: "SearchSpec") -> Tensor:
+    """Return the indices of the k best items: (Q, d), (N, d) -> (Q, k)."""
+    indices: Tensor = _Search.apply(queries, items, spec)  # type: ignore[no-untyped-call]
+    return indices
 
 
 def _score_chosen(spec: "SearchSpec", queries: Tensor, items: Tensor, indices: Tensor) -> Tensor:
@@ -70,7 +76,7 @@ def _score_chosen(spec: "SearchSpec", queries: Tensor, items: Tensor, indices: T
 
 
 class _Search(Function):
-    """The indices of the k best items as a function that torch.func can transform: they have no derivative."""
+    """The indices of the k best items, without a derivative, as a function for transforms of torch.func."""
 
     @staticmethod
     def forward(queries: Tensor, items: Tensor, spec: "SearchSpec") -> Tensor:
@@ -96,11 +102,11 @@ class _Search(Function):
         queries_dim, items_dim, _ = in_dims
         if items_dim is None:
             queries = queries.movedim(queries_dim, 0)  # (B, Q, d)
-            indices = _Search.apply(queries.flatten(0, 1), items, spec)
-            return indices.unflatten(0, queries.shape[:2]), 0
+            indices = _find(queries.flatten(0, 1), items, spec)
+            return indices.reshape(*queries.shape[:2], spec.k), 0
         all_items = items.unbind(items_dim)
         all_queries = [queries] * len(all_items) if queries_dim is None else queries.unbind(queries_dim)
-        found = [_Search.apply(*pair, spec) for pair in zip(all_queries, all_items, strict=True)]
+        found = [_find(*pair, spec) for pair in zip(all_queries, all_items, strict=True)]
         return torch.stack(found) if found else queries.new_empty((0,), dtype=torch.int64), 0
 
 

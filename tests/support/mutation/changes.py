@@ -88,8 +88,6 @@ def _replacements(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
             yield ast.Constant(value - 1)
         case ast.Return(value) if value is not None and not isinstance(value, ast.Constant):
             yield ast.Return(ast.Constant(None))
-        case ast.If(test, [*_], _):
-            pass
         case ast.Expr(ast.Call()) | ast.AugAssign() | ast.Break() | ast.Continue():
             yield ast.Pass()
         case ast.Call(
@@ -111,13 +109,13 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _replaced(source: str, node: ast.expr | ast.stmt, new: str) -> str:
-    """Return the source with the text of a node replaced; the lines stay, so that contexts keep their numbers."""
+    """Return the source with the text of a node replaced."""
     lines = source.encode().splitlines(keepends=True)
     assert node.end_lineno is not None
     first, last = node.lineno - 1, node.end_lineno - 1
     before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
     text = new if isinstance(node, ast.stmt) else f"({new})"
-    lines[first : last + 1] = [before + text.encode() + after, *[b"\n"] * 0]
+    lines[first : last + 1] = [before + text.encode() + after]
     return b"".join(lines).decode()
 
 

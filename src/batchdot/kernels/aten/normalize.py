@@ -86,8 +86,9 @@ def clamp_cosine(cosine: Tensor) -> Tensor:
 
 
 def saturating_cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return ``tensor.to(dtype)``, whose derivatives saturate: a finite one that is cast to a narrower dtype
-    and is beyond its range becomes its largest number.
+    """Return ``tensor.to(dtype)``, whose derivatives saturate where the narrower dtype cannot hold them.
+
+    A finite derivative that is beyond the range of its dtype becomes the largest number of that dtype.
 
     The gradient of a cosine with respect to a slice whose norm is the floor is up to 1 / sqrt(epsilon), 1e6,
     times the incoming one: infinite in float16, and NaN where a layer below multiplies it by 0. In programs
@@ -97,7 +98,7 @@ def saturating_cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
         return tensor.to(dtype)
     if torch.compiler.is_exporting() or not _is_differentiated(tensor):
         return tensor.to(dtype)
-    result: Tensor = _SaturatingCast.apply(tensor, dtype)
+    result: Tensor = _SaturatingCast.apply(tensor, dtype)  # type: ignore[no-untyped-call]
     return result
 
 
