@@ -3,8 +3,8 @@
     python -m tests.support.mutation record tests/planning tests/explanation
     python -m tests.support.mutation run --count 30 --under planning explanation
 
-``record`` runs tests and notes which functions each of them calls, in build/mutation. ``run`` makes changes in
-a copy of the sources, each against the tests that call the changed function (and those of the same name),
+``record`` runs tests and notes which functions each of them calls, in build/mutation. ``run`` makes changes
+in a copy of the sources, each against the tests that call the changed function (and those of the same name),
 and prints the survivors: a survivor is a missing test, or a change that changes nothing. The reader of Keras
 files, ``porting``, has attacks and a fuzzer instead.
 """
