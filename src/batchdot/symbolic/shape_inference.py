@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from batchdot.symbolic.call_context import shape_inference
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
@@ -103,7 +104,7 @@ def on_meta(module: nn.Module) -> Iterator[None]:
         for store in (inner._parameters, inner._buffers):
             before = dict(store)
             saved.append((store, before))
-            store.update({key: value.to("meta") for key, value in before.items() if value is not None})  # type: ignore[misc]
+            store.update({key: value.to("meta") for key, value in before.items() if value is not None and not is_lazy(value)})  # type: ignore[misc]
     try:
         yield
     finally:
