@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
+from batchdot._torch import is_lowering
+
 
 class WeightPlaceholder(UninitializedParameter):
     """A parameter without a shape, which the first call of its layer turns into a weight.
@@ -127,7 +129,7 @@ class UnknownParameters(dict[str, Any]):
 
     def items(self) -> ItemsView[str, Any]:
         """Return the parameters that are there, for `nn.Module.parameters`, which reads them by this."""
-        if not _INTERNAL.active:
+        if not _INTERNAL.active and not is_lowering():
             if self.warns and not self.was_listed:
                 warnings.warn(self.text, UserWarning, stacklevel=2)
             self.was_listed = True
