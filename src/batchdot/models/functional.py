@@ -333,11 +333,11 @@ class Functional(Model):
         if self.built:
             state.pop("_program")
             graph = {key: state.pop(key) for key in _GRAPH_ATTRIBUTES}
-            state["_graph"] = FlatGraph(self._nodes, graph)
+            state["_flat_graph"] = FlatGraph(self._nodes, graph)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        graph = state.pop("_graph", None)
+        graph = state.pop("_flat_graph", None)
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if graph is not None:
             self._nodes, structures = graph.restore()

@@ -6,7 +6,7 @@ moved to, and a state_dict that was loaded.
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from batchdot.layers.base.placeholder import (
     WeightPlaceholder,
     empty,
     is_lazy,
+    move,
     without_listing,
 )
 from batchdot.layers.base.weights import Weights, set_trainable
@@ -50,12 +51,21 @@ class LazyWeights(Weights):
             if not is_tracing():  # a compiled call leaves the layer as it was
                 self.built = True
             return
-        if is_tracing():
-            _leave_building_to_python()
-        self._build_now(inputs)
+        if is_tracing() and self._builds_in_python():
+            self._build_untraced(inputs)
+        else:
+            self._build_now(inputs)
+
+    @compile_time_constant
+    def _builds_in_python(self) -> bool:
+        """Return whether building makes weights, which torch.compile is not to trace."""
+        if LazyWeights._build_untraced is LazyWeights._build_now:  # here, as the import takes a second
+            LazyWeights._build_untraced = torch.compiler.disable(LazyWeights._build_now)  # type: ignore[method-assign]
+        with without_listing():
+            return any(map(is_lazy, self.parameters())) or self._builds_weights_of_its_own()
 
     def _build_now(self, inputs: Any) -> None:
-        with torch.inference_mode(False), self._rollback_on_error() as keys_before:
+        with torch.inference_mode(False), without_listing(), self._rollback_on_error() as keys_before:
             self._register_containers()
             children_before = list(self.children())
             listed = self._listed_parameters()
@@ -69,24 +79,29 @@ class LazyWeights(Weights):
             self._check_listed(listed)
         self._initial_weights = None
 
+    _build_untraced = _build_now
+
     def _listed_parameters(self) -> set[int] | None:
         """Return the ids of the parameters that ``parameters()`` gave out before the layer was built, if any."""
         known = self._parameters
         if not isinstance(known, UnknownParameters):
             return None
         self._parameters = dict(known)
-        return {id(p) for p in self.parameters()} if known.was_listed and not known.warns else None
+        if known.warns or not known.was_listed:
+            return None
+        with without_listing():
+            return {id(parameter) for parameter in self.parameters()}
 
     def _check_listed(self, listed: set[int] | None) -> None:
         """Warn of trainable weights that ``parameters()`` did not give out; no weight is then untold.
 
         `declare_weight` silences the warning of `_watch_parameters`, but may not name all weights.
         """
-        missing = [
-            name
-            for name, parameter in self.named_parameters()
-            if listed is not None and parameter.requires_grad and id(parameter) not in listed
-        ]
+        if listed is None:
+            return
+        with without_listing():
+            named = list(self.named_parameters())
+        missing = [name for name, weight in named if weight.requires_grad and id(weight) not in listed]
         if missing:
             warnings.warn(
                 f"Layer {self.name!r} has made {', '.join(missing)} after its parameters() were listed: an "
@@ -191,7 +206,7 @@ class LazyWeights(Weights):
             result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for placeholder in placeholders.values():
             old = placeholder.data
-            placeholder.data = fn(torch.empty(0, dtype=old.dtype, device=old.device))
+            move(placeholder, fn(torch.empty(0, dtype=old.dtype, device=old.device)))
         self._placement = fn(self._placement)
         self._pending_state = {key: fn(value) for key, value in self._pending_state.items()}
         return result
@@ -217,7 +232,8 @@ class LazyWeights(Weights):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self._register_containers()
-        with self._hidden_placeholders() as placeholders:
+        quiet = without_listing() if self._pending_state else nullcontext()
+        with quiet, self._hidden_placeholders() as placeholders:
             super()._save_to_state_dict(destination, prefix, keep_vars)
         destination.update({prefix + key: value for key, value in placeholders.items()})
         for key, value in self._pending_state.items():
@@ -243,18 +259,6 @@ class LazyWeights(Weights):
         for name in ("_slow_path_triggers", *self._derived):
             replica.__dict__.pop(name, None)  # they speak of the original
         return replica
-
-
-@compile_time_constant
-def _leave_building_to_python() -> bool:
-    """Keep torch.compile from tracing `build`: called when it first would, as the import takes a second."""
-    if not _building_is_left_to_python:
-        LazyWeights._build_now = torch.compiler.disable(LazyWeights._build_now)  # type: ignore[method-assign]
-        _building_is_left_to_python.append(True)
-    return True
-
-
-_building_is_left_to_python: list[bool] = []
 
 
 def _module_dict(modules: dict[Any, nn.Module]) -> nn.ModuleDict:

@@ -79,6 +79,16 @@ class WeightPlaceholder(UninitializedParameter):
         return self.requires_grad, self.data.device, self.data.dtype, self.place
 
 
+def move(placeholder: Tensor, like: Tensor) -> None:
+    """Give a placeholder the device and dtype of a tensor; it stays the same object."""
+    try:
+        placeholder.data = like
+    except RuntimeError:  # to or from the meta device
+        fresh = type(placeholder)(placeholder.requires_grad, device=like.device, dtype=like.dtype)
+        fresh.__dict__.update(placeholder.__dict__)
+        torch.utils.swap_tensors(placeholder, fresh)
+
+
 def fill(placeholder: Tensor, value: Tensor) -> nn.Parameter:
     """Turn a placeholder into a parameter of this value, as the same object."""
     placeholder.data = value
@@ -139,4 +149,4 @@ class UnknownParameters(dict[str, Any]):
         return dict, (dict(self),)
 
 
-__all__ = ["UnknownParameters", "WeightPlaceholder", "empty", "fill", "is_lazy", "without_listing"]
+__all__ = ["UnknownParameters", "WeightPlaceholder", "empty", "fill", "is_lazy", "move", "without_listing"]
