@@ -203,7 +203,7 @@ class Functional(Model):
         Raises:
             ValueError: another number of inputs, or an input of another rank.
         """
-        program = self._program if is_tracing() else self._current_program()
+        program = self._program
         masks = flatten(mask) if mask is not None else None
         if masks is not None and all(mask is None for mask in masks):
             masks = None
@@ -212,6 +212,8 @@ class Functional(Model):
             return pack_outputs(outputs, self._output_structure)
         if is_tracing() and self._is_pure():
             return pack_outputs(program.run(self._flatten_inputs(inputs), masks), self._output_structure)
+        if not is_tracing():  # the compiled function has looked at the modules itself
+            program = self._current_program()
         self._begin_call_losses()
         CONTEXT.calls.append(self)
         try:
@@ -307,6 +309,12 @@ class Functional(Model):
                     stacklevel=2,
                 )
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def _replicate_for_data_parallel(self) -> Any:
+        replica = super()._replicate_for_data_parallel()
+        if self.built:
+            replica._bind_program()
+        return replica
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -110,6 +110,7 @@ class Program:
     def __init__(self, graph: Graph, modules: Mapping[str, nn.Module | None], name: str) -> None:
         self.graph = graph
         self.modules = list(modules.values())
+        self._source = modules
         deleted = [step.key for step in graph.instructions if modules.get(step.key) is None]
         if deleted:
             raise ValueError(
@@ -208,9 +209,10 @@ class Program:
         """Return the calls as one function of the inputs, a tensor or the list of several.
 
         Looking up layers and values by index would cost small layers more than their arithmetic. The
-        function returns None, before the first call, for inputs that have to be converted or refused.
+        function returns None, before the first call, for inputs that have to be converted or refused, and
+        where the model has other modules by now.
         """
-        taken = {"forward", "inputs", "resume", "Tensor"}
+        taken = {"forward", "inputs", "modules", "resume", "Tensor"}
         graph = self.graph
         values = [identifier(name, taken) for name in graph.input_names]
         layers: dict[Any, str] = {}
@@ -224,6 +226,8 @@ class Program:
             lines += [f"{', '.join(values)} = inputs"]
         for name, rank in zip(values, graph.input_ranks, strict=True):
             lines += [f"if {name}.__class__ is not Tensor or {name}.ndim != {rank}: return None"]
+        current = {f"modules[{step.key!r}] is not {layers[layer]}" for layer, _, step in self._calls}
+        lines += [f"if {' or '.join(sorted(current))}: return None"] if current else []
         for index, (layer, indices, _) in enumerate(self._calls):
             result = identifier(f"{layers[layer]}_output", taken)
             single = isinstance(indices, int)
@@ -240,7 +244,7 @@ class Program:
             return self._run_from(index + 1, [*[known[name] for name in values[:number]], *results])
 
         source = write_function("forward", ["inputs"], lines, [values[index] for index in graph.outputs])
-        names = {name: layer for layer, name in layers.items()} | {"Tensor": Tensor, "resume": resume}
+        names: dict[str, Any] = {name: layer for layer, name in layers.items()} | {"Tensor": Tensor, "modules": self._source, "resume": resume}
         return compile_function("forward", source, names)
 
 

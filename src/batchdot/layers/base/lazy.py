@@ -4,6 +4,7 @@ Until then the layer has placeholders for the weights that it declares, and stor
 moved to, and a state_dict that was loaded.
 """
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -51,7 +52,7 @@ class LazyWeights(Weights):
             if not is_tracing():  # a compiled call leaves the layer as it was
                 self.built = True
             return
-        if is_tracing() and self._builds_in_python():
+        if self._builds_in_python():
             self._build_untraced(inputs)
         else:
             self._build_now(inputs)
@@ -59,7 +60,8 @@ class LazyWeights(Weights):
     @compile_time_constant
     def _builds_in_python(self) -> bool:
         """Return whether building makes weights, which torch.compile is not to trace."""
-        if LazyWeights._build_untraced is LazyWeights._build_now:  # here, as the import takes a second
+        is_traced = LazyWeights._build_untraced is LazyWeights._build_now
+        if is_traced and "torch._dynamo" in sys.modules:  # not before, as the import takes a second
             LazyWeights._build_untraced = torch.compiler.disable(LazyWeights._build_now)  # type: ignore[method-assign]
         with without_listing():
             return any(map(is_lazy, self.parameters())) or self._builds_weights_of_its_own()
