@@ -299,7 +299,9 @@ class Functional(Model):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any) -> None:
         if local_metadata.get("version", 1) < self._version:
             keys = [key for _, key in self._keyed_layers]
-            renamed = rename_saved_keys(self, keys, state_dict, prefix, has_version="version" in local_metadata)
+            renamed = rename_saved_keys(
+                self, keys, state_dict, prefix, has_version="version" in local_metadata
+            )
             if renamed:
                 warnings.warn(
                     f"This state of model {self.name} has the keys of batchdot 0.1.0, which were numbered by what "

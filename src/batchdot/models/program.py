@@ -12,6 +12,7 @@ from batchdot.models.codegen import Call, Names, compile_function, identifier, w
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
 
+
 @dataclass(frozen=True)
 class ValueRef:
     """A reference to a value, by index, in the arguments of an instruction."""
@@ -244,7 +245,11 @@ class Program:
             return self._run_from(index + 1, [*[known[name] for name in values[:number]], *results])
 
         source = write_function("forward", ["inputs"], lines, [values[index] for index in graph.outputs])
-        names: dict[str, Any] = {name: layer for layer, name in layers.items()} | {"Tensor": Tensor, "modules": self._source, "resume": resume}
+        names: dict[str, Any] = {name: layer for layer, name in layers.items()} | {
+            "Tensor": Tensor,
+            "modules": self._source,
+            "resume": resume,
+        }
         return compile_function("forward", source, names)
 
 

@@ -145,7 +145,9 @@ def rename_saved_keys(
     """
     with without_listing():
         own = {key: set(model._modules[key].state_dict()) for key in keys if model._modules.get(key)}  # type: ignore[union-attr]
-    own = {key: inner for key, inner in own.items() if inner or not getattr(model._modules[key], "built", True)}
+    own = {
+        key: inner for key, inner in own.items() if inner or not getattr(model._modules[key], "built", True)
+    }
     given: dict[str, list[str]] = {}
     for saved in state:
         first, dot, rest = saved.removeprefix(prefix).partition(".")

@@ -104,7 +104,13 @@ def on_meta(module: nn.Module) -> Iterator[None]:
         for store in (inner._parameters, inner._buffers):
             before = dict(store)
             saved.append((store, before))
-            store.update({key: value.to("meta") for key, value in before.items() if value is not None and not is_lazy(value)})  # type: ignore[misc]
+            store.update(
+                {
+                    key: value.to("meta")
+                    for key, value in before.items()
+                    if value is not None and not is_lazy(value)
+                }
+            )  # type: ignore[misc]
     try:
         yield
     finally:

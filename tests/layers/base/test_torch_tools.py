@@ -13,7 +13,6 @@ from tests.support.one_truth import check, leaves
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-import batchdot
 from batchdot import Input, Layer, Model, layers
 from batchdot.layers import Dense, Embedding
 from batchdot.models import Sequential

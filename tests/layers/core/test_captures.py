@@ -46,7 +46,9 @@ def of_a_function_inside() -> Any:
 
 
 def of_a_default() -> Any:
-    def call(x: Tensor, weight: Tensor = nn.Parameter(torch.ones(4, 2)), *, linear: Any = nn.Linear(2, 2)) -> Any:
+    def call(
+        x: Tensor, weight: Tensor = nn.Parameter(torch.ones(4, 2)), *, linear: Any = nn.Linear(2, 2)
+    ) -> Any:
         return linear(x @ weight)
 
     return call

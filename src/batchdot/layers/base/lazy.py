@@ -4,7 +4,6 @@ Until then the layer has placeholders for the weights that it declares, and stor
 moved to, and a state_dict that was loaded.
 """
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -52,19 +51,13 @@ class LazyWeights(Weights):
             if not is_tracing():  # a compiled call leaves the layer as it was
                 self.built = True
             return
-        if self._builds_in_python():
+        if is_tracing():
+            _prepare_building_in_python()
+        # torch.compile is not to trace `build` where it makes weights. No tensor is looked at to tell.
+        if self._declares_weights or self._modules or self._builds_weights_of_its_own():
             self._build_untraced(inputs)
         else:
             self._build_now(inputs)
-
-    @compile_time_constant
-    def _builds_in_python(self) -> bool:
-        """Return whether building makes weights, which torch.compile is not to trace."""
-        is_traced = LazyWeights._build_untraced is LazyWeights._build_now
-        if is_traced and "torch._dynamo" in sys.modules:  # not before, as the import takes a second
-            LazyWeights._build_untraced = torch.compiler.disable(LazyWeights._build_now)  # type: ignore[method-assign]
-        with without_listing():
-            return any(map(is_lazy, self.parameters())) or self._builds_weights_of_its_own()
 
     def _build_now(self, inputs: Any) -> None:
         with torch.inference_mode(False), without_listing(), self._rollback_on_error() as keys_before:
@@ -143,9 +136,10 @@ class LazyWeights(Weights):
         infos, pending = list(self._weight_infos), dict(self._pending_state)
         declared = {k: v.place for k, v in before[0].items() if isinstance(v, WeightPlaceholder)}
         try:
-            with without_listing():
-                keys = {key for key, value in self.state_dict().items() if not is_lazy(value)}
-            yield keys - set(pending)
+            keys: set[str] = set()
+            if pending:
+                keys = {key for key, value in self.state_dict().items() if not is_lazy(value)} - set(pending)
+            yield keys
         except BaseException:
             for name, place in declared.items():
                 parameter = before[0][name]
@@ -261,6 +255,14 @@ class LazyWeights(Weights):
         for name in ("_slow_path_triggers", *self._derived):
             replica.__dict__.pop(name, None)  # they speak of the original
         return replica
+
+
+@compile_time_constant
+def _prepare_building_in_python() -> bool:
+    """Take building out of what torch.compile traces; not before it first traces, as the import takes a second."""
+    if LazyWeights._build_untraced is LazyWeights._build_now:
+        LazyWeights._build_untraced = torch.compiler.disable(LazyWeights._build_now)  # type: ignore[method-assign]
+    return True
 
 
 def _module_dict(modules: dict[Any, nn.Module]) -> nn.ModuleDict:

@@ -107,7 +107,9 @@ def state_keys(names: Iterable[str], is_taken: Callable[[str], bool]) -> list[st
         return count + 1
 
     given = [index for index, name in enumerate(names) if not isinstance(name, AutomaticName)]
-    changed = [index for index in given if not names[index] or "." in names[index] or not is_free(names[index])]
+    changed = [
+        index for index in given if not names[index] or "." in names[index] or not is_free(names[index])
+    ]
     for index in given:
         if index not in changed:
             take(index, names[index])

@@ -145,6 +145,11 @@ class UnknownParameters(dict[str, Any]):
             self.was_listed = True
         return super().items()
 
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Take a weight: `build` was called directly, or will make more, of which the first call then tells."""
+        self.warns = False
+        super().__setitem__(key, value)
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return dict, (dict(self),)
 

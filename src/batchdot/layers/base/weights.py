@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from batchdot import constraints, initializers, regularizers
 from batchdot.convert import as_array, as_tensor, parse_dtype
 from batchdot.layers.base.naming import unique_key
-from batchdot.layers.base.placeholder import UnknownParameters, WeightPlaceholder, fill, is_lazy
+from batchdot.layers.base.placeholder import WeightPlaceholder, fill, is_lazy
 from batchdot.layers.base.state import LayerState
 
 
@@ -70,8 +70,7 @@ class Weights(LayerState):
         Parameter containing:
         tensor([0.8000, 0.8000, 0.8000], requires_grad=True)
         """
-        if isinstance(self._parameters, UnknownParameters):
-            self._parameters.warns = False
+        self._declares_weights = True
         self._parameters[name] = WeightPlaceholder(
             self._trainable,
             self._placement.device,

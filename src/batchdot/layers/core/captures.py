@@ -80,12 +80,16 @@ def _places(function: FunctionType, where: str) -> Iterator[tuple[str, Any]]:
         yield from ((n, function.__globals__[n]) for n in _names(code) if n in function.__globals__)
     elif where == "defaults":
         values = function.__defaults__ or ()
-        yield from zip(code.co_varnames[code.co_argcount - len(values) : code.co_argcount], values, strict=True)
+        yield from zip(
+            code.co_varnames[code.co_argcount - len(values) : code.co_argcount], values, strict=True
+        )
     else:
         yield from (function.__kwdefaults__ or {}).items()
 
 
 def _names(code: CodeType) -> list[str]:
     """Return the global names in a function's code, and in functions written inside it."""
-    inner = [name for constant in code.co_consts if isinstance(constant, CodeType) for name in _names(constant)]
+    inner = [
+        name for constant in code.co_consts if isinstance(constant, CodeType) for name in _names(constant)
+    ]
     return list(dict.fromkeys([*code.co_names, *inner]))

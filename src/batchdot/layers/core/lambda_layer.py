@@ -80,7 +80,9 @@ class Lambda(Layer):
         """Return the value of the function."""
         if not (self._captures or self._weight_arguments):
             return self.function(inputs, **self.arguments, **context)
-        arguments = self.arguments | {name: getattr(self, key) for name, key in self._weight_arguments.items()}
+        arguments = self.arguments | {
+            name: getattr(self, key) for name, key in self._weight_arguments.items()
+        }
         return self._own_function()(inputs, **arguments, **context)
 
     def _register(self, name: str, value: nn.Parameter | nn.Module) -> str:
