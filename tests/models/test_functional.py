@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import batchdot
 from batchdot import Input, Model
 from batchdot.layers import Add, Dense, Dropout
 from batchdot.models import Sequential, model_from_json
@@ -88,6 +89,63 @@ def test_model_with_a_taken_name_is_exported(name: str) -> None:
     torch.testing.assert_close(torch.export.export(model, (X,)).module()(X), model(X))
 
 
+def graph(keras: Any) -> Any:
+    L, x = keras.layers, keras.Input((3,))
+    side = L.Dense(3, name="side")(x)
+    hidden = L.Add()([L.Dense(3)(x), side])
+    inner = keras.Sequential([L.Dense(3), L.Dense(3, name="top")])
+    return keras.Model(x, L.Dense(2)(inner(2 * hidden)))
+
+
+def stack(keras: Any) -> Any:
+    return keras.Sequential([keras.Input((3,)), *[keras.layers.Dense(3) for _ in range(3)]])
+
+
+def unbuilt_stack(keras: Any) -> Any:
+    return keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(2)])
+
+
+CODE = {  # the same code, and the keys that it gives in any process, after anything
+    "graph": (graph, ["side", "dense", "sequential.dense", "sequential.top", "dense_1"]),
+    "stack": (stack, ["dense", "dense_1", "dense_2"]),
+    "unbuilt stack": (unbuilt_stack, ["dense", "dense_1"]),
+}
+
+
+@pytest.mark.parametrize("case", CODE)
+def test_same_code_gives_the_same_keys(case: str) -> None:
+    code, keys = CODE[case]
+    first = code(batchdot)
+    for _ in range(3):
+        Dense(2)
+    second = code(batchdot)
+    first(X)
+    names = {key.rpartition(".")[0] for key in first.state_dict()}
+    assert names == set(keys)
+    assert list(second.state_dict()) == list(first.state_dict())
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second(X), first(X))
+    again = model_from_json(second.to_json())
+    again.load_state_dict(first.state_dict())
+    assert torch.equal(again(X), first(X))
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("case", CODE)
+def test_model_of_keras_has_the_keys_of_the_same_code(case: str) -> None:
+    import tf_keras
+
+    code, keys = CODE[case]
+    theirs = code(tf_keras)
+    theirs(X.numpy())
+    mine = model_from_json(theirs.to_json())
+    assert {key.rpartition(".")[0] for key in mine.state_dict()} == set(keys)
+    mine.set_weights(theirs.get_weights())
+    other = code(batchdot)
+    other.load_state_dict(mine.state_dict())
+    torch.testing.assert_close(other(X), torch.from_numpy(theirs(X.numpy()).numpy()), atol=1e-6, rtol=1e-5)
+
+
 FORMER = {  # names, the keys of version 0.1, and whether torch kept the version with the state
     "an attribute's name": (["output", "a.b", "plain"], ["output", "a_b", "plain"], False),
     "numbered in the process": ([None, None, None], ["dense_8", "dense_9", "dense_10"], False),
@@ -102,7 +160,7 @@ FORMER = {  # names, the keys of version 0.1, and whether torch kept the version
 def test_state_of_version_0_1_is_loaded_by_order(kind: str, case: str, prefix: str) -> None:
     names, former, has_version = FORMER[case]
     source = make("functional", names)
-    keys = [key for key in dict.fromkeys(key.split(".")[0] for key in source.state_dict())]
+    keys = list(dict.fromkeys(key.split(".")[0] for key in source.state_dict()))
     rename = dict(zip(keys, former, strict=True))
     state = OrderedDict(
         (f"{prefix}{rename[layer]}.{weight}", 2 * value)
@@ -131,7 +189,7 @@ WRONG_STATES = {
 def test_state_that_differs_in_more_than_names_is_refused(case: str) -> None:
     model = make("functional", ["a", "b"])
     state = WRONG_STATES[case](dict(model.state_dict()))
-    with pytest.raises(RuntimeError, match="Unexpected key|Missing key"):
+    with pytest.raises(RuntimeError, match=r"Unexpected key|Missing key"):
         model.load_state_dict(state)
 
 
@@ -175,8 +233,6 @@ def make_twice(keras: Any, kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["functional", "sequential"])
 def test_calls_of_a_model_inside_are_told_apart(kind: str) -> None:
-    import batchdot
-
     model = make_twice(batchdot, kind).eval()
     again = model_from_json(model.to_json()).eval()
     again.set_weights(model.get_weights())

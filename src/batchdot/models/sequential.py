@@ -8,6 +8,7 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS, deserialize_layer, serialize_layer
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.models.functional import Functional
+from batchdot.models.serialization import recognize_automatic_name
 from batchdot.models.structure import map_shapes, register_layers
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
@@ -234,7 +235,8 @@ class Sequential(Functional):
                 f"keys, or the list of layers. Received: config={config!r}"
             )
         model = cls(name=config.get("name"))
-        model._extend([deserialize_layer(entry, custom_objects) for entry in config["layers"]])
+        layers = [deserialize_layer(entry, custom_objects) for entry in config["layers"]]
+        model._extend(map(recognize_automatic_name, layers))
         shape = config.get("build_input_shape")
         if shape and not model.built and model._keyed_layers:
             model.build(map_shapes(tuple, shape))

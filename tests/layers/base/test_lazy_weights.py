@@ -324,7 +324,7 @@ SILENT: dict[str, Callable[[Any], Any]] = {
     "repr": repr,
     "trainable": lambda model: [setattr(module, "trainable", False) for module in model.modules()],
     "weights": lambda model: getattr(model, "weights", None),
-    "compile": lambda model: torch.compile(model, backend="eager")(X),
+    "compile": lambda model: torch.compile(model, backend="eager")(X) if isinstance(model, Layer) else None,
     "symbolic": lambda model: Model(i := Input((4,)), model(i)) if isinstance(model, Layer) else None,
     "predict": lambda model: model.predict(X) if isinstance(model, Model) else None,
     "load_state_dict": lambda model: model.load_state_dict({}, strict=False),
