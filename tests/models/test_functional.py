@@ -90,11 +90,11 @@ def test_model_with_a_taken_name_is_exported(name: str) -> None:
 
 
 def graph(keras: Any) -> Any:
-    L, x = keras.layers, keras.Input((3,))
-    side = L.Dense(3, name="side")(x)
-    hidden = L.Add()([L.Dense(3)(x), side])
-    inner = keras.Sequential([L.Dense(3), L.Dense(3, name="top")])
-    return keras.Model(x, L.Dense(2)(inner(2 * hidden)))
+    layers, x = keras.layers, keras.Input((3,))
+    side = layers.Dense(3, name="side")(x)
+    hidden = layers.Add()([layers.Dense(3)(x), side])
+    inner = keras.Sequential([layers.Dense(3), layers.Dense(3, name="top")])
+    return keras.Model(x, layers.Dense(2)(inner(hidden)))
 
 
 def stack(keras: Any) -> Any:

@@ -40,8 +40,8 @@ class Functional(Model):
     under their names, so that ``state_dict`` has keys such as ``dense.kernel``; those without a name of their
     own are numbered in this model.
 
-    A submodule may be replaced: after ``model.dense = torch.nn.Linear(4, 7)`` the calls of ``dense`` call that.
-    ``outputs`` and the config stay those of the graph.
+    A submodule may be replaced: after ``model.dense = torch.nn.Linear(4, 7)`` its calls call
+    that. ``outputs`` and the config stay those of the graph.
 
     Args:
         inputs: a symbolic tensor, or a list, tuple or dict of them.
@@ -304,9 +304,9 @@ class Functional(Model):
             )
             if renamed:
                 warnings.warn(
-                    f"This state of model {self.name} has the keys of batchdot 0.1.0, which were numbered by what "
-                    f"was built before. It is loaded by the order of the layers: {renamed}. Save it again to have "
-                    "the keys of today.",
+                    f"This state of model {self.name} has the keys of batchdot 0.1.0, numbered by what was "
+                    f"built before. It is loaded by the order of the layers: {renamed}. Save it again to "
+                    "have the keys of today.",
                     UserWarning,
                     stacklevel=2,
                 )

@@ -115,8 +115,8 @@ class Program:
         deleted = [step.key for step in graph.instructions if modules.get(step.key) is None]
         if deleted:
             raise ValueError(
-                f"Model {name} calls its layer {deleted[0]!r}, which was deleted. Assign a module in its place; "
-                "torch.nn.Identity() returns its input."
+                f"Model {name} calls its layer {deleted[0]!r}, which was deleted. Assign a module in its "
+                "place; torch.nn.Identity() returns its input."
             )
         self._calls: list[tuple[Any, Any, Instruction]] = [
             (modules[step.key], step.input_indices, step) for step in graph.instructions

@@ -255,8 +255,8 @@ class Sequential(Functional):
     def _refuse_rewired(self) -> None:
         if self.built and self._is_rewired():
             raise ValueError(
-                f"A layer of model {self.name} was replaced, and the next one fits the graph only: make a new "
-                "Sequential of its layers."
+                f"A layer of model {self.name} was replaced, and the next one fits the graph only: make a "
+                "new Sequential of its layers."
             )
 
     def _check_addition(self, layer: Any, known_layers: list[Any]) -> None:

@@ -108,9 +108,9 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
 def register_layers(model: Layer, layers: Sequence[Any]) -> list[str]:
     """Register layers as submodules of a model, and return their keys, in the order of the layers.
 
-    The keys are those of `state_keys`. None is the name of an attribute of the model: torch finds submodules by
-    ``getattr`` as well (``torch.func.functional_call``, ``torch.export``, ``get_submodule``). A layer that is
-    a submodule already keeps its key.
+    The keys are those of `state_keys`. None is the name of an attribute of the model: torch finds submodules
+    by ``getattr`` as well (``torch.func.functional_call``, ``torch.export``,
+    ``get_submodule``). A layer that is a submodule already keeps its key.
 
     >>> from batchdot.layers import Activation
     >>> model = Layer()
@@ -138,7 +138,7 @@ def rename_saved_keys(
         keys: the keys of its layers, in order.
         state: the state of a model that holds this one, changed in place.
         prefix: of this model in it.
-        has_version: whether torch kept the version with the state. If not, keys that fit are taken as they are.
+        has_version: whether torch kept the version with the state. If not, keys that fit stay.
 
     Returns:
         What was renamed, in words; nothing if the keys fit, or if it takes more than new names.

@@ -101,7 +101,8 @@ def on_meta(module: nn.Module) -> Iterator[None]:
     """Replace a module's weights by meta tensors for a while; weights that it makes meanwhile stay."""
     saved = []
     for inner in module.modules():
-        for store in (inner._parameters, inner._buffers):
+        stores: tuple[dict[str, Any], ...] = (inner._parameters, inner._buffers)
+        for store in stores:
             before = dict(store)
             saved.append((store, before))
             store.update(
@@ -110,12 +111,12 @@ def on_meta(module: nn.Module) -> Iterator[None]:
                     for key, value in before.items()
                     if value is not None and not is_lazy(value)
                 }
-            )  # type: ignore[misc]
+            )
     try:
         yield
     finally:
         for store, before in saved:
-            store.update(before)  # type: ignore[arg-type]
+            store.update(before)
 
 
 def _common_shape(first: Any, second: Any) -> Any:

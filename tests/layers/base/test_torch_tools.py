@@ -359,7 +359,7 @@ def test_stack_with_a_replaced_layer_does_not_grow() -> None:
 
 
 def test_module_beside_the_graph_is_a_weight() -> None:
-    model, x = make("functional")
+    model, _ = make("functional")
     model.extra = nn.Linear(2, 2)
     assert {*model.parameters()} == {*model.weights}
 

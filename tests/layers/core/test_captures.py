@@ -46,9 +46,9 @@ def of_a_function_inside() -> Any:
 
 
 def of_a_default() -> Any:
-    def call(
-        x: Tensor, weight: Tensor = nn.Parameter(torch.ones(4, 2)), *, linear: Any = nn.Linear(2, 2)
-    ) -> Any:
+    parameter, module = nn.Parameter(torch.ones(4, 2)), nn.Linear(2, 2)
+
+    def call(x: Tensor, weight: Tensor = parameter, *, linear: Any = module) -> Any:
         return linear(x @ weight)
 
     return call

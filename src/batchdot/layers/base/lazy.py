@@ -34,9 +34,9 @@ class LazyWeights(Weights):
         if self._builds_weights_of_its_own():
             self._parameters = UnknownParameters(
                 self._parameters,
-                f"Layer {self.name!r} ({type(self).__name__}) makes its weights when it is built, so they are "
-                "not among these parameters: an optimizer made of them would not train them. Call the layer "
-                "once first, or say in its `__init__` which weights `build` makes: "
+                f"Layer {self.name!r} ({type(self).__name__}) makes its weights when it is built: they "
+                "are not among these parameters: an optimizer made of them would not train them. Call the "
+                "layer once first, or say in its `__init__` which weights `build` makes: "
                 "self.declare_weight('kernel').",
             )
 
@@ -77,7 +77,7 @@ class LazyWeights(Weights):
     _build_untraced = _build_now
 
     def _listed_parameters(self) -> set[int] | None:
-        """Return the ids of the parameters that ``parameters()`` gave out before the layer was built, if any."""
+        """Return the ids of the parameters that were listed before the layer was built, if any were."""
         known = self._parameters
         if not isinstance(known, UnknownParameters):
             return None
@@ -100,8 +100,8 @@ class LazyWeights(Weights):
         if missing:
             warnings.warn(
                 f"Layer {self.name!r} has made {', '.join(missing)} after its parameters() were listed: an "
-                "optimizer made of that list does not train them. Make it after the first call, or declare the "
-                "weights in `__init__`: self.declare_weight('kernel').",
+                "optimizer made of that list does not train them. Make it after the first call, or declare "
+                "the weights in `__init__`: self.declare_weight('kernel').",
                 UserWarning,
                 stacklevel=2,
             )
@@ -189,7 +189,7 @@ class LazyWeights(Weights):
     def _hidden_placeholders(self) -> Iterator[dict[str, nn.Parameter]]:
         """Hide the placeholders from torch's methods that work on values; yield them by their keys."""
         own: dict[str, Any] = self._parameters
-        placeholders = {key: own[key] for key in own if is_lazy(own[key])}
+        placeholders = {key: own[key] for key in own if own[key] is not None and is_lazy(own[key])}
         own.update(dict.fromkeys(placeholders))
         try:
             yield placeholders
@@ -214,7 +214,8 @@ class LazyWeights(Weights):
         if self.built:
             super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
             return
-        placeholders = {key for key in self._parameters if is_lazy(self._parameters[key])}
+        own: dict[str, Any] = self._parameters
+        placeholders = {key for key in own if is_lazy(own[key])}
         known = {*self._parameters, *self._buffers, *self._modules} - placeholders
         for key in state_dict:
             rest = key.removeprefix(prefix)
@@ -236,7 +237,7 @@ class LazyWeights(Weights):
             destination[prefix + key] = value
 
     def named_modules(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the modules inside, as torch does, those in lists and dicts that `call` will use included."""
+        """Return the modules inside, as torch does; also those in lists and dicts."""
         self._register_containers()
         return super().named_modules(*args, **kwargs)
 
@@ -259,9 +260,11 @@ class LazyWeights(Weights):
 
 @compile_time_constant
 def _prepare_building_in_python() -> bool:
-    """Take building out of what torch.compile traces; not before it first traces, as the import takes a second."""
+    """Take building out of what torch.compile traces; only then, as the import takes a second."""
     if LazyWeights._build_untraced is LazyWeights._build_now:
-        LazyWeights._build_untraced = torch.compiler.disable(LazyWeights._build_now)  # type: ignore[method-assign]
+        LazyWeights._build_untraced = torch.compiler.disable(  # type: ignore[no-untyped-call]
+            LazyWeights._build_now
+        )
     return True
 
 

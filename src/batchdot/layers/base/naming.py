@@ -1,7 +1,7 @@
 """Unique names of layers in a process, and unique ``state_dict`` keys in a module.
 
-Names are numbered in the process, as in Keras. Keys are numbered in the model, so that the same code gives the
-same keys whatever was built before.
+Names are numbered in the process, as in Keras. Keys are numbered in the model, so that the same code gives
+the same keys whatever was built before.
 """
 
 import re

@@ -5,7 +5,7 @@ An optimizer that was given a placeholder trains the weight: `fill` turns the sa
 
 import threading
 import warnings
-from collections.abc import Callable, ItemsView, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,9 +34,9 @@ class WeightPlaceholder(UninitializedParameter):
         place: str = "of a layer",
     ) -> "WeightPlaceholder":
         """Return a placeholder for the weight that ``place`` names."""
-        made: WeightPlaceholder = super().__new__(cls, requires_grad, device, dtype)  # type: ignore[assignment]
+        made: Any = super().__new__(cls, requires_grad, device, dtype)
         made.place = place
-        return made
+        return made  # type: ignore[no-any-return]
 
     def requires_grad_(self, requires_grad: bool = True) -> "WeightPlaceholder":
         """Set whether the weight will be trained."""
@@ -44,7 +44,7 @@ class WeightPlaceholder(UninitializedParameter):
         return self
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> Any:  # type: ignore[override]
         """A placeholder has no shape.
 
         Raises:
@@ -56,7 +56,7 @@ class WeightPlaceholder(UninitializedParameter):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Refuse what needs values."""
         try:
-            return super().__torch_function__(func, types, args, kwargs)
+            return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
         except ValueError as error:
             leaves = [leaf for arg in args for leaf in (arg if isinstance(arg, list | tuple) else (arg,))]
             place = next((leaf for leaf in leaves if isinstance(leaf, cls)), None)
@@ -79,29 +79,29 @@ class WeightPlaceholder(UninitializedParameter):
         return self.requires_grad, self.data.device, self.data.dtype, self.place
 
 
-def move(placeholder: Tensor, like: Tensor) -> None:
+def move(placeholder: Any, like: Tensor) -> None:
     """Give a placeholder the device and dtype of a tensor; it stays the same object."""
     try:
         placeholder.data = like
     except RuntimeError:  # to or from the meta device
         fresh = type(placeholder)(placeholder.requires_grad, device=like.device, dtype=like.dtype)
         fresh.__dict__.update(placeholder.__dict__)
-        torch.utils.swap_tensors(placeholder, fresh)
+        torch.utils.swap_tensors(placeholder, fresh)  # type: ignore[no-untyped-call]
 
 
 def fill(placeholder: Tensor, value: Tensor) -> nn.Parameter:
     """Turn a placeholder into a parameter of this value, as the same object."""
     placeholder.data = value
-    placeholder.__class__ = nn.Parameter  # type: ignore[assignment]
+    placeholder.__class__ = nn.Parameter
     assert isinstance(placeholder, nn.Parameter)
     return placeholder
 
 
-def empty(parameter: nn.Parameter, place: str) -> None:
+def empty(parameter: Any, place: str) -> None:
     """Turn a parameter back into a placeholder."""
     parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
     parameter.__class__ = WeightPlaceholder
-    parameter.place = place  # type: ignore[attr-defined]
+    parameter.place = place
 
 
 class _Internal(threading.local):
@@ -137,7 +137,7 @@ class UnknownParameters(dict[str, Any]):
         self.warns = True
         self.was_listed = False
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> Any:
         """Return the parameters that are there, for `nn.Module.parameters`, which reads them by this."""
         if not _INTERNAL.active and not is_lowering():
             if self.warns and not self.was_listed:
@@ -146,7 +146,7 @@ class UnknownParameters(dict[str, Any]):
         return super().items()
 
     def __setitem__(self, key: str, value: Any) -> None:
-        """Take a weight: `build` was called directly, or will make more, of which the first call then tells."""
+        """Take a weight; of more that `build` makes, the first call will tell."""
         self.warns = False
         super().__setitem__(key, value)
 

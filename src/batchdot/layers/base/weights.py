@@ -71,7 +71,8 @@ class Weights(LayerState):
         tensor([0.8000, 0.8000, 0.8000], requires_grad=True)
         """
         self._declares_weights = True
-        self._parameters[name] = WeightPlaceholder(
+        own: dict[str, Any] = self._parameters
+        own[name] = WeightPlaceholder(
             self._trainable,
             self._placement.device,
             self._dtype if dtype is None else parse_dtype(dtype),
@@ -255,7 +256,7 @@ class Weights(LayerState):
                         layer._constrain(info)
 
     def _constrain(self, info: WeightInfo) -> None:
-        """Replace a weight by the value of its constraint, through a parametrization or pruning if it has one.
+        """Replace a weight by the value of its constraint, through its parametrization or pruning.
 
         Raises:
             ValueError: the weight is parametrized, and torch cannot set it.

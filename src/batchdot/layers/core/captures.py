@@ -1,4 +1,4 @@
-"""Captures: the weights and modules that a function takes from around it, in its closure, globals or defaults."""
+"""Captures: weights and modules that a function takes from its closure, globals or defaults."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
