@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
+from batchdot.layers.base.naming import as_automatic, snake_case
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
@@ -75,7 +76,10 @@ def model_from_graph_config(
         if key not in part:
             raise ValueError(f"The config of model {name!r} lacks {key!r}.")
     by_name = {entry["name"] if "name" in entry else entry["config"]["name"]: entry for entry in entries}
-    layers = {key: layer_registry.deserialize_layer(entry, custom_objects) for key, entry in by_name.items()}
+    layers = {
+        key: recognize_automatic_name(layer_registry.deserialize_layer(entry, custom_objects))
+        for key, entry in by_name.items()
+    }
     calls = [(layers[key], call) for key, entry in by_name.items() for call in entry["inbound_nodes"]]
     first_calls = {key: _first_call(layer) for key, layer in layers.items()}
     is_keras_3 = any(isinstance(call, dict) for _, call in calls)
@@ -86,6 +90,14 @@ def model_from_graph_config(
         reader.first_calls = {key: 0 if is_sequential[key] else first for key, first in first_calls.items()}
     options = {key: config[key] for key in ("name", "trainable") if config.get(key) is not None}
     return cls(reader.tensors(config["input_layers"]), reader.tensors(config["output_layers"]), **options)
+
+
+def recognize_automatic_name(layer: Any) -> Any:
+    """Return a layer from a config, whose name, if Keras or this library made it, gives no key of its own."""
+    name = type(layer).__name__
+    bases = ["model", "functional"] if name == "Functional" else [snake_case(name)]
+    layer.__dict__["_name"] = as_automatic(layer.name, bases)
+    return layer
 
 
 class _GraphReader:

@@ -117,6 +117,7 @@ class Layer(Calls, NodeQueries):
         self._call_losses = []
         self._symbolic_losses = []
         self._updates = []
+        self._watch_parameters()
 
     # What the layer is.
 
