@@ -221,7 +221,8 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
         for handle in handles:
             handle.remove()
         for store, before in stores:
-            for key, value in list(store.items()):
+            for key in list(store):
+                value = store[key]
                 if value is before.get(key) or not _is_left_by_inference(value):
                     continue
                 if key in before:
