@@ -1,5 +1,7 @@
 """Predict: run a model on all samples, batch by batch, and return numpy arrays."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
@@ -7,6 +9,8 @@ import numpy as np
 import torch
 
 from batchdot.convert import as_array
+from batchdot.layers.base.modes import obeys_calls
+from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
@@ -30,16 +34,24 @@ def predict_in_batches(model: Any, x: Any, batch_size: int, verbose: Any) -> Any
         from tqdm import tqdm
 
         starts = tqdm(starts, desc=model.name, unit="batch")
-    modes, parts = [(module, module.training) for module in model.modules()], []
-    model.eval()
-    try:
-        with torch.no_grad():
-            for start in starts:
-                batch = map_structure(itemgetter(slice(start, start + batch_size)), x)
-                parts.append(flatten(model(batch)))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    parts = []
+    with _evaluation(model), CONTEXT.set(training=False, keeps_call_losses=False), torch.no_grad():
+        for start in starts:
+            batch = map_structure(itemgetter(slice(start, start + batch_size)), x)
+            parts.append(flatten(model(batch)))
     return unpack_singleton(
         [np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)]
     )
+
+
+@contextmanager
+def _evaluation(model: Any) -> Iterator[None]:
+    """Set the mode of modules that a call cannot tell to evaluate: torch modules inside a compiled one."""
+    modes = [] if obeys_calls(model) else [(module, module.training) for module in model.modules()]
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -105,7 +105,7 @@ class Layer(Calls, NodeQueries):
         self.outbound_nodes = []
         self._name = name
         self._trainable = trainable
-        self._placement = torch.empty(0, dtype=given_dtype)
+        self._placement = torch.tensor((), dtype=given_dtype)  # real in shape inference too
         self._given_dtype = given_dtype
         self._weight_infos = []
         self._pending_state = {}
@@ -215,10 +215,10 @@ class Layer(Calls, NodeQueries):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the graph and what is cached: a copy of a layer is not connected."""
-        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        state = super().__getstate__()
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
-        return state | {  # type: ignore[no-any-return]
+        return state | {
             "inbound_nodes": [],
             "outbound_nodes": [],
             "_call_losses": [],  # of the latest call, with its gradients: no copy of these

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from batchdot import constraints, initializers, regularizers
-from batchdot.convert import as_array, as_tensor, parse_dtype
+from batchdot.convert import as_array, as_tensor, like_sharded, parse_dtype
 from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.placeholder import WeightPlaceholder, fill, is_lazy
 from batchdot.layers.base.state import LayerState
@@ -229,7 +229,7 @@ class Weights(LayerState):
                 )
         with torch.no_grad():
             for weight, value in zip(mine, values, strict=True):
-                weight.copy_(value)
+                weight.copy_(like_sharded(value, weight))
 
     def count_params(self) -> int:
         """Return how many numbers the weights hold.

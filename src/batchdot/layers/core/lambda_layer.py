@@ -23,7 +23,8 @@ class Lambda(Layer):
         function: a function of a tensor, or of a list of tensors. If it has parameters ``mask`` and
             ``training``, it is given them.
         output_shape: the shape of the output without the batch axis, or a function of the input's shape
-            to the output's; by default the function is run on meta tensors.
+            to the output's. By default the function is run on tensors without values; if it needs values,
+            the shape has to be given, and the dtype of the output is that for zeros.
         mask: the mask of the output, or a function of the inputs and their mask that returns it.
         arguments: dictionary of further keyword arguments of the function.
         **kwargs: as for every `Layer`.
@@ -110,7 +111,7 @@ class Lambda(Layer):
         """Return the shape of the output: from `output_shape`, or by running the function.
 
         Raises:
-            ValueError: the function cannot be run on meta tensors, and `output_shape` was not given.
+            ValueError: the function needs values, and `output_shape` was not given.
 
         >>> Lambda(lambda x: x[:, :2]).compute_output_shape((None, 3))
         (None, 2)
