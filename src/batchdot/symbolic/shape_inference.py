@@ -214,6 +214,7 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
         (store, dict(store))
         for inner in module.modules()
         for store in (inner.__dict__, inner._parameters, inner._buffers, inner._modules)
+        if isinstance(store, dict)  # those of a scripted module are not, and its call changes none
     ]
     try:
         yield
