@@ -114,8 +114,12 @@ def _from_dict(model: ModelClass) -> Iterator[str]:
         return
     first, *rest = map(str, model.parameters)
     yield f"{BODY}if isinstance({first}, dict):"
-    values = ", ".join(f"{first}[{json.dumps(key)}]" for key in model.keys)
-    yield from break_statement(f"{BODY}{INDENT}{', '.join([first, *rest])} = ", values)
+    values = [f"{first}[{json.dumps(key)}]" for key in model.keys]
+    names, values = (
+        [*rest, first],
+        [*values[1:], values[0]],
+    )  # mypy reads from left to right
+    yield from break_statement(f"{BODY}{INDENT}{', '.join(names)} = ", ", ".join(values))
     if rest:
         given = " and ".join(f"{name} is not None" for name in rest)
         yield from break_statement(f"{BODY}assert ", given)
@@ -126,7 +130,10 @@ def _type(results: Results) -> str:
         return "Tensor"
     if isinstance(results, dict):
         return "dict[str, Tensor]"
-    return f"tuple[{', '.join(map(_type, results))}]"
+    types = [_type(part) for part in results]
+    return (
+        "tuple[Tensor, ...]" if len(types) > 4 and set(types) == {"Tensor"} else f"tuple[{', '.join(types)}]"
+    )
 
 
 def _statements(model: ModelClass) -> Iterator[str]:
