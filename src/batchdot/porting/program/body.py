@@ -19,6 +19,7 @@ class Body:
         names: of tensors.
         statements: so far.
         twins: for a tensor by name, the same one in the other order of axes.
+        equals: for an expression, a tensor that is there already and equals it.
 
     >>> body = Body(Names(["x"]))
     >>> x = Value("x", (None, 3))
@@ -31,6 +32,7 @@ class Body:
         self.names = names
         self.statements: list[Statement] = []
         self.twins: dict[str, Value] = {}
+        self.equals: dict[str, Value] = {}
         self._known: dict[str, Value] = {}
 
     def assign(self, value: Value, name: str) -> Value:

@@ -10,7 +10,10 @@ from batchdot.models.codegen import identifier
 LONGEST = 40
 """Characters of a name; a layer's name may have any number of them."""
 
-MODULES = ("torch", "nn", "F", "Tensor", "Path", "load_file", "batchdot")
+MODULES = (
+    *("torch", "nn", "F", "Tensor", "Path", "load_file", "batchdot"),
+    *("pack_padded_sequence", "pad_packed_sequence"),
+)
 """Names that are imported."""
 
 ATTRIBUTES = frozenset(dir(nn.Module())) | frozenset(nn.Module.__annotations__)

@@ -106,6 +106,7 @@ class Submodule:
         state: the arrays it holds by key, such as "weight"; "" for one that is a parameter itself.
         trainable: whether its parameters require gradients.
         child: the class of which it is an instance, where the program defines it.
+        frozen: keys of ``state`` whose parameters do not require gradients though the others do.
     """
 
     attribute: str
@@ -113,6 +114,7 @@ class Submodule:
     state: dict[str, Array] = field(default_factory=dict)
     trainable: bool = True
     child: "ModelClass | None" = None
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,13 @@ class MaskFlow:
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
+        if kind == "rnn" and obeyed and "initial_state" in arguments and self._begins_with_state():
+            arguments["first_output"] = "initial_state"
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
+
+    def _begins_with_state(self) -> bool:
+        """Whether masked steps put out the state, before the first step that counts the initial one; not 0."""
+        return self.era.before(keras2=(9,), tf=(1, 13))
 
     def _given(
         self,

@@ -8,6 +8,7 @@ IMPORTS = (
     "import torch",
     "from torch import Tensor, nn",
     "from torch.nn import functional as F",
+    "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence",
     "from pathlib import Path",
     "from safetensors.torch import load_file",
 )
@@ -95,7 +96,7 @@ def check(text: str) -> ast.Module:
 
 def _defined(tree: ast.Module) -> set[str]:
     """Return the names that a file imports, defines or assigns."""
-    known = {"torch", "nn", "F", "Tensor", "Path", "load_file"}
+    known = {"torch", "nn", "F", "Tensor", "Path", "load_file", "pack_padded_sequence", "pad_packed_sequence"}
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             known.add(node.name)

@@ -64,6 +64,8 @@ def _imports(names: set[str], dtype: str) -> Iterator[str]:
     yield "from torch import Tensor, nn"
     if "F" in names:
         yield "from torch.nn import functional as F"
+    if "pack_padded_sequence" in names:
+        yield "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence"
 
 
 def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
@@ -74,6 +76,9 @@ def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
         lines += [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
         for submodule in model.submodules:
             lines += break_statement(f"{BODY}self.{submodule.attribute} = ", _constructor(submodule, dtype))
+            if model.trainable:
+                at = f"{BODY}self.{submodule.attribute}"
+                lines += [f"{at}.{key}.requires_grad_(False)" for key in submodule.frozen]
         if not model.trainable and any(True for _ in model.arrays()):
             lines.append(f"{BODY}self.requires_grad_(False)")
         if is_root and dtype != "float32":

@@ -54,6 +54,7 @@ class Layer:
         input_shapes: shapes of its inputs at its first call, in Keras's order.
         output_shapes: shapes of its outputs at its first call.
         trainable: whether it learns; a layer in a frozen model does not.
+        is_masked: whether it obeys a mask at any of its calls.
         with_batchdot: whether a Dot layer becomes `batchdot.Dot`.
     """
 
@@ -66,12 +67,14 @@ class Layer:
         input_shapes: tuple[Shape, ...] = (),
         output_shapes: tuple[Shape, ...] = (),
         trainable: bool = True,
+        is_masked: bool = False,
     ) -> None:
         self.record = record
         self.name = name or record.name
         self.input_shapes = input_shapes
         self.output_shapes = output_shapes
         self.trainable = trainable and record.trainable
+        self.is_masked = is_masked
         self.with_batchdot = scope.with_batchdot
         self._scope = scope
 
@@ -142,15 +145,18 @@ class Layer:
 
     # What the layer adds to __init__
 
-    def module(self, expression: str, state: State | None = None, suffix: str = "") -> str:
+    def module(
+        self, expression: str, state: State | None = None, suffix: str = "", *, frozen: tuple[str, ...] = ()
+    ) -> str:
         """Add a sub-module; return it as ``self.name``.
 
         Args:
             expression: source of the module: "nn.Linear(4, 2)", or a class of the helpers.
             state: its arrays by key of its state dict, all of them.
             suffix: what to append to the layer's name, where it has several.
+            frozen: keys of parameters that Keras has not, and that do not learn.
         """
-        return self._add(expression, dict(state or {}), suffix, self.trainable)
+        return self._add(expression, dict(state or {}), suffix, self.trainable, frozen)
 
     def parameter(self, array: Array, shape: tuple[int, ...], suffix: str, *, trainable: bool = True) -> str:
         """Add a parameter of the model itself; return it as ``self.name``."""
@@ -167,28 +173,44 @@ class Layer:
         self._scope.submodules.append(Submodule(attribute, f"{child.name}()", child=child))
         return f"self.{attribute}"
 
-    def child(self, key: str, suffix: str = "") -> "Layer":
+    def child(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Layer":
         """Return a layer inside of this one, whose attributes will be called after this one.
 
         Args:
             key: which of ``record.inner``.
             suffix: what to append to this layer's name.
+            input_shapes: of the inner layer.
         """
-        name = f"{self.name}_{suffix}" if suffix else self.name
-        return Layer(self.record.inner[key], self._scope, name=name, trainable=self.trainable)
+        return Layer(
+            self.record.inner[key],
+            self._scope,
+            name=f"{self.name}_{suffix}" if suffix else self.name,
+            input_shapes=input_shapes,
+            trainable=self.trainable,
+            is_masked=self.is_masked,
+        )
 
-    def inner(self, key: str, suffix: str = "") -> "Forward":
+    def inner(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Forward":
         """Translate a layer inside of this one; `Site.run` writes its calls."""
-        return self._scope.translate(self.child(key, suffix))
+        return self._scope.translate(self.child(key, suffix, input_shapes))
 
     def note(self, sentence: str) -> None:
         """Tell the reader of the source something, once."""
         self._scope.note(sentence)
 
-    def _add(self, expression: str, state: dict[str, Array], suffix: str, trainable: bool) -> str:
+    def _add(
+        self,
+        expression: str,
+        state: dict[str, Array],
+        suffix: str,
+        trainable: bool,
+        frozen: tuple[str, ...] = (),
+    ) -> str:
         attribute = self._scope.names.take(f"{self.name}_{suffix}" if suffix else self.name)
         frozen_alone = self._scope.trainable and not trainable
-        self._scope.submodules.append(Submodule(attribute, expression, state, not frozen_alone))
+        self._scope.submodules.append(
+            Submodule(attribute, expression, state, not frozen_alone, frozen=frozen if trainable else ())
+        )
         return f"self.{attribute}"
 
     def _get(self, key: str, kind: type[T]) -> T:

@@ -1,5 +1,6 @@
 """Translate a model: its layers in the order of their calls, and the models inside of it as classes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,10 @@ from batchdot.porting.translation.layer import Layer, RefusedError, Scope
 from batchdot.porting.translation.masks import every_step, write_mask
 from batchdot.porting.translation.registry import Forward, Result, translation_of
 from batchdot.porting.translation.site import Argument, Site
+
+
+PART = re.compile(r"\w+\[\d+\]")
+"""A part of a tensor that has a name, which needs none of its own."""
 
 
 @dataclass
@@ -161,6 +166,7 @@ class ModelTranslator:
                 input_shapes=call.input_shapes,
                 output_shapes=call.output_shapes,
                 trainable=self.trainable,
+                is_masked=any(other.masks for other in self.record.calls if other.layer == call.layer),
             )
             self.forwards[call.layer] = self.translate(layer)
         site = Site(
@@ -176,6 +182,9 @@ class ModelTranslator:
         for number, (part, shape) in enumerate(zip(several, call.output_shapes, strict=True)):
             value = Value(part, shape) if isinstance(part, str) else part
             value = Value(value.text, shape if shape is not None else value.shape, value.kind, value.is_first)
+            if number and PART.fullmatch(value.text):
+                self.values[call.output(number)] = value
+                continue
             self.values[call.output(number)] = site.named(value, str(number) if number else "")
 
     def _argument(self, value: object) -> Argument:
