@@ -7,14 +7,28 @@ that a file holds, and opens one file, or two with separate weights.
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from batchdot.porting.archive import open_archive, open_weights
-from batchdot.porting.errors import ModelFileError
+from batchdot.porting.errors import ModelFileError, NotPortableError
 from batchdot.porting.inspection import Inspection, inspect_record
 from batchdot.porting.record import ModelRecord, record_of
 
-__all__ = ["Inspection", "ModelFileError", "ModelRecord", "inspect", "read"]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from batchdot.porting.ported import Ported
+
+__all__ = [
+    "Inspection",
+    "ModelFileError",
+    "ModelRecord",
+    "NotPortableError",
+    "inspect",
+    "load",
+    "port",
+    "read",
+]
 
 T = TypeVar("T")
 
@@ -84,6 +98,20 @@ def inspect(path: Path, *, weights: Path | None = None) -> Inspection:
     ('softmax: a softmax over an axis of size 1 is always 1',)
     """
     return _naming(path, lambda: inspect_record(read(path, weights=weights)))
+
+
+def port(path: Path, *, weights: Path | None = None, with_batchdot: bool = False) -> "Ported":
+    """Return a saved Keras model as PyTorch source with its weights."""
+    from batchdot.porting.ported import port_record
+    from batchdot.porting.translation import Options
+
+    options = Options(with_batchdot=with_batchdot)
+    return _naming(path, lambda: port_record(read(path, weights=weights), options=options))
+
+
+def load(path: Path, *, weights: Path | None = None) -> "nn.Module":
+    """Return a saved Keras model as a PyTorch module with its weights, in ``eval()``."""
+    return port(path, weights=weights).module()
 
 
 def _naming(path: Path, work: Callable[[], T]) -> T:

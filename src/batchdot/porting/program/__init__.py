@@ -1,0 +1,23 @@
+"""Program: the sub-modules and statements of PyTorch modules, as text that is not laid out yet.
+
+It knows nothing of Keras: `batchdot.porting.translation` makes programs, `batchdot.porting.source` prints them.
+"""
+
+from batchdot.porting.program.body import Body
+from batchdot.porting.program.layout import channels_first, channels_last
+from batchdot.porting.program.names import Names
+from batchdot.porting.program.values import Array, Kind, ModelClass, Program, Statement, Submodule, Value
+
+__all__ = [
+    "Array",
+    "Body",
+    "Kind",
+    "ModelClass",
+    "Names",
+    "Program",
+    "Statement",
+    "Submodule",
+    "Value",
+    "channels_first",
+    "channels_last",
+]

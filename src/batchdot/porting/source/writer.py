@@ -1,0 +1,168 @@
+"""Write a program as the text of a Python file: imports, helpers, classes, and a check of the weights."""
+
+import json
+from collections.abc import Iterable, Iterator
+
+from batchdot.porting.program import ModelClass, Program, Value
+from batchdot.porting.program.body import leaves
+from batchdot.porting.program.expressions import names_in
+from batchdot.porting.program.values import Names, Results, Shape, Submodule
+from batchdot.porting.source.library import helpers_for
+from batchdot.porting.source.lines import INDENT, WIDTH, break_statement
+
+BODY = INDENT * 2
+
+LICENSE = "This file is yours, under the 0BSD license: no conditions, no warranty."
+
+MAIN = """
+if __name__ == "__main__":
+    from pathlib import Path
+
+    from safetensors.torch import load_file
+
+    model = {name}()
+    model.load_state_dict(load_file(Path(__file__).with_suffix(".safetensors")))
+    print(model)
+"""
+
+
+def write(program: Program) -> str:
+    """Return the file that a program is. Equal programs give equal text."""
+    classes = list(_classes(program.model))
+    names = {name for each in classes for name in _names(each)}
+    helpers = list(helpers_for(names))
+    names = names.union(*(helper.names for helper in helpers))
+    blocks = [helper.text for helper in helpers] + [
+        _class(each, program.dtype, each is program.model) for each in classes
+    ]
+    imports = "\n".join(_imports(names, program.dtype))
+    title = f'"""{program.title}\n\n{LICENSE}\n"""'
+    main = MAIN.format(name=program.model.name).strip("\n")
+    return f"{title}\n\n{imports}\n\n\n" + "\n\n\n".join([*blocks, main]) + "\n"
+
+
+def _classes(model: ModelClass) -> Iterator[ModelClass]:
+    """Yield the classes of a program, each after those that it uses."""
+    for submodule in model.submodules:
+        if submodule.child is not None:
+            yield from _classes(submodule.child)
+    yield model
+
+
+def _names(model: ModelClass) -> Iterator[str]:
+    for submodule in model.submodules:
+        yield from names_in(submodule.expression)
+    for statement in model.statements:
+        yield from names_in(statement.expression)
+    for expression in leaves(model.results):
+        yield from names_in(expression)
+
+
+def _imports(names: set[str], dtype: str) -> Iterator[str]:
+    if "torch" in names or dtype != "float32":
+        yield "import torch"
+    yield "from torch import Tensor, nn"
+    if "F" in names:
+        yield "from torch.nn import functional as F"
+
+
+def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
+    lines = [f"class {model.name}(nn.Module):"]
+    if model.description:
+        lines += [f'{INDENT}"""{model.description}"""', ""]
+    if model.submodules:
+        lines += [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
+        for submodule in model.submodules:
+            lines += break_statement(f"{BODY}self.{submodule.attribute} = ", _constructor(submodule, dtype))
+        if not model.trainable and any(True for _ in model.arrays()):
+            lines.append(f"{BODY}self.requires_grad_(False)")
+        if is_root and dtype != "float32":
+            lines.append(f"{BODY}self.to(torch.{dtype})")
+        lines.append("")
+    lines += _signature(model.parameters, model.results)
+    return "\n".join([*lines, *_statements(model)])
+
+
+def _constructor(submodule: Submodule, dtype: str) -> str:
+    """Return the expression that builds a sub-module, frozen and of another dtype where it is."""
+    text = submodule.expression
+    own = next((array.dtype for array in submodule.state.values() if "float" in array.dtype), dtype)
+    if own != dtype:
+        is_tensor = "" in submodule.state
+        text = f"{text[:-2]}, dtype=torch.{own}))" if is_tensor else f"{text}.to(torch.{own})"
+    return text if submodule.trainable else f"{text}.requires_grad_(False)"
+
+
+def _signature(parameters: Iterable[Value], results: Results) -> list[str]:
+    given = ["self", *(f"{parameter}: Tensor" for parameter in parameters)]
+    returned = f") -> {_type(results)}:"
+    line = f"{INDENT}def forward({', '.join(given)}{returned}"
+    if len(line) <= WIDTH:
+        return [line]
+    joined = f"{BODY}{', '.join(given)}"
+    inside = [joined] if len(joined) <= WIDTH else [f"{BODY}{each}," for each in given]
+    return [f"{INDENT}def forward(", *inside, f"{INDENT}{returned}"]
+
+
+def _type(results: Results) -> str:
+    if isinstance(results, str):
+        return "Tensor"
+    if isinstance(results, dict):
+        return "dict[str, Tensor]"
+    return f"tuple[{', '.join(map(_type, results))}]"
+
+
+def _statements(model: ModelClass) -> Iterator[str]:
+    """Yield the lines of ``forward``; a last result that has a name for nothing else is returned as it is."""
+    *most, last = model.statements or (None,)
+    if last is None or model.results != last.targets or not isinstance(last.targets, str):
+        most, last = list(model.statements), None
+    for statement in most:
+        assert statement is not None
+        yield from break_statement(
+            f"{BODY}{_targets(statement.targets)} = ", statement.expression, _comment(statement.shape)
+        )
+    if last is not None:
+        yield from break_statement(f"{BODY}return ", last.expression, _comment(last.shape))
+    else:
+        yield from break_statement(f"{BODY}return ", _returned(model.results))
+
+
+def _targets(targets: Names, *, inside: bool = False) -> str:
+    if isinstance(targets, str):
+        return targets
+    text = ", ".join(_targets(part, inside=True) for part in targets) + ("," if len(targets) == 1 else "")
+    return f"({text})" if inside else text
+
+
+def _returned(results: Results) -> str:
+    if isinstance(results, str):
+        return results
+    if isinstance(results, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {_returned(part)}" for key, part in results.items()) + "}"
+    if len(results) == 1:
+        return f"({_returned(results[0])},)"
+    return ", ".join(
+        f"({_returned(part)})" if isinstance(part, tuple) else _returned(part) for part in results
+    )
+
+
+UNKNOWN = {2: "N", 3: "T", 4: "HW", 5: "DHW"}
+"""Letters of sizes that are not known, by the number of axes."""
+
+
+def _comment(shape: Shape) -> str:
+    """Return a shape as a comment.
+
+    >>> _comment((None, None, 3))
+    '(B, T, 3)'
+    """
+    if shape is None:
+        return ""
+    letters = iter(UNKNOWN.get(len(shape), ""))
+    sizes = [str(size) if size is not None else next(letters, "N") for size in shape[1:]]
+    if shape and shape[0] is None:
+        sizes.insert(0, "B")
+    elif shape:
+        sizes.insert(0, str(shape[0]))
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"

@@ -1,0 +1,202 @@
+"""What a translation is given to build a layer: its config and weights, and the ``__init__`` it adds to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from batchdot.porting.errors import quote
+from batchdot.porting.program import Array, ModelClass, Names, Submodule
+from batchdot.porting.record import Activation, FrozenMap, LayerRecord, Shape, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from batchdot.porting.translation.registry import Forward
+
+T = TypeVar("T")
+
+State: TypeAlias = Mapping[str, Array]
+"""Arrays of a sub-module by key of its state dict."""
+
+
+class RefusedError(Exception):
+    """One layer cannot be ported; the message is a sentence without the layer's name."""
+
+
+@dataclass
+class Scope:
+    """The ``__init__`` of the class that is being written.
+
+    Attributes:
+        names: of attributes.
+        submodules: so far.
+        translate: translates a layer inside of another one.
+        note: adds a sentence to the notes.
+        trainable: whether anything in the class may learn.
+        with_batchdot: whether Dot layers become `batchdot.Dot`.
+    """
+
+    names: Names
+    translate: "Callable[[Layer], Forward]"
+    note: Callable[[str], None]
+    trainable: bool = True
+    with_batchdot: bool = False
+    submodules: list[Submodule] = field(default_factory=list)
+
+
+class Layer:
+    """One layer of the saved model while it is translated.
+
+    Attributes:
+        record: the layer as the file has it.
+        name: what its attributes and tensors are called; of an inner layer, after the outer one.
+        input_shapes: shapes of its inputs at its first call, in Keras's order.
+        output_shapes: shapes of its outputs at its first call.
+        trainable: whether it learns; a layer in a frozen model does not.
+        with_batchdot: whether a Dot layer becomes `batchdot.Dot`.
+    """
+
+    def __init__(
+        self,
+        record: LayerRecord,
+        scope: Scope,
+        *,
+        name: str = "",
+        input_shapes: tuple[Shape, ...] = (),
+        output_shapes: tuple[Shape, ...] = (),
+        trainable: bool = True,
+    ) -> None:
+        self.record = record
+        self.name = name or record.name
+        self.input_shapes = input_shapes
+        self.output_shapes = output_shapes
+        self.trainable = trainable and record.trainable
+        self.with_batchdot = scope.with_batchdot
+        self._scope = scope
+
+    # What the file says
+
+    @property
+    def config(self) -> FrozenMap[str, Value]:
+        """The arguments of the layer, complete, by Keras's newest names."""
+        return self.record.config
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of its first input at its first call."""
+        return self.input_shapes[0] if self.input_shapes else None
+
+    def integer(self, key: str) -> int:
+        """Return an argument that is an integer."""
+        return self._get(key, int)
+
+    def number(self, key: str) -> float:
+        """Return an argument that is a number."""
+        value = self.config[key]
+        return float(value) if isinstance(value, int) else self._get(key, float)
+
+    def flag(self, key: str) -> bool:
+        """Return an argument that is true or false."""
+        return self._get(key, bool)
+
+    def text(self, key: str) -> str:
+        """Return an argument that is a string."""
+        return self._get(key, str)
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """Return an argument that is a tuple of integers; one integer is a tuple of one."""
+        value = self.config[key]
+        found = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(item, int) for item in found):
+            raise RefusedError(f"its {key} is {quote(value)}")
+        return tuple(item for item in found if isinstance(item, int))
+
+    def activation(self, key: str = "activation") -> Activation:
+        """Return an argument that is an activation."""
+        return self._get(key, Activation)
+
+    def has(self, role: str) -> bool:
+        """Whether the layer has this weight."""
+        return role in self.record.weights
+
+    def shape(self, role: str) -> tuple[int, ...]:
+        """Return the shape of a weight, as Keras has it."""
+        return self.record.weights[role].shape
+
+    def array(self, *roles: str, convert: "Callable[..., NDArray[Any]] | None" = None) -> Array:
+        """Return an array for a state dict.
+
+        Args:
+            roles: the weights that it is made of.
+            convert: function of their numbers, in Keras's layouts, to the array in torch's; default is the
+                one weight as it is. It is called when the numbers are needed.
+        """
+        weights = [self.record.weights[role] for role in roles]
+
+        def read() -> "NDArray[np.generic]":
+            arrays = [weight.read() for weight in weights]
+            return arrays[0] if convert is None else convert(*arrays)
+
+        return Array(weights[0].dtype, read)
+
+    # What the layer adds to __init__
+
+    def module(self, expression: str, state: State | None = None, suffix: str = "") -> str:
+        """Add a sub-module; return it as ``self.name``.
+
+        Args:
+            expression: source of the module: "nn.Linear(4, 2)", or a class of the helpers.
+            state: its arrays by key of its state dict, all of them.
+            suffix: what to append to the layer's name, where it has several.
+        """
+        return self._add(expression, dict(state or {}), suffix, self.trainable)
+
+    def parameter(self, array: Array, shape: tuple[int, ...], suffix: str, *, trainable: bool = True) -> str:
+        """Add a parameter of the model itself; return it as ``self.name``."""
+        expression = f"nn.Parameter(torch.empty({_sizes(shape)}))"
+        return self._add(expression, {"": array}, suffix, self.trainable and trainable)
+
+    def buffer(self, array: Array, shape: tuple[int, ...], suffix: str) -> str:
+        """Add a tensor that does not learn; return it as ``self.name``."""
+        return self._add(f"nn.Buffer(torch.empty({_sizes(shape)}))", {"": array}, suffix, True)
+
+    def nested(self, child: ModelClass) -> str:
+        """Add an instance of a class of the program; return it as ``self.name``."""
+        attribute = self._scope.names.take(self.name)
+        self._scope.submodules.append(Submodule(attribute, f"{child.name}()", child=child))
+        return f"self.{attribute}"
+
+    def child(self, key: str, suffix: str = "") -> "Layer":
+        """Return a layer inside of this one, whose attributes will be called after this one.
+
+        Args:
+            key: which of ``record.inner``.
+            suffix: what to append to this layer's name.
+        """
+        name = f"{self.name}_{suffix}" if suffix else self.name
+        return Layer(self.record.inner[key], self._scope, name=name, trainable=self.trainable)
+
+    def inner(self, key: str, suffix: str = "") -> "Forward":
+        """Translate a layer inside of this one; `Site.run` writes its calls."""
+        return self._scope.translate(self.child(key, suffix))
+
+    def note(self, sentence: str) -> None:
+        """Tell the reader of the source something, once."""
+        self._scope.note(sentence)
+
+    def _add(self, expression: str, state: dict[str, Array], suffix: str, trainable: bool) -> str:
+        attribute = self._scope.names.take(f"{self.name}_{suffix}" if suffix else self.name)
+        frozen_alone = self._scope.trainable and not trainable
+        self._scope.submodules.append(Submodule(attribute, expression, state, not frozen_alone))
+        return f"self.{attribute}"
+
+    def _get(self, key: str, kind: type[T]) -> T:
+        value = self.config[key]
+        if not isinstance(value, kind):
+            raise RefusedError(f"its {key} is {quote(value)}")
+        return value
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape)) if shape else "()"

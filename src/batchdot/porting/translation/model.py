@@ -1,0 +1,210 @@
+"""Translate a model: its layers in the order of their calls, and the models inside of it as classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batchdot.porting.errors import NotPortableError
+from batchdot.porting.program import Body, ModelClass, Names, Program, Value, channels_last
+from batchdot.porting.program.names import class_name
+from batchdot.porting.program.values import Results
+from batchdot.porting.record import Call, FrozenMap, Mask, ModelRecord, Slice, TensorRef
+from batchdot.porting.translation.layer import Layer, RefusedError, Scope
+from batchdot.porting.translation.masks import every_step, write_mask
+from batchdot.porting.translation.registry import Forward, Result, translation_of
+from batchdot.porting.translation.site import Argument, Site
+
+
+@dataclass
+class Options:
+    """How a model is ported.
+
+    Attributes:
+        with_batchdot: whether Dot layers become `batchdot.Dot`.
+    """
+
+    with_batchdot: bool = False
+
+
+@dataclass
+class Port:
+    """What is shared by all classes of one program while it is written."""
+
+    options: Options
+    reserved: frozenset[str]
+    class_names: Names
+    missing: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence to the notes, once."""
+        self.notes[sentence] = None
+
+
+def translate(
+    record: ModelRecord, title: str, name: str, reserved: frozenset[str], options: Options
+) -> Program:
+    """Return the program of a saved model.
+
+    Args:
+        record: the model.
+        title: what it is, in one line.
+        name: what to call the class, if that is free.
+        reserved: names that helpers have.
+        options: how to port it.
+
+    Raises:
+        NotPortableError: layers have no translation, or mean what cannot be translated; all are named.
+    """
+    port = Port(options, reserved, Names(reserved))
+    for sentence in record.notes:
+        port.note(sentence)
+    root = class_name(name, port.class_names)
+    model = ModelTranslator(port, record, root, trainable=record.trainable).run()
+    if port.missing:
+        raise NotPortableError(list(port.missing.items()))
+    return Program(title, model, tuple(port.notes))
+
+
+class ModelTranslator:
+    """Translates one model to one class."""
+
+    def __init__(self, port: Port, record: ModelRecord, name: str, *, trainable: bool) -> None:
+        self.port = port
+        self.record = record
+        self.name = name
+        self.trainable = trainable
+        self.scope = Scope(
+            Names(), self.translate, port.note, trainable=trainable, with_batchdot=port.options.with_batchdot
+        )
+        self.body = Body(Names(port.reserved))
+        self.values: dict[TensorRef, Value] = {}
+        self.masks: dict[Mask, Value] = {}
+        self.mask_parameters: dict[int, Value] = {}
+        self.layers = {layer.name: layer for layer in record.layers}
+        self.forwards: dict[str, Forward] = {}
+
+    def run(self) -> ModelClass:
+        """Return the class."""
+        parameters = tuple(self._parameter(ref) for ref in self.record.input_refs)
+        for call in self.record.calls:
+            if call.output() not in self.values:
+                try:
+                    self._call(call)
+                except RefusedError as refusal:
+                    self._refuse(call.layer, str(refusal))
+                    for number, shape in enumerate(call.output_shapes):
+                        self.values[call.output(number)] = Value("_", shape)
+        parameters += tuple(self.mask_parameters.values())
+        statements, results = self.body.finish(self._results(self.record.outputs))
+        submodules = tuple(self.scope.submodules)
+        return ModelClass(self.name, "", parameters, submodules, statements, results, self.trainable)
+
+    def translate(self, layer: Layer) -> Forward:
+        """Add what a layer needs to ``__init__``; return the function that writes its calls."""
+        record = layer.record
+        if record.problem:
+            raise RefusedError(record.problem)
+        if record.model is not None:
+            return self._nested(layer, record.model)
+        translation = translation_of(record)
+        if translation is None:
+            raise RefusedError(f"there is no translation of {record.class_name}")
+        return translation(layer)
+
+    def _nested(self, layer: Layer, model: ModelRecord) -> Forward:
+        name = class_name(layer.name, self.port.class_names)
+        translator = ModelTranslator(self.port, model, name, trainable=layer.trainable)
+        child = translator.run()
+        module = layer.nested(child)
+
+        def forward(site: Site) -> Result:
+            values = site.values()
+            masks = [
+                site.mask("inputs" if len(values) == 1 else f"inputs.{number}") or every_step(values[number])
+                for number in translator.mask_parameters
+            ]
+            arguments = ", ".join(map(str, (*map(site.last, values), *masks)))
+            call = f"{module}({arguments})"
+            if isinstance(child.results, str):
+                return call
+            if isinstance(child.results, dict):
+                made = site.named(call)
+                return tuple(f"{made}[{key!r}]" for key in child.results)
+            hints = tuple("" if number == 0 else str(number) for number in range(len(child.results)))
+            return tuple(map(str, site.unpack(call, hints)))
+
+        return forward
+
+    def _parameter(self, ref: TensorRef) -> Value:
+        record = self.layers[ref.layer]
+        call = next(call for call in self.record.calls if call.layer == ref.layer)
+        dtype = str(record.config["dtype"])
+        kind = "int" if "int" in dtype else "bool" if dtype == "bool" else "float"
+        value = Value(self.body.names.take(record.name), call.output_shapes[0], kind)  # type: ignore[arg-type]
+        self.values[ref] = value
+        return value
+
+    def _call(self, call: Call) -> None:
+        record = self.layers[call.layer]
+        if call.layer not in self.forwards:
+            layer = Layer(
+                record,
+                self.scope,
+                input_shapes=call.input_shapes,
+                output_shapes=call.output_shapes,
+                trainable=self.trainable,
+            )
+            self.forwards[call.layer] = self.translate(layer)
+        site = Site(
+            self.body,
+            record.name,
+            {key: self._argument(value) for key, value in call.arguments.items()},
+            call.output_shapes,
+            call.masks,
+            self._mask,
+        )
+        result = self.forwards[call.layer](site)
+        several = result if isinstance(result, tuple) else (result,)
+        for number, (part, shape) in enumerate(zip(several, call.output_shapes, strict=True)):
+            value = Value(part, shape) if isinstance(part, str) else part
+            value = Value(value.text, shape if shape is not None else value.shape, value.kind, value.is_first)
+            self.values[call.output(number)] = site.named(value, str(number) if number else "")
+
+    def _argument(self, value: object) -> Argument:
+        """Return an argument of a call with a `Value` for each tensor."""
+        if isinstance(value, TensorRef):
+            return self.values[value]
+        if isinstance(value, tuple):
+            return tuple(self._argument(part) for part in value)
+        if isinstance(value, Mapping):
+            return {key: self._argument(part) for key, part in value.items()}
+        if isinstance(value, Slice):
+            return Slice(*(self._argument(part) for part in (value.start, value.stop, value.step)))  # type: ignore[arg-type]
+        return value  # type: ignore[return-value]
+
+    def _mask(self, mask: Mask) -> Value:
+        if mask not in self.masks:
+            if mask.kind == "input":
+                self.masks[mask] = self._mask_parameter(mask)
+            else:
+                self.masks[mask] = write_mask(mask, self.body, self.values, self._mask)
+        return self.masks[mask]
+
+    def _mask_parameter(self, mask: Mask) -> Value:
+        """Add a parameter for the mask that the caller passes along with an input."""
+        assert mask.tensor is not None
+        value = self.values[mask.tensor]
+        parameter = Value(self.body.names.take(f"{value}_mask"), (value.shape or ())[:2] or None, "bool")
+        self.mask_parameters[self.record.input_refs.index(mask.tensor)] = parameter
+        return parameter
+
+    def _results(self, outputs: object) -> Results:
+        if isinstance(outputs, TensorRef):
+            return str(channels_last(self.values[outputs], self.body))
+        if isinstance(outputs, FrozenMap):
+            return {str(key): self._results(part) for key, part in outputs.items()}
+        assert isinstance(outputs, tuple)
+        return tuple(self._results(part) for part in outputs)
+
+    def _refuse(self, name: str, reason: str) -> None:
+        self.port.missing.setdefault(name, reason)
