@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-from batchdot.porting.source.helpers.average_same import average_same
-from batchdot.porting.source.helpers.pad_same import pad_same
+from batchdot.porting.source.helpers.space import average_same, pad_same
 from batchdot.porting.translation.windows import conv_padding, pool_padding, transposed_crop
 
 GRID = [*itertools.product((1, 2, 3, 6, 7, 8), (1, 2, 3, 4, 5), (1, 2, 3))]
@@ -25,7 +24,7 @@ def windows(size, kernel, stride):
     count = -(-size // stride)
     beyond = max((count - 1) * stride + kernel - size, 0)
     starts = [number * stride - beyond // 2 for number in range(count)]
-    return [[at for at in range(start, start + kernel)] for start in starts]
+    return [range(start, start + kernel) for start in starts]
 
 
 def signal(size):
@@ -50,8 +49,8 @@ def test_conv_padding_of_same_gives_the_windows_of_keras(size, kernel, stride, k
         assert not known
         padded = pad_same(padded, (kernel,), (stride,))
     elif plan.call:
-        padded = F.pad(padded, plan.call[0])
-    got = F.conv1d(padded, as_tensor(weight), stride=stride, padding=plan.module[0])
+        padded = functional.pad(padded, plan.call[0])
+    got = functional.conv1d(padded, as_tensor(weight), stride=stride, padding=plan.module[0])
     np.testing.assert_allclose(got[0, 0], want, rtol=1e-5, atol=1e-6)
 
 
@@ -68,7 +67,9 @@ def test_pool_padding_of_same_gives_the_windows_of_keras(size, kernel, stride, k
         if average:
             got = average_same(nn.AvgPool1d(kernel, stride), as_tensor(x), (kernel,), (stride,))
         else:
-            got = F.max_pool1d(pad_same(as_tensor(x), (kernel,), (stride,), -torch.inf), kernel, stride)
+            got = functional.max_pool1d(
+                pad_same(as_tensor(x), (kernel,), (stride,), -torch.inf), kernel, stride
+            )
     else:
         count = {"count_include_pad": False} if average else {}
         pool = (nn.AvgPool1d if average else nn.MaxPool1d)(
@@ -95,7 +96,7 @@ def test_pool_padding_mixed_axes_keeps_the_windows_of_each():
 
 
 def transposed(x, kernel, stride, size, before):
-    """Return the gradient of a convolution, by its definition: each x is spread over the window it came from."""
+    """Return the gradient of a convolution: each x is spread over the window that it came from."""
     out = np.zeros(size, np.float32)
     for number, value in enumerate(x):
         for tap, factor in enumerate(kernel):
@@ -121,7 +122,7 @@ def test_transposed_crop_gives_the_gradient_of_the_convolution(size, kernel, str
         beyond = max((size - 1) * stride + kernel - out, 0) if padding == "same" else 0
         want = transposed(x, weight, stride, out, beyond // 2)
         crop = transposed_crop((kernel,), (stride,), padding, None if extra is None else (extra,))
-        full = F.conv_transpose1d(
+        full = functional.conv_transpose1d(
             as_tensor(x),
             as_tensor(weight),
             stride=stride,

@@ -90,10 +90,12 @@ class Array:
     Attributes:
         dtype: torch's name of its numbers; "bfloat16" ones are read as float32.
         read: returns the numbers in torch's layout.
+        trainable: whether a parameter that they are may learn.
     """
 
     dtype: str
     read: "Callable[[], NDArray[np.generic]]"
+    trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ from batchdot.porting.translation.registry import Entry, table
 
 __all__ = ["Entry", "Options", "table", "translate"]
 
-FILES = ("activations", "core", "merging", "regularization", "reshaping")
+FILES = (
+    *("activations", "core", "merging", "regularization", "reshaping"),
+    *("convolution", "pooling", "spatial", "normalization", "preprocessing"),
+)
 """The files that hold translations."""
 
 for _file in FILES:

@@ -75,13 +75,15 @@ def _bias(layer: Layer) -> str | None:
     return None if layer.has("bias") else "False"
 
 
-def _state(layer: Layer, role: str, convert: "Callable[[NDArray[np.generic]], NDArray[np.generic]]") -> dict[str, Array]:
+def _state(
+    layer: Layer, role: str, convert: "Callable[[NDArray[np.generic]], NDArray[np.generic]]"
+) -> dict[str, Array]:
     state = {"weight": layer.array(role, convert=convert)}
     return state | ({"bias": layer.array("bias")} if layer.has("bias") else {})
 
 
 def outermost_last(kernel: "NDArray[np.generic]") -> "NDArray[np.generic]":
-    """(space, in, out) to (out, in, space); of a transposed convolution, (space, out, in) to (in, out, space)."""
+    """(space, in, out) to (out, in, space), and (space, out, in) to (in, out, space)."""
     rank = kernel.ndim - 2
     return kernel.transpose(rank + 1, rank, *range(rank))
 
@@ -139,7 +141,7 @@ def _forward(layer: Layer, window: Window, *modules: str) -> Forward:
         text = window.padded(x)
         for module in modules:
             text = f"{module}({text})"
-        return activate(activation, result(site, x, text), site)
+        return activate(activation, result(site, x, text))
 
     return forward
 
@@ -167,7 +169,7 @@ def transposed_convolution(layer: Layer) -> Forward:
     def forward(site: Site) -> Value:
         x = channels_behind_batch(site, layer, rank)
         text = cut_text(f"{module}({x})", range(2, rank + 2), [(0, cut) for cut in crop.cut])
-        return activate(activation, result(site, x, text), site)
+        return activate(activation, result(site, x, text))
 
     return forward
 
@@ -209,9 +211,7 @@ def locally_connected(layer: Layer) -> Forward:
     if layer.has("bias"):
         state["bias"] = layer.array("bias", convert=local_bias(first))
     sizes_text = [tuple_text(each) if rank > 1 else str(each[0]) for each in (outputs, kernel, stride)]
-    more = keywords(
-        stride=None if set(stride) == {1} else sizes_text[2], bias=_bias(layer)
-    )
+    more = keywords(stride=None if set(stride) == {1} else sizes_text[2], bias=_bias(layer))
     expression = f"LocallyConnected{rank}d({channels}, {filters}, {sizes_text[0]}, {sizes_text[1]}{more})"
     module = layer.module(expression, state)
     activation = layer.activation()
@@ -219,7 +219,7 @@ def locally_connected(layer: Layer) -> Forward:
     def forward(site: Site) -> Value:
         x = channels_behind_batch(site, layer, rank)
         padded = f"F.pad({x}, {pads_text(pads)})" if any(map(any, pads)) else str(x)
-        return activate(activation, result(site, x, f"{module}({padded})"), site)
+        return activate(activation, result(site, x, f"{module}({padded})"))
 
     return forward
 

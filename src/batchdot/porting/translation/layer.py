@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import numpy as np
+
 from batchdot.porting.errors import quote
 from batchdot.porting.program import Array, ModelClass, Names, Submodule
 from batchdot.porting.record import Activation, FrozenMap, LayerRecord, Shape, Value
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from batchdot.porting.translation.registry import Forward
@@ -53,6 +54,8 @@ class Layer:
         name: what its attributes and tensors are called; of an inner layer, after the outer one.
         input_shapes: shapes of its inputs at its first call, in Keras's order.
         output_shapes: shapes of its outputs at its first call.
+        call_shapes: shapes of its inputs at each of its calls.
+        training: what its calls, or those of the model around it, say by ``training=``; None if nothing.
         trainable: whether it learns; a layer in a frozen model does not.
         with_batchdot: whether a Dot layer becomes `batchdot.Dot`.
     """
@@ -65,12 +68,16 @@ class Layer:
         name: str = "",
         input_shapes: tuple[Shape, ...] = (),
         output_shapes: tuple[Shape, ...] = (),
+        call_shapes: tuple[tuple[Shape, ...], ...] = (),
+        training: bool | None = None,
         trainable: bool = True,
     ) -> None:
         self.record = record
         self.name = name or record.name
         self.input_shapes = input_shapes
         self.output_shapes = output_shapes
+        self.call_shapes = call_shapes
+        self.training = training
         self.trainable = trainable and record.trainable
         self.with_batchdot = scope.with_batchdot
         self._scope = scope
@@ -140,6 +147,16 @@ class Layer:
 
         return Array(weights[0].dtype, read)
 
+    def constant(self, numbers: "NDArray[Any]") -> Array:
+        """Return numbers that Keras does not store as an array for a state dict; they do not learn.
+
+        Floating point numbers get the dtype of the layer's weights.
+        """
+        dtypes = [weight.dtype for weight in self.record.weights.values() if "float" in weight.dtype]
+        is_float = np.issubdtype(numbers.dtype, np.floating)
+        dtype = next(iter(dtypes), "float32") if is_float else str(numbers.dtype)
+        return Array(dtype, lambda: numbers, trainable=False)
+
     # What the layer adds to __init__
 
     def module(self, expression: str, state: State | None = None, suffix: str = "") -> str:
@@ -175,7 +192,8 @@ class Layer:
             suffix: what to append to this layer's name.
         """
         name = f"{self.name}_{suffix}" if suffix else self.name
-        return Layer(self.record.inner[key], self._scope, name=name, trainable=self.trainable)
+        inside, trainable = self.record.inner[key], self.trainable
+        return Layer(inside, self._scope, name=name, training=self.training, trainable=trainable)
 
     def inner(self, key: str, suffix: str = "") -> "Forward":
         """Translate a layer inside of this one; `Site.run` writes its calls."""

@@ -1,4 +1,4 @@
-"""Weights of Keras's LocallyConnected1D and 2D, in the three layouts it stores them in, as PyTorch tensors."""
+"""Weights of Keras's LocallyConnected1D and 2D, stored in one of three layouts, as PyTorch tensors."""
 
 import itertools
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def local_kernel(
 ) -> "Convert":
     """Return the function from a stored kernel to (outputs, filters, channels, kernel).
 
-    Keras stores one matrix a position (implementation 1), one full matrix between input and output (2), or the
-    numbers in it that are not always zero, by output and then input (3). A window that reaches over the
+    Keras stores one matrix a position (implementation 1), one full matrix between input and output (2), or
+    the numbers in it that are not always zero, by output and then input (3). A window that reaches over the
     image's edge has no numbers there, which become zeros.
     """
     windows = _windows(sizes, kernel, stride, outputs, same)
@@ -61,7 +61,12 @@ def local_kernel(
 
 
 def _by_position(
-    stored: "NDArray[np.generic]", channels: int, filters: int, kernel: Sizes, outputs: Sizes, keras_first: bool
+    stored: "NDArray[np.generic]",
+    channels: int,
+    filters: int,
+    kernel: Sizes,
+    outputs: Sizes,
+    keras_first: bool,
 ) -> "NDArray[np.generic]":
     rank = len(kernel)
     if keras_first:

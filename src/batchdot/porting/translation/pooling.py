@@ -57,13 +57,13 @@ def _module(
 
 @translates(*(f"GlobalMaxPooling{rank}D" for rank in RANKS))
 def global_max(layer: Layer) -> Forward:
-    """amax over space, in whatever order the axes are."""
+    """``amax`` over space, in whatever order the axes are."""
     return lambda site: _whole(layer, site, "amax")
 
 
 @translates(*(f"GlobalAveragePooling{rank}D" for rank in RANKS))
 def global_average(layer: Layer) -> Forward:
-    """mean over space, of steps that a mask leaves."""
+    """``mean`` over space, of steps that a mask leaves."""
 
     def forward(site: Site) -> Value:
         mask = site.mask()

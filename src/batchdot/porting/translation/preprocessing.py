@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batchdot.porting.program import Array, Value
+from batchdot.porting.program import Value
 from batchdot.porting.record.classes.normalization import RANDOM
 from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.registry import Forward, translates
@@ -55,15 +55,15 @@ def _statistics(layer: Layer) -> tuple[str, str]:
                 "std",
             ),
         )
-    mean, variance = (np.asarray(layer.config[key], np.float32) for key in ("mean", "variance"))
-    if mean.size == variance.size == 1:
-        return number(float(mean.item())), number(float(_deviation(variance).item()))
-    return _buffer(layer, mean, "mean"), _buffer(layer, _deviation(variance), "std")
+    given, spread = (np.asarray(layer.config[key], np.float32) for key in ("mean", "variance"))
+    if given.size == spread.size == 1:
+        return number(float(given.item())), number(float(_deviation(spread).item()))
+    given, spread = (_spread(layer, each.shape)(each) for each in (given, spread))
+    return _buffer(layer, given, "mean"), _buffer(layer, _deviation(spread), "std")
 
 
 def _buffer(layer: Layer, numbers: "NDArray[np.generic]", suffix: str) -> str:
-    spread = _spread(layer, numbers.shape)(numbers)
-    return layer.buffer(Array("float32", lambda: spread), spread.shape, suffix)
+    return layer.buffer(layer.constant(numbers), numbers.shape, suffix)
 
 
 def _deviation(variance: "NDArray[np.generic]") -> "NDArray[np.generic]":
@@ -83,7 +83,7 @@ def _broadcast(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
     padded = (*(1,) * (len(kept) - len(shape)), *shape)
     sizes = dict(zip(kept, padded, strict=True))
     full = tuple(sizes.get(axis, 1) for axis in range(rank))
-    return full[min(kept, default=rank):]
+    return full[min(kept, default=rank) :]
 
 
 def _spread(layer: Layer, shape: tuple[int, ...]) -> "Callable[[NDArray[np.generic]], NDArray[np.generic]]":
@@ -96,18 +96,24 @@ def rescaling(layer: Layer) -> Forward:
     scale, offset = layer.config["scale"], layer.config["offset"]
     if isinstance(scale, tuple) or isinstance(offset, tuple):
         factor, shift = (
-            layer.buffer(Array("float32", lambda found=found: found), found.shape, suffix)
-            for found, suffix in ((np.asarray(scale, np.float32), "scale"), (np.asarray(offset, np.float32), "offset"))
+            _buffer(layer, np.asarray(numbers, np.float32), suffix)
+            for numbers, suffix in ((scale, "scale"), (offset, "offset"))
         )
         return lambda site: replace(site.x, text=f"({site.x} * {factor} + {shift})", kind="float")
     scale, offset = layer.number("scale"), layer.number("offset")
-    template = _scaled("{x}", scale) + (f" {'-' if offset < 0 else '+'} {number(abs(offset))}" if offset else "")
+    template = _scaled("{x}", scale) + (
+        f" {'-' if offset < 0 else '+'} {number(abs(offset))}" if offset else ""
+    )
     return lambda site: replace(site.each(f"({template})"), kind="float")
 
 
 def _scaled(x: str, scale: float) -> str:
     inverse = round(1 / scale) if scale else 0
-    return f"{x} / {inverse}" if inverse > 1 and number(1 / inverse) == number(scale) else f"{x} * {number(scale)}"
+    return (
+        f"{x} / {inverse}"
+        if inverse > 1 and number(1 / inverse) == number(scale)
+        else f"{x} * {number(scale)}"
+    )
 
 
 @translates("Resizing", restriction="bilinear, nearest and bicubic interpolation")
@@ -139,7 +145,7 @@ def resizing(layer: Layer) -> Forward:
 
 
 def _frame(layer: Layer, size: tuple[int, int]) -> str:
-    """Return how an image is padded to an aspect ratio, as arguments of `F.pad`; "" if it has that already."""
+    """Return how an image is padded to an aspect ratio, as arguments of `F.pad`; "" if it is not."""
     height, width = sizes_of(layer, 2)
     if height is None or width is None:
         raise RefusedError("it pads images of unknown size")
@@ -162,7 +168,10 @@ def center_crop(layer: Layer) -> Forward:
     def forward(site: Site) -> Value:
         x = site.value()
         if len(known) == 2 and all(many >= wanted for many, wanted in zip(known, size, strict=True)):
-            bounds = [((many - wanted) // 2, -(-(many - wanted) // 2)) for many, wanted in zip(known, size, strict=True)]
+            bounds = [
+                ((many - wanted) // 2, -(-(many - wanted) // 2))
+                for many, wanted in zip(known, size, strict=True)
+            ]
             return result(site, x, cut_text(str(x), axes_of(layer, x, 2), bounds))
         x = channels_behind_batch(site, layer, 2)
         return result(site, x, f"{'smart_resize' if len(known) == 2 else 'center_crop'}({x}, {size})")
@@ -208,7 +217,7 @@ def discretization(layer: Layer) -> Forward:
     if not isinstance(boundaries, tuple):
         raise RefusedError("the file does not say its boundaries")
     array = np.asarray(boundaries, np.float32)
-    bins = layer.buffer(Array("float32", lambda: array), array.shape, "boundaries")
+    bins = _buffer(layer, array, "boundaries")
     mode = layer.text("output_mode")
 
     def forward(site: Site) -> Value:

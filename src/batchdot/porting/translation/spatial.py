@@ -78,7 +78,9 @@ def upsampling(layer: Layer) -> Forward:
         if len(factors) == 1 and not (x.is_first or is_keras_first(layer)):
             return _same_kind(site, x, f"{x}.repeat_interleave({factors[0]}, dim=1)")
         x = channels_behind_batch(site, layer, len(factors))
-        return result(site, x, _enlarged(str(x), factors, mode, layer.config.get("half_pixel_centers") is True))
+        return result(
+            site, x, _enlarged(str(x), factors, mode, layer.config.get("half_pixel_centers") is True)
+        )
 
     return forward
 

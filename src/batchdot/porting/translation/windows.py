@@ -1,8 +1,8 @@
 """Where Keras's convolutions and pools put their windows, said as the arguments of PyTorch's.
 
-"same" pads one more at the end than at the beginning where the number is odd, and how much depends on the size
-of the image where the stride is more than 1; PyTorch pads both ends alike. Formulas: TensorFlow's
-"Convolution" API guide, section "Padding"; for the transposed one the gradient of that convolution.
+"same" pads one more at the end than at the beginning where the number is odd, and how much depends on the
+size of the image where the stride is more than 1; PyTorch pads both ends alike. Formulas: TensorFlow's notes
+on padding in the documentation of tf.nn; a transposed convolution is the gradient of a convolution.
 """
 
 from collections.abc import Sequence

@@ -5,18 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.support.live_keras import tf
 from torch import nn
 
-from batchdot.porting.source.helpers.batch_norm import BatchNorm
-from batchdot.porting.source.helpers.center_crop import center_crop
-from batchdot.porting.source.helpers.frozen_batch_norm import FrozenBatchNorm
-from batchdot.porting.source.helpers.locally_connected1d import LocallyConnected1d
-from batchdot.porting.source.helpers.locally_connected2d import LocallyConnected2d
-from batchdot.porting.source.helpers.resize_bicubic import resize_bicubic
-from batchdot.porting.source.helpers.sample_norm import SampleNorm
-from batchdot.porting.source.helpers.smart_resize import smart_resize
-from batchdot.porting.source.helpers.upsample_corners import upsample_corners
-from tests.support.live_keras import tf
+from batchdot.porting.source.helpers.batch_norm import BatchNorm, FrozenBatchNorm, SampleNorm
+from batchdot.porting.source.helpers.locally_connected import LocallyConnected1d, LocallyConnected2d
+from batchdot.porting.source.helpers.space import center_crop, resize_bicubic, smart_resize, upsample_corners
 
 
 def images(*shape, seed=0):
@@ -84,7 +78,8 @@ def test_frozen_batch_norm_while_training_changes_nothing():
     norm, x = FrozenBatchNorm(3), images(4, 3, 2, 2).float()
     norm.running_mean += 1
     trained = norm.train()(x)
-    assert (norm.running_mean == 1).all() and norm.num_batches_tracked == 0
+    assert (norm.running_mean == 1).all()
+    assert norm.num_batches_tracked == 0
     torch.testing.assert_close(trained, norm.eval()(x))
     torch.testing.assert_close(trained, (x - 1) / (1 + 1e-5) ** 0.5)
 
@@ -110,7 +105,10 @@ def test_locally_connected_is_a_convolution_by_position(bias):
         np.testing.assert_allclose(layer(x)[:, :, row, column].detach(), want, atol=1e-12)
     flat = LocallyConnected1d(3, 2, 2, 3, 2, bias).double()
     flat.load_state_dict(
-        {key: value[:, 0, ..., 0] if key == "weight" else value[..., 0] for key, value in layer.state_dict().items()}
+        {
+            key: value[:, 0, ..., 0] if key == "weight" else value[..., 0]
+            for key, value in layer.state_dict().items()
+        }
     )
     want = torch.einsum("bclk,lock->bol", x[..., 0].unfold(2, 3, 2), flat.weight)
     torch.testing.assert_close(flat(x[..., 0]), want + flat.bias if bias else want)
