@@ -46,20 +46,17 @@ def normalization(layer: Layer) -> Forward:
 def _statistics(layer: Layer) -> tuple[str, str]:
     """Return mean and standard deviation as expressions."""
     if layer.has("mean"):
-        mean, variance = layer.shape("mean"), layer.shape("variance")
+        shape = layer.shape("mean")
+        fit, size = _spread(layer, shape), _broadcast(layer, shape)
         return (
-            layer.buffer(layer.array("mean", convert=_spread(layer, mean)), _broadcast(layer, mean), "mean"),
-            layer.buffer(
-                layer.array("variance", convert=lambda found: _spread(layer, variance)(_deviation(found))),
-                _broadcast(layer, variance),
-                "std",
-            ),
+            layer.buffer(layer.array("mean", convert=fit), size, "mean"),
+            layer.buffer(layer.array("variance", convert=lambda found: fit(_deviation(found))), size, "std"),
         )
     given, spread = (np.asarray(layer.config[key], np.float32) for key in ("mean", "variance"))
     if given.size == spread.size == 1:
         return number(float(given.item())), number(float(_deviation(spread).item()))
-    given, spread = (_spread(layer, each.shape)(each) for each in (given, spread))
-    return _buffer(layer, given, "mean"), _buffer(layer, _deviation(spread), "std")
+    mean, deviation = (_spread(layer, each.shape)(each) for each in (given, _deviation(spread)))
+    return _buffer(layer, mean, "mean"), _buffer(layer, deviation, "std")
 
 
 def _buffer(layer: Layer, numbers: "NDArray[np.generic]", suffix: str) -> str:
