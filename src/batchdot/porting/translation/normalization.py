@@ -81,7 +81,7 @@ def _batch_norm(layer: Layer, space: int) -> str:
     """Add the module: PyTorch's where it trains as the version of Keras that wrote the file did.
 
     PyTorch remembers the variance of a batch with Bessel's correction. So do Keras 2 and TensorFlow's fused
-    kernel, which is for images; the others remember it without. A frozen layer normalizes by what it remembers,
+    kernel (for images); the others remember it without. A frozen layer normalizes by what it remembers,
     from TensorFlow 2.0 on; before, it normalized by the batch and remembered nothing.
     """
     count = _features(layer)
