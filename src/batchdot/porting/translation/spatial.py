@@ -1,4 +1,4 @@
-"""Translations of layers that pad, crop or enlarge images, or drop whole channels of them."""
+"""Translations of layers that pad, crop or enlarge images."""
 
 from batchdot.porting.program import Value
 from batchdot.porting.translation.layer import Layer, RefusedError
@@ -102,16 +102,3 @@ def _enlarged(x: str, factors: tuple[int, ...], mode: str, centers: bool) -> str
 
 def _scale(factors: tuple[int, ...]) -> str:
     return compact(factors)
-
-
-@translates("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
-def spatial_dropout(layer: Layer) -> Forward:
-    """nn.Dropout1d to nn.Dropout3d, which drop whole channels."""
-    rank = int(layer.record.class_name[-2])
-    module = layer.module(f"nn.Dropout{rank}d({layer.number('rate')!r})")
-
-    def forward(site: Site) -> Value:
-        x = channels_behind_batch(site, layer, rank)
-        return result(site, x, f"{module}({x})")
-
-    return forward
