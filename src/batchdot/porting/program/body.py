@@ -46,7 +46,9 @@ class Body:
         if value.text.isidentifier():
             return value
         target = self.names.take(name)
-        self.statements.append(Statement(target, value.text, value.actual_shape, inline or is_view(value.text)))
+        self.statements.append(
+            Statement(target, value.text, value.actual_shape, inline or is_view(value.text))
+        )
         return value.with_text(target)
 
     def once(self, value: Value, name: str) -> Value:
