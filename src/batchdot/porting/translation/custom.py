@@ -38,11 +38,8 @@ def custom_layer(layer: Layer, function: Function) -> Forward:
         raise TypeError(
             f"custom[{record.class_name!r}] returned {type(made).__name__}, not a module or a function"
         )
-    state = (
-        {key: _array(tensor) for key, tensor in made.state_dict().items()}
-        if isinstance(made, nn.Module)
-        else {}
-    )
+    tensors = made.state_dict() if isinstance(made, nn.Module) else {}
+    state = {key: _array(tensor) for key, tensor in tensors.items()}
     called = layer.module(f"{function.alias}({literal(config)}, None, {literal(shapes)})", state)
 
     def forward(site: Site) -> Result:
@@ -57,7 +54,7 @@ def custom_layer(layer: Layer, function: Function) -> Forward:
 
 
 def custom_activation(layer: Layer, activation: Activation, function: Function) -> Activation:
-    """Call the user's function for an activation that is not Keras's own; return it as a function of its own."""
+    """Call the user's function for an activation that is not Keras's own; return what it is."""
     config = plain(activation.parameters)
     called = layer.module(f"{function.alias}({literal(config)}, None, [])", suffix=activation.name)
     return Activation("custom", FrozenMap({"function": called}))

@@ -33,17 +33,15 @@ def notes_on(record: ModelRecord, model: ModelClass) -> Iterator[str]:
         model: the class that it became.
     """
     keys = {key for key, _ in model.arrays()}
-    policies = {
-        layer.dtype for layer in record.all_layers() if layer.dtype and layer.dtype.startswith("mixed_")
-    }
-    for policy in sorted(policies):
+    dtypes = {layer.dtype for layer in record.all_layers() if layer.dtype}
+    for policy in sorted(dtype for dtype in dtypes if dtype.startswith("mixed_")):
         half = policy.removeprefix("mixed_")
         yield (
             f"The model computed in {half} (policy {policy}); here it computes in float32. "
             f'`with torch.autocast("cuda", dtype=torch.{half}):` computes in {half} again.'
         )
     if any("nn.LSTM" in text or "nn.GRU" in text or "nn.RNN" in text for text in _expressions(model)):
-        yield "torch.compile(fullgraph=True) does not take nn.LSTM, nn.GRU and nn.RNN; without fullgraph it does."
+        yield "torch.compile takes nn.LSTM, nn.GRU and nn.RNN without fullgraph=True only."
     for layer in record.all_layers():
         yield from _penalties(layer, keys)
     yield from _optimizer(record)
