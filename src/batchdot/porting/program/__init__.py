@@ -1,6 +1,6 @@
 """Program: the sub-modules and statements of PyTorch modules, as text that is not laid out yet.
 
-It knows nothing of Keras: `batchdot.porting.translation` makes programs, `batchdot.porting.source` prints them.
+It knows nothing of Keras: `batchdot.porting.translation` makes programs, and `source` prints them.
 """
 
 from batchdot.porting.program.body import Body

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from batchdot.porting.program.expressions import names_in, substitute
+from batchdot.porting.program.expressions import is_view, names_in, substitute
 from batchdot.porting.program.names import Names
 from batchdot.porting.program.values import Names as Targets
 from batchdot.porting.program.values import Results, Statement, Value
 
-LONGEST = 72
-"""Characters of an expression into which another may move."""
+LONGEST = 50
+"""Characters of an expression that may move into another."""
 
 
 class Body:
@@ -19,7 +19,7 @@ class Body:
         names: of tensors.
         statements: so far.
         twins: for a tensor by name, the same one in the other order of axes.
-        equals: for an expression, a tensor that is there already and equals it.
+        known: for an expression, a tensor that is there already and equals it.
 
     >>> body = Body(Names(["x"]))
     >>> x = Value("x", (None, 3))
@@ -32,21 +32,21 @@ class Body:
         self.names = names
         self.statements: list[Statement] = []
         self.twins: dict[str, Value] = {}
-        self.equals: dict[str, Value] = {}
+        self.known: dict[str, Value] = {}
 
-    def assign(self, value: Value, name: str, *, inline: bool = False) -> Value:
-        """Give a tensor a name; one that has a name keeps it.
-
-        Args:
-            value: the tensor.
-            name: what to call it, if that is free.
-            inline: whether the expression may replace the name where it is used once.
-        """
+    def assign(self, value: Value, name: str) -> Value:
+        """Give a tensor a name, if that is free; one that has a name keeps it."""
         if value.text.isidentifier():
             return value
         target = self.names.take(name)
-        self.statements.append(Statement(target, value.text, value.actual_shape, inline))
+        self.statements.append(Statement(target, value.text, value.actual_shape, is_view(value.text)))
         return value.with_text(target)
+
+    def once(self, value: Value, name: str) -> Value:
+        """Give a tensor a name; an expression that was written here before keeps the name it has."""
+        if value.text not in self.known:
+            self.known[value.text] = self.assign(value, name)
+        return self.known[value.text]
 
     def unpack(self, expression: str, names: Targets, first: Value) -> Targets:
         """Assign an expression to several names, of which what is never used is not written.

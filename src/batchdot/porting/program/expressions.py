@@ -1,6 +1,7 @@
 """Find and replace the names in an expression's source."""
 
 import ast
+import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -33,6 +34,45 @@ def substitute(expression: str, by_name: Mapping[str, str]) -> str:
             parts += [expression[end:start], by_name[name]]
             end = start + len(name)
     return "".join([*parts, expression[end:]])
+
+
+def literal(value: object) -> str:
+    """Return a constant as source; a whole number that is a float is written without its point.
+
+    >>> literal(2.0), literal(-0.5), literal(float("inf")), literal((1, 2))
+    ('2', '-0.5', 'float("inf")', '(1, 2)')
+    """
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            return f'float("{value}")'
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+VIEWS = frozenset(
+    {"flatten", "unflatten", "reshape", "permute", "unsqueeze", "squeeze", "movedim", "mT", "long"}
+)
+"""Methods and attributes that only look at a tensor in another way."""
+
+
+def is_view(expression: str) -> bool:
+    """Whether an expression only reshapes or permutes a tensor that has a name.
+
+    >>> is_view("x.mT.flatten(1)"), is_view("x.sum(1)")
+    (True, False)
+    """
+    node: ast.expr = ast.parse(expression, mode="eval").body
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Call):
+            if not all(isinstance(arg, (ast.Constant, ast.UnaryOp)) for arg in node.args) or node.keywords:
+                return False
+            node = node.func
+        if not isinstance(node, ast.Attribute) or node.attr not in VIEWS:
+            return False
+        node = node.value
+    return node.id != "self"
 
 
 def is_primary(expression: str) -> bool:

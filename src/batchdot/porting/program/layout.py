@@ -33,6 +33,6 @@ def _moved(value: Value, body: Body, how: Mapping[int, str], name: str) -> Value
     if value.text not in body.twins:
         assert value.rank in how, f"the channels of a tensor with {value.rank} axes"
         twin = replace(value, text=f"{value}{how[value.rank or 0]}", is_first=not value.is_first)
-        twin = body.assign(twin, f"{value}_{name}", inline=True)
+        twin = body.assign(twin, f"{value}_{name}")
         body.twins[value.text], body.twins[twin.text] = twin, value
     return body.twins[value.text]

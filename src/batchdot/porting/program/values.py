@@ -129,6 +129,7 @@ class ModelClass:
         statements: in order.
         results: what ``forward`` returns: names, in a dict by key, or in tuples.
         trainable: whether anything in it may learn.
+        keys: of the dict that ``forward`` takes too, one for each parameter; empty where it takes none.
     """
 
     name: str
@@ -138,6 +139,7 @@ class ModelClass:
     statements: tuple[Statement, ...]
     results: "Results"
     trainable: bool = True
+    keys: tuple[str, ...] = ()
 
     def arrays(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
         """Yield the arrays of the state dict by key, in order."""

@@ -1,9 +1,9 @@
 """Write a program as the text of a Python file: imports, helpers, classes, and a check of the weights."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from batchdot.porting.program import ModelClass, Program, Value
+from batchdot.porting.program import ModelClass, Program
 from batchdot.porting.program.body import leaves
 from batchdot.porting.program.expressions import names_in
 from batchdot.porting.program.values import Names, Results, Shape, Submodule
@@ -84,8 +84,8 @@ def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
         if is_root and dtype != "float32":
             lines.append(f"{BODY}self.to(torch.{dtype})")
         lines.append("")
-    lines += _signature(model.parameters, model.results)
-    return "\n".join([*lines, *_statements(model)])
+    lines += _signature(model)
+    return "\n".join([*lines, *_from_dict(model), *_statements(model)])
 
 
 def _constructor(submodule: Submodule, dtype: str) -> str:
@@ -98,15 +98,32 @@ def _constructor(submodule: Submodule, dtype: str) -> str:
     return text if submodule.trainable else f"{text}.requires_grad_(False)"
 
 
-def _signature(parameters: Iterable[Value], results: Results) -> list[str]:
-    given = ["self", *(f"{parameter}: Tensor" for parameter in parameters)]
-    returned = f") -> {_type(results)}:"
+def _signature(model: ModelClass) -> list[str]:
+    types = ["Tensor"] * len(model.parameters)
+    if model.keys:
+        types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
+    pairs = zip(model.parameters, types, strict=True)
+    given = ["self", *(f"{parameter}: {annotation}" for parameter, annotation in pairs)]
+    returned = f") -> {_type(model.results)}:"
     line = f"{INDENT}def forward({', '.join(given)}{returned}"
     if len(line) <= WIDTH:
         return [line]
     joined = f"{BODY}{', '.join(given)}"
     inside = [joined] if len(joined) <= WIDTH else [f"{BODY}{each}," for each in given]
     return [f"{INDENT}def forward(", *inside, f"{INDENT}{returned}"]
+
+
+def _from_dict(model: ModelClass) -> Iterator[str]:
+    """Yield the lines that take the inputs out of a dict, where the model takes one."""
+    if not model.keys:
+        return
+    first, *rest = map(str, model.parameters)
+    yield f"{BODY}if isinstance({first}, dict):"
+    values = ", ".join(f"{first}[{json.dumps(key)}]" for key in model.keys)
+    yield from break_statement(f"{BODY}{INDENT}{', '.join([first, *rest])} = ", values)
+    if rest:
+        given = " and ".join(f"{name} is not None" for name in rest)
+        yield from break_statement(f"{BODY}assert ", given)
 
 
 def _type(results: Results) -> str:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from batchdot.porting.program import Value
+from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import Activation
 from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.registry import Forward, Result, translates
@@ -83,7 +84,8 @@ def template_of(activation: Activation, value: Value) -> str:
     return TEMPLATES[name].format(
         x="{x}",
         last=value.axis(-1),
-        **{**parameters, "axis": value.axis(axes[0]) if isinstance(axes[0], int) else -1},
+        **{key: literal(part) for key, part in parameters.items() if key != "axis"},
+        axis=value.axis(axes[0]) if isinstance(axes[0], int) else -1,
     )
 
 
@@ -91,12 +93,12 @@ def _relu(max_value: float | None, negative_slope: float | None, threshold: floa
     """Return the rectifier with a ceiling, a slope below its threshold, and a threshold."""
     slope, threshold = negative_slope or 0.0, threshold or 0.0
     if threshold:
-        return f"thresholded_relu({{x}}, {threshold}, {slope}, {max_value})"
+        return f"thresholded_relu({{x}}, {', '.join(map(literal, (threshold, slope, max_value)))})"
     if max_value is None:
-        return f"F.leaky_relu({{x}}, {slope})" if slope else "F.relu({x})"
+        return f"F.leaky_relu({{x}}, {literal(slope)})" if slope else "F.relu({x})"
     if slope:
-        return f"F.leaky_relu({{x}}, {slope}).clamp(max={max_value:g})"
-    return "F.relu6({x})" if max_value == 6 else f"{{x}}.clamp(0, {max_value:g})"
+        return f"F.leaky_relu({{x}}, {literal(slope)}).clamp(max={literal(max_value)})"
+    return "F.relu6({x})" if max_value == 6 else f"{{x}}.clamp(0, {literal(max_value)})"
 
 
 def activate(activation: Activation, value: Value) -> Value:

@@ -55,7 +55,7 @@ def _in_one(layer: Layer, ahead: Layer, back: Layer) -> Forward:
             states = [found] if isinstance(found, str) else [str(state) for state in found]
             for state in states:
                 pair = f"torch.stack([{state}[0], {state}[1]])"
-                site.body.equals[pair] = Value(state)
+                site.body.known[pair] = Value(state)
         outputs = _halves_of(site, y, mode) if sequences else _ends(states[0], mode)
         if sequences and ahead.flag("time_major"):
             outputs = [f"{output}.transpose(0, 1)" for output in outputs]
@@ -72,7 +72,7 @@ def _begin(site: Site, count: int) -> str:
     if not given:
         return ""
     pairs = [f"torch.stack([{given[at]}, {given[at + count]}])" for at in range(count)]
-    stacked = [str(site.body.equals.get(pair, pair)) for pair in pairs]
+    stacked = [str(site.body.known.get(pair, pair)) for pair in pairs]
     return f", {stacked[0]}" if count == 1 else f", ({', '.join(stacked)})"
 
 

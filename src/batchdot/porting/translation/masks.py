@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from batchdot.porting.program import Body, Value, channels_last
+from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import Mask, TensorRef
 
 SIGNS = {"all": " & ", "any": " | "}
@@ -26,7 +27,7 @@ def write_mask(
     name, shape = "mask", None
     if tensor is not None:
         name = f"{tensor}_mask"
-        unequal = f"{tensor} != {mask.value:g}"
+        unequal = f"{tensor} != {literal(mask.value)}"
         shape = tensor.shape
         text = unequal
         if mask.kind == "any_not_equal":
@@ -43,7 +44,7 @@ def write_mask(
         pairs = zip(mask.masks, mask.like, strict=True)
         parts = [every_step(values[like]) if part is None and like else write(part) for part, like in pairs]  # type: ignore[arg-type]
         text = f"torch.cat([{', '.join(map(str, parts))}], dim={mask.axis})"
-    return body.assign(Value(text, shape, "bool"), name)
+    return body.once(Value(text, shape, "bool"), name)
 
 
 def every_step(value: Value) -> Value:

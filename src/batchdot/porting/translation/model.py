@@ -90,7 +90,8 @@ class ModelTranslator:
 
     def run(self) -> ModelClass:
         """Return the class."""
-        parameters = tuple(self._parameter(ref) for ref in self.record.input_refs)
+        keys, refs = self._inputs()
+        parameters = tuple(map(self._parameter, refs))
         for call in self.record.calls:
             if call.output() not in self.values:
                 try:
@@ -102,7 +103,14 @@ class ModelTranslator:
         parameters += tuple(self.mask_parameters.values())
         statements, results = self.body.finish(self._results(self.record.outputs))
         submodules = tuple(self.scope.submodules)
-        return ModelClass(self.name, "", parameters, submodules, statements, results, self.trainable)
+        return ModelClass(self.name, "", parameters, submodules, statements, results, self.trainable, keys)
+
+    def _inputs(self) -> tuple[tuple[str, ...], tuple[TensorRef, ...]]:
+        """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
+        inputs = self.record.inputs
+        if isinstance(inputs, FrozenMap):
+            return tuple(sorted(inputs)), tuple(inputs[key] for key in sorted(inputs))
+        return (), inputs
 
     def translate(self, layer: Layer) -> Forward:
         """Add what a layer needs to ``__init__``; return the function that writes its calls."""
@@ -202,6 +210,8 @@ class ModelTranslator:
     def _mask_parameter(self, mask: Mask) -> Value:
         """Add a parameter for the mask that the caller passes along with an input."""
         assert mask.tensor is not None
+        if isinstance(self.record.inputs, FrozenMap):
+            raise RefusedError("it obeys a mask that comes with one of several inputs by name")
         value = self.values[mask.tensor]
         parameter = Value(self.body.names.take(f"{value}_mask"), (value.shape or ())[:2] or None, "bool")
         self.mask_parameters[self.record.input_refs.index(mask.tensor)] = parameter

@@ -252,7 +252,7 @@ def _begin(made: Recurrence, site: Site, initial: Sequence[str]) -> str:
         return ""
     if made.is_torch:
         stacked = [f"{state}.unsqueeze(0)" for state in initial]
-        initial = [str(site.body.equals.get(state, state)) for state in stacked]
+        initial = [str(site.body.known.get(state, state)) for state in stacked]
     return f", {initial[0]}" if made.states == 1 else f", ({', '.join(initial)})"
 
 
@@ -265,7 +265,7 @@ def _unpacked(made: Recurrence, site: Site, call: str) -> tuple[str, list[str]]:
     if not made.is_torch:
         return y, states
     for state in states:
-        site.body.equals[f"{state}[0].unsqueeze(0)"] = Value(state)
+        site.body.known[f"{state}[0].unsqueeze(0)"] = Value(state)
     return y, [f"{state}[0]" for state in states]
 
 

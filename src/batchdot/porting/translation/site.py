@@ -144,4 +144,4 @@ def _values(argument: object) -> Iterator[Value]:
         for part in argument:
             yield from _values(part)
     elif isinstance(argument, Mapping):
-        yield from _values(tuple(argument.values()))
+        yield from _values(tuple(argument[key] for key in sorted(argument)))

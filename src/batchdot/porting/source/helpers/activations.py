@@ -29,9 +29,9 @@ def sparse_plus(x: Tensor) -> Tensor:
 
 
 def sparsemax(x: Tensor) -> Tensor:
-    """Project onto the simplex, with zeros (Martins & Astudillo, 2016)."""
+    """Softmax with zeros, with the threshold as Keras computes it."""
     sorted_x = x.sort(-1, descending=True).values
-    excess = sorted_x.cumsum(-1) - 1
-    ranks = torch.arange(1, x.shape[-1] + 1, device=x.device)
-    support = (sorted_x * ranks > excess).sum(-1, keepdim=True)
-    return F.relu(x - excess.gather(-1, support - 1) / support)
+    sums = sorted_x.cumsum(-1)
+    support = sorted_x * torch.arange(1, x.shape[-1] + 1, device=x.device) > sums - 1
+    count = support.sum(-1, keepdim=True)
+    return F.relu(x - ((sums * support).sum(-1, keepdim=True) - 1) / count)
