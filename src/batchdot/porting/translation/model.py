@@ -14,7 +14,6 @@ from batchdot.porting.translation.masks import every_step, write_mask
 from batchdot.porting.translation.registry import Forward, Result, translation_of
 from batchdot.porting.translation.site import Argument, Site
 
-
 PART = re.compile(r"\w+\[\d+\]")
 """A part of a tensor that has a name, which needs none of its own."""
 
