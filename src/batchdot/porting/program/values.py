@@ -90,10 +90,12 @@ class Array:
     Attributes:
         dtype: torch's name of its numbers; "bfloat16" ones are read as float32.
         read: returns the numbers in torch's layout.
+        trainable: whether a parameter that they are may learn.
     """
 
     dtype: str
     read: "Callable[[], NDArray[np.generic]]"
+    trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,6 @@ class Submodule:
         state: the arrays it holds by key, such as "weight"; "" for one that is a parameter itself.
         trainable: whether its parameters require gradients.
         child: the class of which it is an instance, where the program defines it.
-        frozen: keys of ``state`` whose parameters do not require gradients though the others do.
     """
 
     attribute: str
@@ -114,7 +115,6 @@ class Submodule:
     state: dict[str, Array] = field(default_factory=dict)
     trainable: bool = True
     child: "ModelClass | None" = None
-    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ IMPORTS = (
 BUILTINS = frozenset(
     {
         *("super", "range", "len", "print", "isinstance", "dict", "tuple", "list", "str", "zip", "reversed"),
-        *("int", "float", "bool", "__name__", "__file__"),
+        *("int", "float", "bool", "max", "min", "__name__", "__file__"),
     }
 )
 

@@ -76,9 +76,8 @@ def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
         lines += [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
         for submodule in model.submodules:
             lines += break_statement(f"{BODY}self.{submodule.attribute} = ", _constructor(submodule, dtype))
-            if model.trainable:
-                at = f"{BODY}self.{submodule.attribute}"
-                lines += [f"{at}.{key}.requires_grad_(False)" for key in submodule.frozen]
+            if submodule.trainable and model.trainable:
+                lines += _frozen_parts(submodule)
         if not model.trainable and any(True for _ in model.arrays()):
             lines.append(f"{BODY}self.requires_grad_(False)")
         if is_root and dtype != "float32":
@@ -96,6 +95,13 @@ def _constructor(submodule: Submodule, dtype: str) -> str:
         is_tensor = "" in submodule.state
         text = f"{text[:-2]}, dtype=torch.{own}))" if is_tensor else f"{text}.to(torch.{own})"
     return text if submodule.trainable else f"{text}.requires_grad_(False)"
+
+
+def _frozen_parts(submodule: Submodule) -> Iterator[str]:
+    """Yield statements that freeze the parameters of a sub-module that Keras does not have."""
+    for key, array in submodule.state.items():
+        if key and not array.trainable and "float" in array.dtype:
+            yield f"{BODY}self.{submodule.attribute}.{key}.requires_grad_(False)"
 
 
 def _signature(model: ModelClass) -> list[str]:
@@ -119,8 +125,12 @@ def _from_dict(model: ModelClass) -> Iterator[str]:
         return
     first, *rest = map(str, model.parameters)
     yield f"{BODY}if isinstance({first}, dict):"
-    values = ", ".join(f"{first}[{json.dumps(key)}]" for key in model.keys)
-    yield from break_statement(f"{BODY}{INDENT}{', '.join([first, *rest])} = ", values)
+    values = [f"{first}[{json.dumps(key)}]" for key in model.keys]
+    names, values = (
+        [*rest, first],
+        [*values[1:], values[0]],
+    )  # mypy reads from left to right
+    yield from break_statement(f"{BODY}{INDENT}{', '.join(names)} = ", ", ".join(values))
     if rest:
         given = " and ".join(f"{name} is not None" for name in rest)
         yield from break_statement(f"{BODY}assert ", given)
@@ -131,7 +141,10 @@ def _type(results: Results) -> str:
         return "Tensor"
     if isinstance(results, dict):
         return "dict[str, Tensor]"
-    return f"tuple[{', '.join(map(_type, results))}]"
+    types = [_type(part) for part in results]
+    return (
+        "tuple[Tensor, ...]" if len(types) > 4 and set(types) == {"Tensor"} else f"tuple[{', '.join(types)}]"
+    )
 
 
 def _statements(model: ModelClass) -> Iterator[str]:

@@ -12,8 +12,9 @@ from batchdot.porting.translation.registry import Entry, table
 __all__ = ["Entry", "Options", "table", "translate"]
 
 FILES = (
-    *("activations", "bidirectional", "core", "merging", "recurrent", "regularization", "reshaping"),
-    "time_distributed",
+    *("activations", "core", "merging", "regularization", "reshaping"),
+    *("convolution", "pooling", "spatial", "normalization", "preprocessing"),
+    *("bidirectional", "recurrent", "time_distributed"),
 )
 """The files that hold translations."""
 

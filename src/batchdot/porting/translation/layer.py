@@ -1,15 +1,16 @@
 """What a translation is given to build a layer: its config and weights, and the ``__init__`` it adds to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
 
 from batchdot.porting.errors import quote
 from batchdot.porting.program import Array, ModelClass, Names, Submodule
 from batchdot.porting.record import Activation, FrozenMap, LayerRecord, Shape, Value
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from batchdot.porting.translation.registry import Forward
@@ -53,6 +54,8 @@ class Layer:
         name: what its attributes and tensors are called; of an inner layer, after the outer one.
         input_shapes: shapes of its inputs at its first call, in Keras's order.
         output_shapes: shapes of its outputs at its first call.
+        call_shapes: shapes of its inputs at each of its calls.
+        training: what its calls, or those of the model around it, say by ``training=``; None if nothing.
         trainable: whether it learns; a layer in a frozen model does not.
         is_masked: whether it obeys a mask at any of its calls.
         with_batchdot: whether a Dot layer becomes `batchdot.Dot`.
@@ -66,6 +69,8 @@ class Layer:
         name: str = "",
         input_shapes: tuple[Shape, ...] = (),
         output_shapes: tuple[Shape, ...] = (),
+        call_shapes: tuple[tuple[Shape, ...], ...] = (),
+        training: bool | None = None,
         trainable: bool = True,
         is_masked: bool = False,
     ) -> None:
@@ -73,6 +78,8 @@ class Layer:
         self.name = name or record.name
         self.input_shapes = input_shapes
         self.output_shapes = output_shapes
+        self.call_shapes = call_shapes
+        self.training = training
         self.trainable = trainable and record.trainable
         self.is_masked = is_masked
         self.with_batchdot = scope.with_batchdot
@@ -143,6 +150,16 @@ class Layer:
 
         return Array(weights[0].dtype, read)
 
+    def constant(self, numbers: "NDArray[Any]") -> Array:
+        """Return numbers that Keras does not store as an array for a state dict; they do not learn.
+
+        Floating point numbers get the dtype of the layer's weights.
+        """
+        dtypes = [weight.dtype for weight in self.record.weights.values() if "float" in weight.dtype]
+        is_float = np.issubdtype(numbers.dtype, np.floating)
+        dtype = next(iter(dtypes), "float32") if is_float else str(numbers.dtype)
+        return Array(dtype, lambda: numbers, trainable=False)
+
     # What the layer adds to __init__
 
     def module(
@@ -156,7 +173,11 @@ class Layer:
             suffix: what to append to the layer's name, where it has several.
             frozen: keys of parameters that Keras has not, and that do not learn.
         """
-        return self._add(expression, dict(state or {}), suffix, self.trainable, frozen)
+        arrays = {
+            key: replace(array, trainable=array.trainable and key not in frozen)
+            for key, array in (state or {}).items()
+        }
+        return self._add(expression, arrays, suffix, self.trainable)
 
     def parameter(self, array: Array, shape: tuple[int, ...], suffix: str, *, trainable: bool = True) -> str:
         """Add a parameter of the model itself; return it as ``self.name``."""
@@ -186,6 +207,7 @@ class Layer:
             self._scope,
             name=f"{self.name}_{suffix}" if suffix else self.name,
             input_shapes=input_shapes,
+            training=self.training,
             trainable=self.trainable,
             is_masked=self.is_masked,
         )
@@ -198,19 +220,10 @@ class Layer:
         """Tell the reader of the source something, once."""
         self._scope.note(sentence)
 
-    def _add(
-        self,
-        expression: str,
-        state: dict[str, Array],
-        suffix: str,
-        trainable: bool,
-        frozen: tuple[str, ...] = (),
-    ) -> str:
+    def _add(self, expression: str, state: dict[str, Array], suffix: str, trainable: bool) -> str:
         attribute = self._scope.names.take(f"{self.name}_{suffix}" if suffix else self.name)
         frozen_alone = self._scope.trainable and not trainable
-        self._scope.submodules.append(
-            Submodule(attribute, expression, state, not frozen_alone, frozen=frozen if trainable else ())
-        )
+        self._scope.submodules.append(Submodule(attribute, expression, state, not frozen_alone))
         return f"self.{attribute}"
 
     def _get(self, key: str, kind: type[T]) -> T:

@@ -127,10 +127,9 @@ def _cosine(layer: Layer, site: Site, x: Value, y: Value) -> str:
 def _keras1_cosine(layer: Layer, site: Site, x: Value, y: Value) -> str:
     """Return Keras 1's cosine: of matrices, products are divided elementwise by those of their squares."""
     axes = _axes(layer)
-    squares = [_product(layer, site, each, each, axes) for each in (x, y)]
     product = site.named(_product(layer, site, x, y), "product")
-    norms = site.named(" * ".join(f"({square})" if "@" in square else square for square in squares), "norms")
-    return f"({product} / {norms}.clamp(min=1e-14).sqrt()).unsqueeze(1)"
+    squares = [_product(layer, site, each, each, axes) for each in (x, y)]
+    return f"quotient_of_products({product}, {', '.join(squares)})"
 
 
 def _axes(layer: Layer) -> tuple[int, int]:

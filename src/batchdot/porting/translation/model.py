@@ -72,11 +72,14 @@ def translate(
 class ModelTranslator:
     """Translates one model to one class."""
 
-    def __init__(self, port: Port, record: ModelRecord, name: str, *, trainable: bool) -> None:
+    def __init__(
+        self, port: Port, record: ModelRecord, name: str, *, trainable: bool, training: bool | None = None
+    ) -> None:
         self.port = port
         self.record = record
         self.name = name
         self.trainable = trainable
+        self.training = training
         self.scope = Scope(
             Names(), self.translate, port.note, trainable=trainable, with_batchdot=port.options.with_batchdot
         )
@@ -85,6 +88,9 @@ class ModelTranslator:
         self.masks: dict[Mask, Value] = {}
         self.mask_parameters: dict[int, Value] = {}
         self.layers = {layer.name: layer for layer in record.layers}
+        self.calls: dict[str, list[Call]] = {layer.name: [] for layer in record.layers}
+        for call in record.calls:
+            self.calls[call.layer].append(call)
         self.forwards: dict[str, Forward] = {}
 
     def run(self) -> ModelClass:
@@ -125,7 +131,9 @@ class ModelTranslator:
 
     def _nested(self, layer: Layer, model: ModelRecord) -> Forward:
         name = class_name(layer.name, self.port.class_names)
-        translator = ModelTranslator(self.port, model, name, trainable=layer.trainable)
+        translator = ModelTranslator(
+            self.port, model, name, trainable=layer.trainable, training=layer.training
+        )
         child = translator.run()
         module = layer.nested(child)
 
@@ -164,6 +172,8 @@ class ModelTranslator:
                 self.scope,
                 input_shapes=call.input_shapes,
                 output_shapes=call.output_shapes,
+                call_shapes=tuple(each.input_shapes for each in self.calls[call.layer]),
+                training=self._training(call.layer),
                 trainable=self.trainable,
                 is_masked=any(other.masks for other in self.record.calls if other.layer == call.layer),
             )
@@ -185,6 +195,12 @@ class ModelTranslator:
                 self.values[call.output(number)] = value
                 continue
             self.values[call.output(number)] = site.named(value, str(number) if number else "")
+
+    def _training(self, layer: str) -> bool | None:
+        """Return what all calls of a layer say by ``training=``, else what the model's own calls say."""
+        said = {call.arguments.get("training") for call in self.calls[layer]}
+        (only,) = said if len(said) == 1 else (None,)
+        return only if isinstance(only, bool) else self.training
 
     def _argument(self, value: object) -> Argument:
         """Return an argument of a call with a `Value` for each tensor."""

@@ -58,7 +58,7 @@ def _in_training(layer: Layer, expression: str, write: Callable[[Site, str], Res
     module = cache(lambda: layer.module(expression))
 
     def forward(site: Site) -> Result:
-        training = site.arguments.get("training")
+        training = site.arguments.get("training", layer.training)
         if training is False:
             return site.value()
         if training is True:

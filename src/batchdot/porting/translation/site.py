@@ -74,9 +74,12 @@ class Site:
         return channels_last(value, self.body)
 
     def alike(self, values: tuple[Value, ...]) -> tuple[Value, ...]:
-        """Return tensors of one rank in one order of axes: the one that most of them have."""
+        """Return tensors of one rank in one order of axes: the one that at least half of them have.
+
+        Of two, one of which comes from a convolution, the other moves: more of them are likely to follow.
+        """
         same_rank = len({value.rank for value in values}) == 1
-        if same_rank and 2 * sum(value.is_first for value in values) > len(values):
+        if same_rank and 2 * sum(value.is_first for value in values) >= len(values):
             return tuple(map(self.first, values))
         return tuple(map(self.last, values))
 
