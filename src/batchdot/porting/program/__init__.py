@@ -3,7 +3,7 @@
 It knows nothing of Keras: `batchdot.porting.translation` makes programs, and `source` prints them.
 """
 
-from batchdot.porting.program.body import Body
+from batchdot.porting.program.body import Body, leaves
 from batchdot.porting.program.layout import channels_first, channels_last
 from batchdot.porting.program.names import Names
 from batchdot.porting.program.values import Array, Kind, ModelClass, Program, Statement, Submodule, Value
@@ -20,4 +20,5 @@ __all__ = [
     "Value",
     "channels_first",
     "channels_last",
+    "leaves",
 ]

@@ -19,7 +19,7 @@ class Body:
         names: of tensors.
         statements: so far.
         twins: for a tensor by name, the same one in the other order of axes.
-        equals: for an expression, a tensor that is there already and equals it.
+        known: for an expression, a tensor that is there already and equals it.
 
     >>> body = Body(Names(["x"]))
     >>> x = Value("x", (None, 3))
@@ -32,8 +32,7 @@ class Body:
         self.names = names
         self.statements: list[Statement] = []
         self.twins: dict[str, Value] = {}
-        self.equals: dict[str, Value] = {}
-        self._known: dict[str, Value] = {}
+        self.known: dict[str, Value] = {}
 
     def assign(self, value: Value, name: str) -> Value:
         """Give a tensor a name, if that is free; one that has a name keeps it."""
@@ -45,9 +44,9 @@ class Body:
 
     def once(self, value: Value, name: str) -> Value:
         """Give a tensor a name; an expression that was written here before keeps the name it has."""
-        if value.text not in self._known:
-            self._known[value.text] = self.assign(value, name)
-        return self._known[value.text]
+        if value.text not in self.known:
+            self.known[value.text] = self.assign(value, name)
+        return self.known[value.text]
 
     def unpack(self, expression: str, names: Targets, first: Value) -> Targets:
         """Assign an expression to several names, of which what is never used is not written.

@@ -92,7 +92,7 @@ class MaskFlow:
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
 
     def _begins_with_state(self) -> bool:
-        """Whether masked steps put out the state, before the first step that counts the initial one; not 0."""
+        """Whether steps before the first that counts put out the initial state, not 0."""
         return self.era.before(keras2=(9,), tf=(1, 13))
 
     def _given(

@@ -110,16 +110,37 @@ def activate(activation: Activation, value: Value) -> Value:
     return value.with_text(template_of(activation, value).format(x=value))
 
 
+MODULES: Final = {
+    "linear": "nn.Identity()",
+    "softmax": "nn.Softmax(dim={axis})",
+    "log_softmax": "nn.LogSoftmax(dim=-1)",
+    "glu": "nn.GLU(dim={axis})",
+    "elu": "nn.ELU({alpha})",
+    "celu": "nn.CELU({alpha})",
+    "leaky_relu": "nn.LeakyReLU({negative_slope})",
+    "hard_shrink": "nn.Hardshrink({threshold})",
+    "soft_shrink": "nn.Softshrink({threshold})",
+    "threshold": "nn.Threshold({theta}, 0)",
+}
+"""Activations with parameters as modules, which can be copied and pickled as a lambda cannot."""
+
+
 def as_function(activation: Activation) -> str:
     """Return an activation as the expression of a function of one tensor, for a module's constructor.
 
     >>> as_function(Activation("tanh")), as_function(Activation("elu", FrozenMap({"alpha": 0.5})))
-    ('torch.tanh', 'lambda x: F.elu(x, 0.5)')
+    ('torch.tanh', 'nn.ELU(0.5)')
     """
     template = template_of(activation, Value("x"))
     function, _, rest = template.partition("(")
     if rest == "{x})" and function:
         return function
+    name, parameters = activation.name, dict(activation.parameters)
+    if name == "hard_sigmoid" and parameters == {"slope": 0.2, "offset": 0.5}:
+        return "hard_sigmoid"
+    axis = parameters.get("axis", -1)
+    if name in MODULES and not isinstance(axis, tuple):
+        return MODULES[name].format(**parameters)
     return f"lambda x: {template.format(x='x')}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from batchdot.porting.program import Value
+from batchdot.porting.program import Value, leaves
 from batchdot.porting.translation.layer import Layer
 from batchdot.porting.translation.recurrent import (
     RECURRENT,
@@ -49,13 +49,12 @@ def _in_one(layer: Layer, ahead: Layer, back: Layer) -> Forward:
 
     def forward(site: Site) -> Result:
         call = f"{module}({along_time(ahead, site).x}{_begin(site, len(names))})"
-        y, states = f"{call}[0]", []
+        y, states = f"{call}[0]", list[str]()
         if not sequences or ahead.flag("return_state"):
-            y, found = site.unpack(call, ("", names if len(names) > 1 else "h"))  # type: ignore[assignment]
-            states = [found] if isinstance(found, str) else [str(state) for state in found]
+            y, *states = leaves(site.unpack(call, ("", names if len(names) > 1 else "h")))
             for state in states:
                 pair = f"torch.stack([{state}[0], {state}[1]])"
-                site.body.equals[pair] = Value(state)
+                site.body.known[pair] = Value(state)
         outputs = _halves_of(site, y, mode) if sequences else _ends(states[0], mode)
         if sequences and ahead.flag("time_major"):
             outputs = [f"{output}.transpose(0, 1)" for output in outputs]
@@ -72,7 +71,7 @@ def _begin(site: Site, count: int) -> str:
     if not given:
         return ""
     pairs = [f"torch.stack([{given[at]}, {given[at + count]}])" for at in range(count)]
-    stacked = [str(site.body.equals.get(pair, pair)) for pair in pairs]
+    stacked = [str(site.body.known.get(pair, pair)) for pair in pairs]
     return f", {stacked[0]}" if count == 1 else f", ({', '.join(stacked)})"
 
 
@@ -80,8 +79,8 @@ def _halves_of(site: Site, y: str, mode: object) -> list[str]:
     """Return the merged sequence, whose features are both ways' side by side; or both."""
     if mode == "concat":
         return [y]
-    ahead, back = site.unpack(f"{y}.chunk(2, dim=-1)", ("forward", "backward"))
-    return [MERGES[mode].format(ahead, back)] if isinstance(mode, str) else [str(ahead), str(back)]
+    halves = list(leaves(site.unpack(f"{y}.chunk(2, dim=-1)", ("forward", "backward"))))
+    return [MERGES[mode].format(*halves)] if isinstance(mode, str) else halves
 
 
 def _ends(h: str, mode: object) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from batchdot.porting.program import Value
+from batchdot.porting.program import Value, leaves
 from batchdot.porting.record import Activation
 from batchdot.porting.translation.activations import as_function
 from batchdot.porting.translation.layer import Layer, RefusedError
@@ -226,7 +226,7 @@ def run(
 def _masked(
     made: Recurrence, site: Site, steps: Steps, initial: Sequence[str], begin: str, states: bool
 ) -> tuple[str, list[str]]:
-    """Write a call that leaves out masked steps; return the output of every step, and the states if wanted."""
+    """Write a call that leaves out masked steps; return the output of every step, and states if wanted."""
     assert steps.mask is not None
     call = f"({made.module}, {steps.x}, {steps.mask}{begin})"
     starts_with_state = bool(initial) and "first_output" in site.arguments
@@ -252,20 +252,17 @@ def _begin(made: Recurrence, site: Site, initial: Sequence[str]) -> str:
         return ""
     if made.is_torch:
         stacked = [f"{state}.unsqueeze(0)" for state in initial]
-        initial = [str(site.body.equals.get(state, state)) for state in stacked]
+        initial = [str(site.body.known.get(state, state)) for state in stacked]
     return f", {initial[0]}" if made.states == 1 else f", ({', '.join(initial)})"
 
 
 def _unpacked(made: Recurrence, site: Site, call: str) -> tuple[str, list[str]]:
     """Write a call whose states are wanted; return the output and the states, (B, units) each."""
-    names = "h" if made.states == 1 else ("h", "c")
-    y, found = site.unpack(call, ("", names))
-    assert isinstance(y, str)
-    states = [found] if isinstance(found, str) else [str(state) for state in found]
+    y, *states = leaves(site.unpack(call, ("", "h" if made.states == 1 else ("h", "c"))))
     if not made.is_torch:
         return y, states
     for state in states:
-        site.body.equals[f"{state}[0].unsqueeze(0)"] = Value(state)
+        site.body.known[f"{state}[0].unsqueeze(0)"] = Value(state)
     return y, [f"{state}[0]" for state in states]
 
 
@@ -305,7 +302,7 @@ def recurrent(layer: Layer) -> Forward:
 
 @translates("RNN", restriction="cells of Keras: LSTMCell, GRUCell, SimpleRNNCell, StackedRNNCells")
 def rnn(layer: Layer) -> Forward:
-    """The layer of its cell; stacked cells are layers one behind the other, for each sees only the one below."""
+    """The layer of its cell; stacked cells are layers one behind the other: each sees only the one below."""
     cells = cells_of(layer)
     made = [recurrence(cell) for cell in cells]
     backwards = "cell" in layer.record.inner and layer.record.inner["cell"].config.get("reverse_state_order")

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from batchdot.porting.program import Value, channels_last
-from batchdot.porting.program.expressions import is_primary
 from batchdot.porting.record import Activation, LayerRecord, Shape
 from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.registry import Forward, Result, translates
@@ -48,8 +47,8 @@ def _folded(site: Site, x: Value) -> tuple[Value, str]:
 
     Behind another TimeDistributed that is what the layer in there returned, in the order of axes that it has.
     """
-    sizes = str(site.body.equals.get(f"{x}.shape[:2]", f"{x}.shape[:2]"))
-    known = site.body.equals.get(f"{x}.flatten(0, 1)")
+    sizes = str(site.body.known.get(f"{x}.shape[:2]", f"{x}.shape[:2]"))
+    known = site.body.known.get(f"{x}.flatten(0, 1)")
     if known is not None:
         return known, sizes
     last = site.last(x)
@@ -60,11 +59,11 @@ def _unfolded(site: Site, inside: Site, result: Value, sizes: str) -> Value:
     """Return the result with batch and time as two axes, for those who do not go on with it as it is."""
     shape = result.shape or inside.output_shapes[0]
     made = replace(result, shape=shape)
-    steps = site.body.assign(made, inside.name, inline=is_primary(made.text))
+    steps = site.body.assign(made, inside.name)
     text = f"{channels_last(steps, site.body)}.unflatten(0, {sizes})"
     apart = site.named(Value(text, site.output_shapes[0], made.kind))
-    site.body.equals[f"{apart}.flatten(0, 1)"] = steps
-    site.body.equals[f"{apart}.shape[:2]"] = Value(sizes)
+    site.body.known[f"{apart}.flatten(0, 1)"] = steps
+    site.body.known[f"{apart}.shape[:2]"] = Value(sizes)
     return apart
 
 

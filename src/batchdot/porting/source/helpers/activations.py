@@ -5,6 +5,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """Return 0.2 x + 0.5 between 0 and 1: a sigmoid of straight lines, as Keras 2 has it."""
+    return (0.2 * x + 0.5).clamp(0, 1)
+
+
 def softmax(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Softmax over several axes together."""
     return torch.exp(x - x.logsumexp(dims, keepdim=True))
