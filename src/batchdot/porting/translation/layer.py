@@ -214,6 +214,7 @@ class Layer:
             self._scope,
             name=f"{self.name}_{suffix}" if suffix else self.name,
             input_shapes=input_shapes,
+            call_shapes=(input_shapes,) if len(set(self.call_shapes)) == 1 else (),
             training=self.training,
             trainable=self.trainable,
             is_masked=self.is_masked,
