@@ -6,11 +6,21 @@ It knows nothing of Keras: `batchdot.porting.translation` makes programs, and `s
 from batchdot.porting.program.body import Body, leaves
 from batchdot.porting.program.layout import channels_first, channels_last
 from batchdot.porting.program.names import Names
-from batchdot.porting.program.values import Array, Kind, ModelClass, Program, Statement, Submodule, Value
+from batchdot.porting.program.values import (
+    Array,
+    Function,
+    Kind,
+    ModelClass,
+    Program,
+    Statement,
+    Submodule,
+    Value,
+)
 
 __all__ = [
     "Array",
     "Body",
+    "Function",
     "Kind",
     "ModelClass",
     "Names",

@@ -34,12 +34,20 @@ class Body:
         self.twins: dict[str, Value] = {}
         self.known: dict[str, Value] = {}
 
-    def assign(self, value: Value, name: str) -> Value:
-        """Give a tensor a name, if that is free; one that has a name keeps it."""
+    def assign(self, value: Value, name: str, *, inline: bool = False) -> Value:
+        """Give a tensor a name; one that has a name keeps it.
+
+        Args:
+            value: the tensor.
+            name: what to call it, if that is free.
+            inline: whether the expression may replace the name where it is used once; views may anyway.
+        """
         if value.text.isidentifier():
             return value
         target = self.names.take(name)
-        self.statements.append(Statement(target, value.text, value.actual_shape, is_view(value.text)))
+        self.statements.append(
+            Statement(target, value.text, value.actual_shape, inline or is_view(value.text))
+        )
         return value.with_text(target)
 
     def once(self, value: Value, name: str) -> Value:

@@ -156,6 +156,29 @@ Results: TypeAlias = "str | tuple[Results, ...] | dict[str, Results]"
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the user's that a program calls.
+
+    Attributes:
+        alias: what the program calls it.
+        function: the function.
+        place: the module and the name by which it can be imported; None if it cannot.
+    """
+
+    alias: str
+    function: Callable[..., object]
+    place: tuple[str, str] | None
+
+    @property
+    def import_line(self) -> str:
+        """The statement that imports it; "" if there is none."""
+        if self.place is None:
+            return ""
+        module, name = self.place
+        return f"from {module} import {name}" + (f" as {self.alias}" if name != self.alias else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A module with the classes it is made of.
 
@@ -163,11 +186,13 @@ class Program:
         title: what was ported and from where, in one line.
         model: the class of the whole model.
         notes: what a reader should know, in sentences.
+        functions: the user's functions that it calls.
     """
 
     title: str
     model: ModelClass
     notes: tuple[str, ...] = ()
+    functions: tuple[Function, ...] = ()
 
     @property
     def dtype(self) -> str:

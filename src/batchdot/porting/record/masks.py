@@ -52,9 +52,7 @@ class MaskFlow:
         }
         formulas = _Formulas()
         calls: list[Call] = []
-        inside: dict[str, set[int]] = {
-            name: set() for name, layer in layers.items() if layer.model is not None
-        }
+        inside: dict[str, set[int]] = {name: set() for name in layers}
         for call in model.calls:
             layer = layers[call.layer]
             formulas.add(call, layer)
@@ -62,16 +60,16 @@ class MaskFlow:
             for number in range(len(call.output_shapes)):
                 if out is not None and (number == 0 or layer.model is not None):
                     mask_of.setdefault(call.output(number), out)
-            if layer.model is not None:
-                inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
+            inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
-        made = tuple(
-            layer
-            if layer.model is None
-            else replace(layer, model=self.annotate(layer.model, frozenset(inside[layer.name])))
-            for layer in model.layers
-        )
+        made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
         return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+
+    def _inside(self, layer: LayerRecord, passed: frozenset[int]) -> LayerRecord:
+        """Return a layer with masks in the models that it is, or that are inside of it."""
+        model = None if layer.model is None else self.annotate(layer.model, passed)
+        inner = {key: self._inside(inside, passed) for key, inside in layer.inner.items()}
+        return replace(layer, model=model, inner=FrozenMap(inner))
 
     def _call(
         self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: "_Formulas"

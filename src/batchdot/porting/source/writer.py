@@ -35,7 +35,7 @@ def write(program: Program) -> str:
     blocks = [helper.text for helper in helpers] + [
         _class(each, program.dtype, each is program.model) for each in classes
     ]
-    imports = "\n".join(_imports(names, program.dtype))
+    imports = "\n".join([*_imports(names, program.dtype), *_own_imports(program, names)])
     title = f'"""{program.title}\n\n{LICENSE}\n"""'
     main = MAIN.format(name=program.model.name).strip("\n")
     return f"{title}\n\n{imports}\n\n\n" + "\n\n\n".join([*blocks, main]) + "\n"
@@ -66,6 +66,15 @@ def _imports(names: set[str], dtype: str) -> Iterator[str]:
         yield "from torch.nn import functional as F"
     if "pack_padded_sequence" in names:
         yield "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence"
+
+
+def _own_imports(program: Program, names: set[str]) -> Iterator[str]:
+    """Yield the imports of batchdot and of the user's functions, behind an empty line."""
+    lines = [function.import_line for function in program.functions if function.place]
+    lines = (["import batchdot"] if "batchdot" in names else []) + sorted(lines)
+    if lines:
+        yield ""
+        yield from lines
 
 
 def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
