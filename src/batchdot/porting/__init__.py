@@ -2,8 +2,9 @@
 
 Data flow: `batchdot.porting.archive` (bytes to members), `batchdot.porting.record` (one frozen value for
 every version), and from there either `inspection` (a report), or `translation` (one Keras layer, one
-function), `program` (sub-modules and statements), `source` (text) and `module` (the text, executed). Reading
-imports no torch, runs nothing that a file holds, and opens one file, or two with separate weights.
+function), `program` (sub-modules and statements), `source` (text) and `module` (the text, executed);
+`verification` compares it with Keras. Reading imports no torch, runs nothing that a file holds, and opens one
+file, or two with separate weights.
 """
 
 import os
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from batchdot.porting.ported import Ported
     from batchdot.porting.translation.custom import Custom
+    from batchdot.porting.verification import Verification
 
 __all__ = [
     "Inspection",
@@ -30,6 +32,7 @@ __all__ = [
     "load",
     "port",
     "read",
+    "verify",
 ]
 
 T = TypeVar("T")
@@ -170,6 +173,66 @@ def load(
     """
     ported = port(path, weights=weights, custom=custom, channels=channels, with_batchdot=with_batchdot)
     return _naming(path, ported.module)
+
+
+def verify(
+    path: Path,
+    *,
+    weights: Path | None = None,
+    custom: "Mapping[str, Custom] | None" = None,
+    channels: str | None = None,
+    data: Path | None = None,
+    against: str | None = None,
+) -> "Verification":
+    """Compare a ported model with what Keras computes, output by output.
+
+    An output agrees if its largest difference is within 2e-5 of its largest magnitude, 2e-3 where the model
+    computes in float16, and 2**-8 in bfloat16. Beside Keras itself, the report names the first layer that
+    differs.
+
+    Args:
+        path: the model, as for `port`.
+        weights: a file of weights, as for `port`.
+        custom: translations of what Keras does not have, as for `port`.
+        channels: as for `port`; recorded arrays stay in Keras's order of axes.
+        data: an .npz file of what Keras computed, with the inputs x0, x1, ... in the order of
+            ``model.inputs`` and the outputs y0, y1, ...
+        against: "keras" or "tf_keras", where it is installed: it computes on random inputs that fit the
+            model. It is not given files that hold anything which Keras would run.
+
+    Returns:
+        A `Verification`: ``agrees``, ``outputs``, ``layers``; printed, a report.
+
+    Raises:
+        OSError: a file cannot be opened.
+        ModelFileError: a file is no model that Keras saved, or recorded arrays do not fit the model.
+        NotPortableError: layers cannot be ported; all of them are named.
+        ImportError: Keras is not installed.
+        ValueError: not exactly one of ``data`` and ``against`` is given, or Keras cannot read the file.
+
+    >>> import json, tempfile
+    >>> import numpy as np
+    >>> layers = [{"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}]
+    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": layers}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/net.json", "w") as file:
+    ...         json.dump(model | {"keras_version": "2.15.0"}, file)
+    ...     np.savez(f"{folder}/io.npz", x0=np.float32([[1, -1, 2]]), y0=np.float32([[1, 0, 2]]))
+    ...     verify(f"{folder}/net.json", data=f"{folder}/io.npz").agrees
+    True
+    """
+    if channels not in (None, "first"):
+        raise ValueError(f'channels is None or "first", not {channels!r}')
+    from batchdot.porting.translation import Options
+    from batchdot.porting.verification import verify_record
+
+    options = Options(custom=custom or {}, channels=channels)
+    return _naming(
+        path,
+        lambda: verify_record(
+            read(path, weights=weights), options, path, weights=weights, data=data, against=against
+        ),
+    )
 
 
 def _naming(path: Path, work: Callable[[], T]) -> T:
