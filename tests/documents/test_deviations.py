@@ -338,6 +338,24 @@ def zero_vector_gradient(live):
 
 
 @row
+def half_precision_gradients_saturate(live):
+    x, y = torch.zeros(1, 2).half().requires_grad_(), torch.tensor([[3.0, -4.0]]).half()
+    if live:
+        layer = tf_keras.layers.Dot(1, normalize=True, dtype="float16")
+        zero, other = tf.constant(x.detach().numpy()), tf.constant(y.numpy())
+        with tf.GradientTape() as tape:
+            tape.watch(zero)
+            out = layer([zero, other])
+        assert np.isnan(tape.gradient(out, zero).numpy()).all()
+        (gradient,) = torch.autograd.grad(
+            keras.layers.Dot(1, normalize=True, dtype="float16")([x, y]).sum(), x
+        )
+        assert gradient.isnan().all()
+    (gradient,) = torch.autograd.grad(Dot(1, normalize=True)(x, y).sum(), x)
+    assert gradient.tolist() == [[65504.0, -65504.0]]
+
+
+@row
 def floor_of_the_norm(live):
     x, y = torch.tensor([[1e-7, 0.0]]), torch.tensor([[1.0, 0.0]])
     if live:

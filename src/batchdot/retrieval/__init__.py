@@ -30,8 +30,9 @@ def top_k(
         float matrix product of the k-th score, that rounding can decide which of them is in.
 
         Scores have the dtype of `batch_dot`, but are summed in float64; equal 16-bit scores are in the order
-        of their float32 values. Integer scores are int64 and exact. The gradient of the scores is that of
-        the dot products of the chosen pairs; results from DTensors have none.
+        of their float32 values. Integer scores are int64 and exact. The derivatives of the
+        scores, of every order and mode, are those of the dot products of the chosen pairs; results from
+        DTensors have none. `torch.func.vmap` searches for all queries at once where the items are not mapped.
 
     Raises:
         ValueError: shapes or devices do not fit, or k is negative or larger than N.
