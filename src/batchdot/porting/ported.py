@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from batchdot.io.atomic import write_files
 from batchdot.io.safetensors import header_of
+from batchdot.porting.inspection.text import layer_table
 from batchdot.porting.module import classes_of
 from batchdot.porting.program import Array, Function
 from batchdot.porting.record import ModelRecord
@@ -26,13 +27,18 @@ class Ported:
         source: the text of a Python file whose last class is the model.
         class_name: the name of that class.
         notes: what a reader of the source should know, in sentences.
+        record: the saved model. Printed, the value is a table of its layers and what they became.
     """
 
     source: str
     class_name: str
     notes: tuple[str, ...]
+    record: ModelRecord = field(repr=False)
     _arrays: Mapping[str, Array] = field(repr=False)
     _functions: tuple[Function, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return layer_table(self.record)
 
     @property
     def state_dict(self) -> dict[str, Tensor]:
@@ -86,7 +92,7 @@ def port_record(record: ModelRecord, options: Options) -> Ported:
     imports = tuple(function.import_line for function in program.functions if function.place)
     check(source, imports, {function.alias for function in program.functions})
     arrays = dict(program.model.arrays())
-    return Ported(source, program.model.name, program.notes, arrays, program.functions)
+    return Ported(source, program.model.name, program.notes, record, arrays, program.functions)
 
 
 def _tensor(array: Array) -> Tensor:
