@@ -66,8 +66,8 @@ examples:
   batchdot verify model.h5 --data recorded.npz
   batchdot verify model.keras --against keras
 
-recorded.npz has the inputs x0, x1, ... and the outputs y0, y1, ... that Keras computed. The exit status is 0 if
-all outputs agree, 1 if one differs, and 2 if they could not be compared.
+recorded.npz has the inputs x0, x1, ... and the outputs y0, y1, ... that Keras computed. The exit status is 0
+if all outputs agree, 1 if one differs, and 2 if they could not be compared.
 """
 
 DEMO_EXAMPLE = """\
