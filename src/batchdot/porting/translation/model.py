@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from batchdot.porting.errors import NotPortableError, quote
 from batchdot.porting.program import Body, Function, ModelClass, Names, Program, Value, channels_last
-from batchdot.porting.program.body import leaves
 from batchdot.porting.program.expressions import literal
+from batchdot.porting.program.loops import FEWEST
 from batchdot.porting.program.names import class_name
 from batchdot.porting.program.values import Names as Targets
-from batchdot.porting.program.values import Results
+from batchdot.porting.program.values import Results, leaves
 from batchdot.porting.record import (
     Activation,
     Call,
@@ -119,15 +119,16 @@ class ModelTranslator:
         self.name = name
         self.trainable = trainable
         self.training = training
+        layer_names = [layer.name for layer in record.layers]
         self.scope = Scope(
-            Names(),
+            Names(first=layer_names),
             self.translate,
             self._replace,
             port.note,
             trainable=trainable,
             with_batchdot=port.options.with_batchdot,
         )
-        self.body = Body(Names(port.reserved))
+        self.body = Body(Names(port.reserved, first=layer_names))
         self.values: dict[TensorRef, Value] = {}
         self.masks: dict[Mask, Value] = {}
         self.mask_parameters: dict[int, Value] = {}
@@ -136,12 +137,13 @@ class ModelTranslator:
         for call in record.calls:
             self.calls[call.layer].append(call)
         self.forwards: dict[str, Forward] = {}
+        self.structure: Results = ()
 
     def run(self) -> ModelClass:
         """Return the class."""
         keys, refs = self._inputs()
         parameters = tuple(map(self._parameter, refs))
-        for call in self.record.calls:
+        for call in self._ordered_calls():
             if call.output() not in self.values:
                 try:
                     self._call(call)
@@ -150,9 +152,19 @@ class ModelTranslator:
                     for number, shape in enumerate(call.output_shapes):
                         self.values[call.output(number)] = Value("_", shape)
         parameters += tuple(self.mask_parameters.values())
-        statements, results = self.body.finish(self._results(self.record.outputs))
+        self.structure = self._results(self.record.outputs)
+        statements, results = self.body.finish(self.structure)
         submodules = tuple(self.scope.submodules)
         return ModelClass(self.name, "", parameters, submodules, statements, results, self.trainable, keys)
+
+    def _ordered_calls(self) -> list[Call]:
+        """Return the calls in order, those of layers that are called again and again turn by turn."""
+        level: dict[TensorRef, int] = {}
+        for call in self.record.calls:
+            own = call.number if len(self.calls[call.layer]) >= FEWEST else 0
+            highest = max([own, *(level.get(ref, 0) for ref in call.tensors())])
+            level |= {call.output(number): highest for number in range(len(call.output_shapes))}
+        return sorted(self.record.calls, key=lambda call: level[call.output()])
 
     def _inputs(self) -> tuple[tuple[str, ...], tuple[TensorRef, ...]]:
         """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
@@ -193,13 +205,13 @@ class ModelTranslator:
             ]
             arguments = ", ".join(map(str, (*map(site.last, values), *masks)))
             call = f"{module}({arguments})"
-            if isinstance(child.results, str):
+            if isinstance(translator.structure, str):
                 return call
-            if isinstance(child.results, dict):
+            if isinstance(translator.structure, dict):
                 made = site.named(call)
-                return tuple(f"{made}[{literal(key)}]" for key in child.results)
+                return tuple(f"{made}[{literal(key)}]" for key in translator.structure)
             numbers = itertools.count()
-            return tuple(leaves(site.unpack(call, _suffixes(child.results, numbers))))
+            return tuple(leaves(site.unpack(call, _suffixes(translator.structure, numbers))))
 
         return forward
 
