@@ -119,13 +119,13 @@ def _signature(model: ModelClass) -> list[str]:
         types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
     pairs = zip(model.parameters, types, strict=True)
     given = ["self", *(f"{parameter}: {annotation}" for parameter, annotation in pairs)]
-    returned = f") -> {_type(model.results)}:"
-    line = f"{INDENT}def forward({', '.join(given)}{returned}"
+    returned = _type(model.results)
+    line = f"{INDENT}def forward({', '.join(given)}) -> {returned}:"
     if len(line) <= WIDTH:
         return [line]
     joined = f"{BODY}{', '.join(given)}"
     inside = [joined] if len(joined) <= WIDTH else [f"{BODY}{each}," for each in given]
-    return [f"{INDENT}def forward(", *inside, f"{INDENT}{returned}"]
+    return [f"{INDENT}def forward(", *inside, *break_statement(f"{INDENT}) -> ", returned, ":")]
 
 
 def _from_dict(model: ModelClass) -> Iterator[str]:
@@ -199,7 +199,7 @@ def _comment(shape: Shape) -> str:
     """Return a shape as a comment.
 
     >>> _comment((None, None, 3))
-    '(B, T, 3)'
+    '  # (B, T, 3)'
     """
     if shape is None:
         return ""
@@ -209,4 +209,4 @@ def _comment(shape: Shape) -> str:
         sizes.insert(0, "B")
     elif shape:
         sizes.insert(0, str(shape[0]))
-    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+    return f"  # ({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
