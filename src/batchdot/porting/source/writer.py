@@ -118,7 +118,7 @@ def _signature(model: ModelClass) -> list[str]:
     if model.keys:
         types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
     pairs = zip(model.parameters, types, strict=True)
-    given = ["self", *(f"{parameter}: {annotation}" for parameter, annotation in pairs)]
+    given = ["self", *(f"{name}: {annotation}" for name, annotation in (*pairs, *model.borrowed))]
     returned = _type(model.results)
     line = f"{INDENT}def forward({', '.join(given)}) -> {returned}:"
     if len(line) <= WIDTH:
