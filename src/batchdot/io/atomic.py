@@ -2,9 +2,10 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ class AtomicFile:
                 f"cannot write {self.shown_path}: it takes {nbytes:,} bytes and the disk has {free:,} free",
             )
 
-    def __enter__(self) -> "AtomicFile":
+    def __enter__(self) -> Self:
         try:
             with with_path_in_errors("write", self.shown_path):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -120,15 +121,97 @@ class AtomicFile:
                     with with_path_in_errors("write", self.shown_path):
                         os.fsync(self.raw.fileno())
             if kind is None:
-                with with_path_in_errors("write", self.shown_path):
-                    os.replace(self.temporary, self.path)
+                self.replace()
         finally:
             self.remove()
+
+    def replace(self) -> None:
+        """Rename the temporary file to the path."""
+        with with_path_in_errors("write", self.shown_path):
+            os.replace(self.temporary, self.path)
 
     def remove(self) -> None:
         """Remove the temporary file, unless it was renamed or never created."""
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+
+
+class AtomicPart(AtomicFile):
+    """One of several files that are replaced together, by `write_files`.
+
+    At its end the data are on the disk under the temporary name, and what was at the path stays at hand as
+    ``backup``, so that `restore` can undo `replace`.
+    """
+
+    def __init__(self, path: str, nbytes: int) -> None:
+        super().__init__(path, nbytes)
+        self.backup = f"{self.temporary}.old"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.raw:
+            if kind is None:
+                with with_path_in_errors("write", self.shown_path):
+                    os.fsync(self.raw.fileno())
+
+    def replace(self) -> None:
+        """Rename the older file to ``backup``, and the temporary file to the path."""
+        with suppress(FileNotFoundError):
+            os.replace(self.path, self.backup)
+        try:
+            super().replace()
+        except BaseException:
+            self.restore()
+            raise
+
+    def restore(self) -> None:
+        """Undo `replace`."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+        with suppress(FileNotFoundError):
+            os.replace(self.backup, self.path)
+
+    def remove(self) -> None:
+        """Remove the temporary file and the older one, where they are."""
+        super().remove()
+        with suppress(FileNotFoundError):
+            os.unlink(self.backup)
+
+
+def write_files(contents: Mapping[str, Sequence["bytes | Tensor"]]) -> None:
+    """Write several files together: all have all of their data, or none is changed.
+
+    Args:
+        contents: by path, the parts of the file in order.
+
+    Raises:
+        FileFormatError, OSError: as `AtomicFile`.
+    """
+    files: list[AtomicPart] = []
+    try:
+        for path, parts in contents.items():
+            files.append(AtomicPart(path, sum(map(_nbytes, parts))))
+            with files[-1] as file:
+                for part in parts:
+                    if isinstance(part, Tensor):
+                        file.write_tensor(part)
+                    else:
+                        file.write(part)
+        for number, file in enumerate(files):
+            try:
+                file.replace()
+            except BaseException:
+                for other in reversed(files[:number]):
+                    other.restore()
+                raise
+    finally:
+        for file in files:
+            file.remove()
+
+
+def _nbytes(part: "bytes | Tensor") -> int:
+    return part.nbytes if isinstance(part, Tensor) else len(part)
 
 
 def write_file(path: str, data: bytes) -> None:

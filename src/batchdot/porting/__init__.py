@@ -1,12 +1,13 @@
 """Porting: read models that any version of Keras saved, without Keras, and safely even from a stranger.
 
-Data flow: `batchdot.porting.archive` (bytes to members), `batchdot.porting.record` (one frozen
-value for every version), `batchdot.porting.inspection` (a report). Reading imports no torch, runs nothing
-that a file holds, and opens one file, or two with separate weights.
+Data flow: `batchdot.porting.archive` (bytes to members), `batchdot.porting.record` (one frozen value for
+every version), and from there either `inspection` (a report), or `translation` (one Keras layer, one
+function), `program` (sub-modules and statements), `source` (text) and `module` (the text, executed). Reading
+imports no torch, runs nothing that a file holds, and opens one file, or two with separate weights.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from batchdot.porting.archive import open_archive, open_weights
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from batchdot.porting.ported import Ported
+    from batchdot.porting.translation.custom import Custom
 
 __all__ = [
     "Inspection",
@@ -100,18 +102,74 @@ def inspect(path: Path, *, weights: Path | None = None) -> Inspection:
     return _naming(path, lambda: inspect_record(read(path, weights=weights)))
 
 
-def port(path: Path, *, weights: Path | None = None, with_batchdot: bool = False) -> "Ported":
-    """Return a saved Keras model as PyTorch source with its weights."""
+def port(
+    path: Path,
+    *,
+    weights: Path | None = None,
+    custom: "Mapping[str, Custom] | None" = None,
+    channels: str | None = None,
+    with_batchdot: bool = False,
+) -> "Ported":
+    """Return a saved Keras model as PyTorch source with its weights.
+
+    Args:
+        path: the model, as for `read`.
+        weights: a file of weights, as for `read`.
+        custom: translations of what Keras does not have, by the name of a layer, a class or an activation:
+            ``function(config, weights, input_shapes)``, which returns an nn.Module or a function of tensors.
+            ``weights`` is a dict of arrays by role; the saved source calls the function with None instead,
+            and it has to build the same keys of the state dict.
+        channels: "first" for images with their channels behind the batch, (B, C, H, W); default is the
+            order that the Keras model has.
+        with_batchdot: whether Dot layers become `batchdot.Dot`, which is more accurate, instead of plain
+            PyTorch.
+
+    Raises:
+        OSError: a file cannot be opened.
+        ModelFileError: a file is no model that Keras saved, is damaged, or does not fit the other.
+        NotPortableError: layers cannot be ported; all of them are named.
+        ValueError: ``channels`` is something else.
+
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> layers = [{"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}]
+    >>> config = {"name": "net", "layers": layers}
+    >>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "net.json")
+    ...     written = file.write_text(json.dumps(model))
+    ...     ported = port(file)
+    >>> print(ported.source[ported.source.index("class") : ported.source.index("if __name__")].rstrip())
+    class Net(nn.Module):
+        def forward(self, relu_input: Tensor) -> Tensor:
+            return F.relu(relu_input)  # (B, 3)
+    """
+    if channels not in (None, "first"):
+        raise ValueError(f'channels is None or "first", not {channels!r}')
     from batchdot.porting.ported import port_record
     from batchdot.porting.translation import Options
 
-    options = Options(with_batchdot=with_batchdot)
-    return _naming(path, lambda: port_record(read(path, weights=weights), options=options))
+    options = Options(with_batchdot=with_batchdot, custom=custom or {}, channels=channels)
+    return _naming(path, lambda: port_record(read(path, weights=weights), options))
 
 
-def load(path: Path, *, weights: Path | None = None) -> "nn.Module":
-    """Return a saved Keras model as a PyTorch module with its weights, in ``eval()``."""
-    return port(path, weights=weights).module()
+def load(
+    path: Path,
+    *,
+    weights: Path | None = None,
+    custom: "Mapping[str, Custom] | None" = None,
+    channels: str | None = None,
+    with_batchdot: bool = False,
+) -> "nn.Module":
+    """Return a saved Keras model as a PyTorch module with its weights, in ``eval()``.
+
+    It takes the inputs one by one in the order of ``model.inputs``, or by name, and returns a tensor, or a
+    tuple or dict of them where the Keras model did. It is the source of `port`, executed.
+
+    Arguments and errors are those of `port`.
+    """
+    ported = port(path, weights=weights, custom=custom, channels=channels, with_batchdot=with_batchdot)
+    return _naming(path, ported.module)
 
 
 def _naming(path: Path, work: Callable[[], T]) -> T:

@@ -2,14 +2,17 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor, nn
 
+from batchdot.io.atomic import write_files
+from batchdot.io.safetensors import header_of
 from batchdot.porting.module import classes_of
-from batchdot.porting.program import Array, Program
+from batchdot.porting.program import Array, Function
 from batchdot.porting.record import ModelRecord
 from batchdot.porting.source import check, helper_names, write
 from batchdot.porting.translation import Options, translate
@@ -28,7 +31,8 @@ class Ported:
     source: str
     class_name: str
     notes: tuple[str, ...]
-    _arrays: dict[str, Array] = field(repr=False)
+    _arrays: Mapping[str, Array] = field(repr=False)
+    _functions: tuple[Function, ...] = field(default=(), repr=False)
 
     @property
     def state_dict(self) -> dict[str, Tensor]:
@@ -37,13 +41,41 @@ class Ported:
 
     def module(self) -> nn.Module:
         """Return the module with its weights, in ``eval()``: the source, executed."""
+        imports = tuple(function.import_line for function in self._functions if function.place)
+        given = {function.alias: function.function for function in self._functions if not function.place}
         with torch.device("meta"):
-            module: nn.Module = classes_of(self.source)[self.class_name]()
+            module: nn.Module = classes_of(self.source, imports, given)[self.class_name]()
         module.load_state_dict(self.state_dict, assign=True)
         return module.eval()
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the source, and the weights beside it as ``.safetensors``: both files or neither.
 
-def port_record(record: ModelRecord, *, options: Options) -> Ported:
+        Args:
+            path: the file of the source, whose name ends in ``.py``. Files that are there are replaced.
+
+        Raises:
+            ValueError: the name does not end in ``.py``, or a function of ``custom`` cannot be imported.
+            OSError: the files cannot be written.
+        """
+        target = Path(path)
+        if target.suffix != ".py":
+            raise ValueError(f"a ported model is saved as a file NAME.py, not as {os.fsdecode(path)!r}")
+        for function in self._functions:
+            if function.place is None:
+                raise ValueError(
+                    f"the custom function for {function.alias!r} cannot be imported by the saved file: "
+                    "define it in a module, at the top level"
+                )
+        state = {key: tensor.contiguous() for key, tensor in self.state_dict.items()}
+        header = header_of({key: (tuple(tensor.shape), tensor.dtype) for key, tensor in state.items()})
+        weights = target.with_suffix(".safetensors")
+        write_files(
+            {os.fsdecode(weights): [header, *state.values()], os.fsdecode(target): [self.source.encode()]}
+        )
+
+
+def port_record(record: ModelRecord, options: Options) -> Ported:
     """Return a record as source with its weights.
 
     Raises:
@@ -51,17 +83,14 @@ def port_record(record: ModelRecord, *, options: Options) -> Ported:
     """
     program = translate(record, title_of(record), name_of(record), helper_names(), options)
     source = write(program)
-    check(source)
-    return Ported(source, program.model.name, program.notes, dict(_arrays(program)))
-
-
-def _arrays(program: Program) -> dict[str, Array]:
-    return dict(program.model.arrays())
+    imports = tuple(function.import_line for function in program.functions if function.place)
+    check(source, imports, {function.alias for function in program.functions})
+    arrays = dict(program.model.arrays())
+    return Ported(source, program.model.name, program.notes, arrays, program.functions)
 
 
 def _tensor(array: Array) -> Tensor:
-    tensor = torch.tensor(array.read())
-    return tensor.to(getattr(torch, array.dtype))
+    return torch.tensor(array.read()).to(getattr(torch, array.dtype))
 
 
 GENERIC = re.compile(r"(model|functional|sequential)(_\d+)?")
@@ -85,5 +114,8 @@ def name_of(record: ModelRecord) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text that can stand in a docstring."""
-    return "".join(letter if letter.isprintable() and letter not in "\"'\\" else "_" for letter in text)
+    """Return text that can stand in a docstring: ASCII, short, on one line."""
+    return "".join(
+        letter if letter.isascii() and letter.isprintable() and letter not in "\"'\\" else "_"
+        for letter in text[:60]
+    )

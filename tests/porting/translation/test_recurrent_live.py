@@ -234,7 +234,7 @@ OVER_TIME = {
 
 
 def sequences(shape, rng):
-    """Return random sequences: whole ones, padded at the right, at the left, with holes, and one of padding."""
+    """Return random sequences: whole, padded at the right, at the left, with holes, and all padding."""
     x = rng.normal(size=shape).astype("float32")
     for row, steps in enumerate(([], [4, 5], [0, 1], [1, 4], range(shape[1]), [0, 2, 5])):
         x[row, list(steps)] = 0

@@ -3,15 +3,28 @@
 It knows nothing of Keras: `batchdot.porting.translation` makes programs, and `source` prints them.
 """
 
-from batchdot.porting.program.body import Body, leaves
+from batchdot.porting.program.body import Body
 from batchdot.porting.program.layout import channels_first, channels_last
 from batchdot.porting.program.names import Names
-from batchdot.porting.program.values import Array, Kind, ModelClass, Program, Statement, Submodule, Value
+from batchdot.porting.program.values import (
+    Array,
+    Function,
+    Kind,
+    Loop,
+    ModelClass,
+    Program,
+    Statement,
+    Submodule,
+    Value,
+    leaves,
+)
 
 __all__ = [
     "Array",
     "Body",
+    "Function",
     "Kind",
+    "Loop",
     "ModelClass",
     "Names",
     "Program",

@@ -71,7 +71,7 @@ class Statement:
     """``targets = expression``.
 
     Attributes:
-        targets: the name that is assigned, or names.
+        targets: the name that is assigned, or names; "" for an expression that stands alone.
         expression: source of the right side, on one line.
         shape: of the (first) result, for the comment; None where it is not known.
         inline: whether the expression may stand in the place of a name that is used once.
@@ -81,6 +81,19 @@ class Statement:
     expression: str
     shape: Shape = None
     inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Statements that run several times, with the values that the time before left.
+
+    Attributes:
+        count: how often.
+        statements: in order.
+    """
+
+    count: int
+    statements: tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,7 @@ class ModelClass:
     description: str
     parameters: tuple[Value, ...]
     submodules: tuple[Submodule, ...]
-    statements: tuple[Statement, ...]
+    statements: tuple[Statement | Loop, ...]
     results: "Results"
     trainable: bool = True
     keys: tuple[str, ...] = ()
@@ -155,6 +168,42 @@ Results: TypeAlias = "str | tuple[Results, ...] | dict[str, Results]"
 """What ``forward`` returns."""
 
 
+def leaves(names: "Names | Results") -> Iterator[str]:
+    """Yield the names or expressions in a structure.
+
+    >>> list(leaves(("a", ("b", "c"))))
+    ['a', 'b', 'c']
+    """
+    if isinstance(names, str):
+        yield names
+    else:
+        for part in names.values() if isinstance(names, dict) else names:
+            yield from leaves(part)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the user's that a program calls.
+
+    Attributes:
+        alias: what the program calls it.
+        function: the function.
+        place: the module and the name by which it can be imported; None if it cannot.
+    """
+
+    alias: str
+    function: Callable[..., object]
+    place: tuple[str, str] | None
+
+    @property
+    def import_line(self) -> str:
+        """The statement that imports it; "" if there is none."""
+        if self.place is None:
+            return ""
+        module, name = self.place
+        return f"from {module} import {name}" + (f" as {self.alias}" if name != self.alias else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A module with the classes it is made of.
@@ -163,11 +212,13 @@ class Program:
         title: what was ported and from where, in one line.
         model: the class of the whole model.
         notes: what a reader should know, in sentences.
+        functions: the user's functions that it calls.
     """
 
     title: str
     model: ModelClass
     notes: tuple[str, ...] = ()
+    functions: tuple[Function, ...] = ()
 
     @property
     def dtype(self) -> str:

@@ -1,11 +1,13 @@
 """Check the text of a ported file before it runs: its imports, names, calls and attributes are on lists."""
 
 import ast
+from collections.abc import Collection, Iterable
 
 from batchdot.porting.source.library import helper_names
 
 IMPORTS = (
     "import torch",
+    "import batchdot",
     "from torch import Tensor, nn",
     "from torch.nn import functional as F",
     "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence",
@@ -72,8 +74,13 @@ class SourceError(Exception):
     """A ported file would hold what translations do not write; that is a defect of batchdot."""
 
 
-def check(text: str) -> ast.Module:
+def check(text: str, imports: Collection[str] = (), functions: Iterable[str] = ()) -> ast.Module:
     """Return the syntax tree of a ported file.
+
+    Args:
+        text: the file.
+        imports: statements that import the user's functions.
+        functions: names of the user's functions.
 
     Raises:
         SourceError: it is no Python, or it imports, calls or uses what no translation writes.
@@ -87,19 +94,21 @@ def check(text: str) -> ast.Module:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SourceError(f"no Python: {error}") from None
-    known = _defined(tree)
+    known = _defined(tree).union(functions)
     for node in ast.walk(tree):
-        if not isinstance(node, NODES) or not _is_allowed(node, known):
+        if not isinstance(node, NODES) or not _is_allowed(node, known, imports):
             raise SourceError(f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node)[:80]}")
     return tree
 
 
 def _defined(tree: ast.Module) -> set[str]:
     """Return the names that a file imports, defines or assigns."""
-    known = {"torch", "nn", "F", "Tensor", "Path", "load_file", "pack_padded_sequence", "pad_packed_sequence"}
+    known = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             known.add(node.name)
+        elif isinstance(node, ast.alias):
+            known.add(node.asname or node.name)
         elif isinstance(node, ast.arg):
             known.add(node.arg)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -107,9 +116,9 @@ def _defined(tree: ast.Module) -> set[str]:
     return known
 
 
-def _is_allowed(node: ast.AST, known: set[str]) -> bool:
+def _is_allowed(node: ast.AST, known: set[str], imports: Collection[str]) -> bool:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return ast.unparse(node) in IMPORTS
+        return ast.unparse(node) in (*IMPORTS, *imports)
     if isinstance(node, ast.Name):
         return node.id in known or node.id in BUILTINS
     if isinstance(node, ast.Attribute):

@@ -1,6 +1,8 @@
-"""Break long statements into lines as ``ruff format`` does: at brackets first, then at operators.
+"""Break long statements into lines as ``ruff format`` does.
 
-Only the kinds of expressions that translations write are covered; the tests compare with ruff itself.
+A statement that is too long is broken in the brackets that it ends with; at its operators, in brackets of
+its own, if it has several; or before the methods of a chain. Only the kinds of expressions that translations
+write are covered; the tests compare with ruff itself.
 """
 
 import ast
@@ -12,29 +14,28 @@ WIDTH = 88
 INDENT = "    "
 
 
-def break_statement(prefix: str, expression: str, comment: str = "") -> list[str]:
+def break_statement(prefix: str, expression: str, tail: str = "") -> list[str]:
     r"""Return a statement as lines.
 
     Args:
         prefix: what stands before the expression, with its indentation: "        x = ".
         expression: the source on one line.
-        comment: what stands behind it.
+        tail: what stands behind it, such as a comment.
 
-    >>> lines = break_statement("sums = ", "torch.cat([first, second], dim=1)" + ".sum(1)" * 8, "(B, 2)")
-    >>> print("\n".join(break_statement("x = ", "torch.cat([first, second], dim=1)", "(B, 2)")))
+    >>> print("\n".join(break_statement("x = ", "torch.cat([first, second], dim=1)", "  # (B, 2)")))
     x = torch.cat([first, second], dim=1)  # (B, 2)
     """
-    tail = f"  # {comment}" if comment else ""
     if len(prefix) + len(expression) + len(tail) <= WIDTH:
         return [f"{prefix}{expression}{tail}"]
     indent = prefix[: len(prefix) - len(prefix.lstrip())]
-    part = _Part("", expression, ast.parse(expression, mode="eval").body)
-    if isinstance(part.node, ast.BinOp | ast.Compare | ast.BoolOp | ast.IfExp):
-        return [f"{prefix}(", *part.at_operators(indent + INDENT), f"{indent}){tail}"]
-    chain = part.at_methods(indent + INDENT)
-    if len(chain) > 1:
-        return [f"{prefix}(", *chain, f"{indent}){tail}"]
-    return part.at_brackets(prefix, indent, tail)
+    part = _Part.of(expression)
+    if part.is_operation and not part.ends_in_brackets:
+        inside = part.at_operators(indent + INDENT)
+    elif part.is_chain:
+        inside = part.at_methods(indent + INDENT)
+    else:
+        return part.at_brackets(prefix, indent, tail)
+    return [f"{prefix}(", *inside, f"{indent}){tail}"]
 
 
 @dataclass
@@ -42,51 +43,91 @@ class _Part:
     """An expression inside of a statement: an argument, an item of a list, an operand.
 
     Attributes:
-        prefix: what stands before it: "dim=", "*".
-        source: of the whole statement.
+        prefix: what stands before it: "dim=", "+ ".
+        source: the text that it is in.
         node: where in it the expression is.
+        is_grouped: whether it stands in brackets of its own.
     """
 
     prefix: str
     source: str
     node: ast.expr
+    is_grouped: bool = False
+
+    @classmethod
+    def of(cls, source: str, prefix: str = "") -> "_Part":
+        """Return a text as a part."""
+        node = ast.parse(source, mode="eval").body
+        return cls(prefix, source, node, node.col_offset > 0)
 
     def __str__(self) -> str:
-        return self.prefix + self._text(self.node)
+        text = self._text(self.node)
+        return f"{self.prefix}({text})" if self.is_grouped else f"{self.prefix}{text}"
 
-    def _text(self, node: ast.expr) -> str:
-        return self.source[node.col_offset : node.end_col_offset]
+    @property
+    def is_operation(self) -> bool:
+        """Whether it has operators that it may be broken at."""
+        return isinstance(self.node, ast.BinOp | ast.Compare | ast.BoolOp | ast.IfExp) and not self.is_grouped
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether at least two methods are called on what calls return."""
+        return not self.is_operation and len(list(self._methods())) > 2
+
+    @property
+    def ends_in_brackets(self) -> bool:
+        """Whether it has one operator, and something in brackets at its end or, in its own, at its start."""
+        node = self.node
+        if not isinstance(node, ast.BinOp) or len(self._operands()) > 2:
+            return False
+        pieces = list(self._pieces(node))
+        return isinstance(pieces[-1], _Brackets) or (
+            isinstance(pieces[0], _Brackets) and (pieces[0].is_group or pieces[0].is_display)
+        )
 
     def lines(self, indent: str, tail: str) -> list[str]:
         """Return the part on lines of its own."""
         text = f"{indent}{self}{tail}"
         if len(text) <= WIDTH:
             return [text]
-        if isinstance(self.node, ast.BinOp):
+        if self.is_operation:
             *most, last = self.at_operators(indent)
-            return [*most, f"{last}{tail}"]
-        *most, last = self.at_methods(indent)
-        if most:
-            return [f"{indent}{self.prefix}{most[0].lstrip()}", *most[1:], f"{last}{tail}"]
-        return self.at_brackets(indent + self.prefix, indent, tail)
+        elif self.is_chain:
+            *most, last = self.at_methods(indent)
+        else:
+            return self.at_brackets(indent + self.prefix, indent, tail)
+        return [*most, f"{last}{tail}"]
+
+    # At methods
 
     def at_methods(self, indent: str) -> list[str]:
-        """Return a chain of two method calls or more on what calls return, each on a line of its own."""
-        lines = [""]
+        """Return a chain with each method on a line of its own, where it is too long for one."""
+        if len(f"{indent}{self}") <= WIDTH:
+            return [f"{indent}{self}"]
+        first, *rest = self._methods()
+        return [f"{indent}{self.prefix}{first}", *(f"{indent}{method}" for method in rest)]
+
+    def _methods(self) -> Iterator[str]:
         pieces = list(self._pieces(self.node))
+        line = ""
         for number, piece in enumerate(pieces):
             follows_call = number > 0 and not isinstance(pieces[number - 1], str)
             is_called = number + 1 < len(pieces) and str(pieces[number + 1]).startswith("(")
             if follows_call and str(piece).startswith(".") and is_called:
-                lines.append("")
-            lines[-1] += str(piece)
-        return [f"{indent}{line}" for line in lines] if len(lines) > 2 else [f"{indent}{self}"]
+                yield line
+                line = ""
+            line += str(piece)
+        yield line
+
+    # At brackets
 
     def at_brackets(self, prefix: str, indent: str, tail: str) -> list[str]:
         """Return the part broken at the first brackets from which the rest does not fit on the line."""
         done: list[str] = []
         line = prefix
         pieces = list(self._pieces(self.node))
+        if self.is_grouped:
+            pieces = [_Brackets("(", [_Part("", self.source, self.node)], ")", is_group=True)]
         for number, piece in enumerate(pieces):
             if isinstance(piece, str):
                 line += piece
@@ -104,18 +145,23 @@ class _Part:
     def _pieces(self, node: ast.expr) -> "Iterator[str | _Brackets]":
         """Yield an expression as text and pairs of brackets in turn."""
         if isinstance(node, ast.Call):
-            yield from self._pieces(node.func)
+            yield from self._pieces_before(node.func)
             items = [self._inside(arg) for arg in node.args]
             items += [self._inside(word.value, f"{word.arg}=") for word in node.keywords]
             yield _Brackets("(", items, ")") if items else "()"
         elif isinstance(node, ast.Attribute):
-            yield from self._pieces(node.value)
+            yield from self._pieces_before(node.value)
             yield f".{node.attr}"
         elif isinstance(node, ast.Subscript):
-            yield from self._pieces(node.value)
-            yield f"[{self._text(node.slice)}]"
-        elif isinstance(node, ast.BinOp | ast.Compare):
-            yield _Brackets("(", [self._inside(node)], ")", is_group=True)
+            yield from self._pieces_before(node.value)
+            index = node.slice
+            parts = index.elts if isinstance(index, ast.Tuple) else [index]
+            yield _Brackets("[", [self._inside(part) for part in parts], "]")
+        elif isinstance(node, ast.BinOp):
+            left, (sign, right) = self._sides(node)
+            yield from _Part.of(left)._grouped_pieces()
+            yield f" {sign} "
+            yield from _Part.of(right)._grouped_pieces()
         elif isinstance(node, ast.List | ast.Tuple):
             opening, closing = "[]" if isinstance(node, ast.List) else "()"
             yield _Brackets(opening, [self._inside(item) for item in node.elts], closing, is_display=True)
@@ -126,24 +172,56 @@ class _Part:
         else:
             yield self._text(node)
 
+    def _pieces_before(self, node: ast.expr) -> "Iterator[str | _Brackets]":
+        """Yield what stands before an attribute, call or index: an operation is in brackets there."""
+        if isinstance(node, ast.BinOp | ast.Compare | ast.UnaryOp | ast.BoolOp | ast.IfExp):
+            yield _Brackets("(", [self._inside(node)], ")", is_group=True)
+        else:
+            yield from self._pieces(node)
+
+    def _grouped_pieces(self) -> "Iterator[str | _Brackets]":
+        if self.is_grouped:
+            yield _Brackets("(", [_Part("", self.source, self.node)], ")", is_group=True)
+        else:
+            yield from self._pieces(self.node)
+
     def _inside(self, node: ast.expr, prefix: str = "") -> "_Part":
         return _Part(prefix, self.source, node)
+
+    def _text(self, node: ast.expr) -> str:
+        return self.source[node.col_offset : node.end_col_offset]
+
+    # At operators
 
     def at_operators(self, indent: str) -> list[str]:
         """Return the part broken before its operators of the lowest precedence, where it is too long."""
         text = f"{indent}{self}"
         if len(text) <= WIDTH or not isinstance(self.node, ast.BinOp):
             return [text]
-        node, level = self.node, _precedence(self.node.op)
-        ends = [self.node.end_col_offset or 0]
+        lines: list[str] = []
+        for number, operand in enumerate(self._operands()):
+            sign, _, rest = operand.partition(" ") if number else (self.prefix, "", operand)
+            part = _Part.of(rest, f"{sign} " if number else sign)
+            lines += part.lines(indent, "") if not part.is_operation else [f"{indent}{part}"]
+        return lines
+
+    def _operands(self) -> list[str]:
+        """Return the operands of the operators of the lowest precedence, each behind its operator."""
+        assert isinstance(self.node, ast.BinOp)
+        level = _precedence(self.node.op)
         starts: list[int] = []
-        left: ast.expr = node
+        left: ast.expr = self.node
         while isinstance(left, ast.BinOp) and _precedence(left.op) == level and self._is_bare(left):
             starts.append(self._operator(left))
             left = left.left
-        edges = [self.node.col_offset, *reversed(starts), *ends]
-        pieces = [self.source[start:end].strip() for start, end in itertools.pairwise(edges)]
-        return [f"{indent}{self.prefix if number == 0 else ''}{piece}" for number, piece in enumerate(pieces)]
+        edges = [self.node.col_offset, *reversed(starts), self.node.end_col_offset]
+        return [self.source[start:end].strip() for start, end in itertools.pairwise(edges)]
+
+    def _sides(self, node: ast.BinOp) -> tuple[str, tuple[str, str]]:
+        """Return what stands before an operator, the operator, and what stands behind it."""
+        at = self._operator(node)
+        sign, _, right = self.source[at : node.end_col_offset].partition(" ")
+        return self.source[node.col_offset : at].strip(), (sign, right)
 
     def _is_bare(self, node: ast.BinOp) -> bool:
         """Whether an operand on the left stands without brackets of its own."""

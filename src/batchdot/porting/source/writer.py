@@ -1,12 +1,11 @@
 """Write a program as the text of a Python file: imports, helpers, classes, and a check of the weights."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batchdot.porting.program import ModelClass, Program
-from batchdot.porting.program.body import leaves
 from batchdot.porting.program.expressions import names_in
-from batchdot.porting.program.values import Names, Results, Shape, Submodule
+from batchdot.porting.program.values import Loop, Names, Results, Shape, Statement, Submodule, leaves
 from batchdot.porting.source.library import helpers_for
 from batchdot.porting.source.lines import INDENT, WIDTH, break_statement
 
@@ -35,7 +34,7 @@ def write(program: Program) -> str:
     blocks = [helper.text for helper in helpers] + [
         _class(each, program.dtype, each is program.model) for each in classes
     ]
-    imports = "\n".join(_imports(names, program.dtype))
+    imports = "\n".join([*_imports(names, program.dtype), *_own_imports(program, names)])
     title = f'"""{program.title}\n\n{LICENSE}\n"""'
     main = MAIN.format(name=program.model.name).strip("\n")
     return f"{title}\n\n{imports}\n\n\n" + "\n\n\n".join([*blocks, main]) + "\n"
@@ -52,8 +51,9 @@ def _classes(model: ModelClass) -> Iterator[ModelClass]:
 def _names(model: ModelClass) -> Iterator[str]:
     for submodule in model.submodules:
         yield from names_in(submodule.expression)
-    for statement in model.statements:
-        yield from names_in(statement.expression)
+    for part in model.statements:
+        for statement in part.statements if isinstance(part, Loop) else [part]:
+            yield from names_in(statement.expression)
     for expression in leaves(model.results):
         yield from names_in(expression)
 
@@ -66,6 +66,15 @@ def _imports(names: set[str], dtype: str) -> Iterator[str]:
         yield "from torch.nn import functional as F"
     if "pack_padded_sequence" in names:
         yield "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence"
+
+
+def _own_imports(program: Program, names: set[str]) -> Iterator[str]:
+    """Yield the imports of batchdot and of the user's functions, behind an empty line."""
+    lines = [function.import_line for function in program.functions if function.place]
+    lines = (["import batchdot"] if "batchdot" in names else []) + sorted(lines)
+    if lines:
+        yield ""
+        yield from lines
 
 
 def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
@@ -110,13 +119,13 @@ def _signature(model: ModelClass) -> list[str]:
         types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
     pairs = zip(model.parameters, types, strict=True)
     given = ["self", *(f"{parameter}: {annotation}" for parameter, annotation in pairs)]
-    returned = f") -> {_type(model.results)}:"
-    line = f"{INDENT}def forward({', '.join(given)}{returned}"
+    returned = _type(model.results)
+    line = f"{INDENT}def forward({', '.join(given)}) -> {returned}:"
     if len(line) <= WIDTH:
         return [line]
     joined = f"{BODY}{', '.join(given)}"
     inside = [joined] if len(joined) <= WIDTH else [f"{BODY}{each}," for each in given]
-    return [f"{INDENT}def forward(", *inside, f"{INDENT}{returned}"]
+    return [f"{INDENT}def forward(", *inside, *break_statement(f"{INDENT}) -> ", returned, ":")]
 
 
 def _from_dict(model: ModelClass) -> Iterator[str]:
@@ -138,7 +147,7 @@ def _from_dict(model: ModelClass) -> Iterator[str]:
 
 def _type(results: Results) -> str:
     if isinstance(results, str):
-        return "Tensor"
+        return "tuple[Tensor, ...]" if results.startswith("tuple(") else "Tensor"
     if isinstance(results, dict):
         return "dict[str, Tensor]"
     types = [_type(part) for part in results]
@@ -150,17 +159,23 @@ def _type(results: Results) -> str:
 def _statements(model: ModelClass) -> Iterator[str]:
     """Yield the lines of ``forward``; a last result that has a name for nothing else is returned as it is."""
     *most, last = model.statements or (None,)
-    if last is None or model.results != last.targets or not isinstance(last.targets, str):
-        most, last = list(model.statements), None
-    for statement in most:
-        assert statement is not None
-        yield from break_statement(
-            f"{BODY}{_targets(statement.targets)} = ", statement.expression, _comment(statement.shape)
-        )
-    if last is not None:
+    if isinstance(last, Statement) and model.results == last.targets:
+        yield from _block(most, BODY)
         yield from break_statement(f"{BODY}return ", last.expression, _comment(last.shape))
     else:
+        yield from _block(model.statements, BODY)
         yield from break_statement(f"{BODY}return ", _returned(model.results))
+
+
+def _block(block: Sequence[Statement | Loop | None], indent: str) -> Iterator[str]:
+    """Yield the lines of statements and loops."""
+    for part in block:
+        if isinstance(part, Loop):
+            yield f"{indent}for _ in range({part.count}):"
+            yield from _block(part.statements, indent + INDENT)
+        elif part is not None:
+            left = f"{_targets(part.targets)} = " if part.targets else ""
+            yield from break_statement(f"{indent}{left}", part.expression, _comment(part.shape))
 
 
 def _targets(targets: Names, *, inside: bool = False) -> str:
@@ -190,7 +205,7 @@ def _comment(shape: Shape) -> str:
     """Return a shape as a comment.
 
     >>> _comment((None, None, 3))
-    '(B, T, 3)'
+    '  # (B, T, 3)'
     """
     if shape is None:
         return ""
@@ -200,4 +215,4 @@ def _comment(shape: Shape) -> str:
         sizes.insert(0, "B")
     elif shape:
         sizes.insert(0, str(shape[0]))
-    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+    return f"  # ({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"

@@ -40,6 +40,7 @@ TEMPLATES: Final = {
     "squareplus": "squareplus({x}, {b})",
     "threshold": "F.threshold({x}, {theta}, 0)",
     "hard_sigmoid": "({slope} * {x} + {offset}).clamp(0, 1)",
+    "custom": "{function}({x})",
 }
 """Each activation as an expression of its parameters and of ``x``, which stands in it once."""
 
@@ -62,6 +63,7 @@ def template_of(activation: Activation, value: Value) -> str:
     Raises:
         RefusedError: PyTorch has no such function, and neither have we.
 
+    >>> from batchdot.porting.record import FrozenMap
     >>> template_of(Activation("hard_sigmoid", FrozenMap({"slope": 0.2, "offset": 0.5})), Value("x"))
     '(0.2 * {x} + 0.5).clamp(0, 1)'
     """
@@ -84,7 +86,11 @@ def template_of(activation: Activation, value: Value) -> str:
     return TEMPLATES[name].format(
         x="{x}",
         last=value.axis(-1),
-        **{key: literal(part) for key, part in parameters.items() if key != "axis"},
+        **{
+            key: part if name == "custom" else literal(part)
+            for key, part in parameters.items()
+            if key != "axis"
+        },
         axis=value.axis(axes[0]) if isinstance(axes[0], int) else -1,
     )
 
@@ -128,6 +134,7 @@ MODULES: Final = {
 def as_function(activation: Activation) -> str:
     """Return an activation as the expression of a function of one tensor, for a module's constructor.
 
+    >>> from batchdot.porting.record import FrozenMap
     >>> as_function(Activation("tanh")), as_function(Activation("elu", FrozenMap({"alpha": 0.5})))
     ('torch.tanh', 'nn.ELU(0.5)')
     """

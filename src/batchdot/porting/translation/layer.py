@@ -8,7 +8,7 @@ import numpy as np
 
 from batchdot.porting.errors import quote
 from batchdot.porting.program import Array, ModelClass, Names, Submodule
-from batchdot.porting.record import Activation, FrozenMap, LayerRecord, Shape, Value
+from batchdot.porting.record import Activation, FrozenMap, LayerRecord, Shape, Value, Weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,10 @@ class RefusedError(Exception):
     """One layer cannot be ported; the message is a sentence without the layer's name."""
 
 
+class WeightlessError(RefusedError):
+    """A layer has weights, and the file has none."""
+
+
 @dataclass
 class Scope:
     """The ``__init__`` of the class that is being written.
@@ -33,6 +37,7 @@ class Scope:
         names: of attributes.
         submodules: so far.
         translate: translates a layer inside of another one.
+        replace: returns the user's replacement of an activation of a layer.
         note: adds a sentence to the notes.
         trainable: whether anything in the class may learn.
         with_batchdot: whether Dot layers become `batchdot.Dot`.
@@ -40,6 +45,7 @@ class Scope:
 
     names: Names
     translate: "Callable[[Layer], Forward]"
+    replace: "Callable[[Layer, Activation], Activation]"
     note: Callable[[str], None]
     trainable: bool = True
     with_batchdot: bool = False
@@ -124,7 +130,8 @@ class Layer:
 
     def activation(self, key: str = "activation") -> Activation:
         """Return an argument that is an activation."""
-        return self._get(key, Activation)
+        activation = self._get(key, Activation)
+        return self._scope.replace(self, activation) if activation.is_custom else activation
 
     def has(self, role: str) -> bool:
         """Whether the layer has this weight."""
@@ -132,7 +139,7 @@ class Layer:
 
     def shape(self, role: str) -> tuple[int, ...]:
         """Return the shape of a weight, as Keras has it."""
-        return self.record.weights[role].shape
+        return self._weight(role).shape
 
     def array(self, *roles: str, convert: "Callable[..., NDArray[Any]] | None" = None) -> Array:
         """Return an array for a state dict.
@@ -142,7 +149,7 @@ class Layer:
             convert: function of their numbers, in Keras's layouts, to the array in torch's; default is the
                 one weight as it is. It is called when the numbers are needed.
         """
-        weights = [self.record.weights[role] for role in roles]
+        weights = [self._weight(role) for role in roles]
 
         def read() -> "NDArray[np.generic]":
             arrays = [weight.read() for weight in weights]
@@ -207,6 +214,7 @@ class Layer:
             self._scope,
             name=f"{self.name}_{suffix}" if suffix else self.name,
             input_shapes=input_shapes,
+            call_shapes=(input_shapes,) if len(set(self.call_shapes)) == 1 else (),
             training=self.training,
             trainable=self.trainable,
             is_masked=self.is_masked,
@@ -225,6 +233,11 @@ class Layer:
         frozen_alone = self._scope.trainable and not trainable
         self._scope.submodules.append(Submodule(attribute, expression, state, not frozen_alone))
         return f"self.{attribute}"
+
+    def _weight(self, role: str) -> Weight:
+        if role not in self.record.weights:
+            raise WeightlessError(f"the file does not have its {role}")
+        return self.record.weights[role]
 
     def _get(self, key: str, kind: type[T]) -> T:
         value = self.config[key]

@@ -1,16 +1,31 @@
 """Translate a model: its layers in the order of their calls, and the models inside of it as classes."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from batchdot.porting.errors import NotPortableError
-from batchdot.porting.program import Body, ModelClass, Names, Program, Value, channels_last
+from batchdot.porting.errors import NotPortableError, quote
+from batchdot.porting.program import Body, Function, ModelClass, Names, Program, Value, channels_last
+from batchdot.porting.program.expressions import literal
+from batchdot.porting.program.loops import FEWEST
 from batchdot.porting.program.names import class_name
-from batchdot.porting.program.values import Results
-from batchdot.porting.record import Call, FrozenMap, Mask, ModelRecord, Slice, TensorRef
-from batchdot.porting.translation.layer import Layer, RefusedError, Scope
+from batchdot.porting.program.values import Names as Targets
+from batchdot.porting.program.values import Results, leaves
+from batchdot.porting.record import (
+    Activation,
+    Call,
+    FrozenMap,
+    LayerRecord,
+    Mask,
+    ModelRecord,
+    Slice,
+    TensorRef,
+)
+from batchdot.porting.translation.custom import Custom, custom_activation, custom_layer, importable, wanted
+from batchdot.porting.translation.layer import Layer, RefusedError, Scope, WeightlessError
 from batchdot.porting.translation.masks import every_step, write_mask
+from batchdot.porting.translation.notes import notes_on
 from batchdot.porting.translation.registry import Forward, Result, translation_of
 from batchdot.porting.translation.site import Argument, Site
 
@@ -24,9 +39,13 @@ class Options:
 
     Attributes:
         with_batchdot: whether Dot layers become `batchdot.Dot`.
+        custom: the user's translations, by the name of a layer, a class or an activation.
+        channels: "first" for inputs and outputs of images with their channels behind the batch.
     """
 
     with_batchdot: bool = False
+    custom: Mapping[str, Custom] = field(default_factory=dict)
+    channels: str | None = None
 
 
 @dataclass
@@ -36,12 +55,27 @@ class Port:
     options: Options
     reserved: frozenset[str]
     class_names: Names
+    has_weights: bool
     missing: dict[str, str] = field(default_factory=dict)
+    lacks_weights: bool = False
+    functions: dict[str, Function] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
         """Add a sentence to the notes, once."""
         self.notes[sentence] = None
+
+    def custom(self, *names: str) -> Function | None:
+        """Return the user's translation that has the first of these names, None if there is none."""
+        name = next((name for name in names if name in self.options.custom), None)
+        if name is None:
+            return None
+        if name not in self.functions:
+            function = self.options.custom[name]
+            place = importable(function)
+            alias = self.class_names.take(place[1] if place else name)
+            self.functions[name] = Function(alias, function, place)
+        return self.functions[name]
 
 
 def translate(
@@ -59,14 +93,19 @@ def translate(
     Raises:
         NotPortableError: layers have no translation, or mean what cannot be translated; all are named.
     """
-    port = Port(options, reserved, Names(reserved))
+    port = Port(options, reserved, Names(reserved), record.has_weights)
     for sentence in record.notes:
         port.note(sentence)
     root = class_name(name, port.class_names)
     model = ModelTranslator(port, record, root, trainable=record.trainable).run()
+    if port.lacks_weights:
+        reason = "the file has no weights; give the file that has them: weights=..."
+        raise NotPortableError([(record.name, reason)])
     if port.missing:
         raise NotPortableError(list(port.missing.items()))
-    return Program(title, model, tuple(port.notes))
+    for sentence in notes_on(record, model):
+        port.note(sentence)
+    return Program(title, model, tuple(port.notes), tuple(port.functions.values()))
 
 
 class ModelTranslator:
@@ -80,10 +119,16 @@ class ModelTranslator:
         self.name = name
         self.trainable = trainable
         self.training = training
+        layer_names = [layer.name for layer in record.layers]
         self.scope = Scope(
-            Names(), self.translate, port.note, trainable=trainable, with_batchdot=port.options.with_batchdot
+            Names(first=layer_names),
+            self.translate,
+            self._replace,
+            port.note,
+            trainable=trainable,
+            with_batchdot=port.options.with_batchdot,
         )
-        self.body = Body(Names(port.reserved))
+        self.body = Body(Names(port.reserved, first=layer_names))
         self.values: dict[TensorRef, Value] = {}
         self.masks: dict[Mask, Value] = {}
         self.mask_parameters: dict[int, Value] = {}
@@ -92,23 +137,34 @@ class ModelTranslator:
         for call in record.calls:
             self.calls[call.layer].append(call)
         self.forwards: dict[str, Forward] = {}
+        self.structure: Results = ()
 
     def run(self) -> ModelClass:
         """Return the class."""
         keys, refs = self._inputs()
         parameters = tuple(map(self._parameter, refs))
-        for call in self.record.calls:
+        for call in self._ordered_calls():
             if call.output() not in self.values:
                 try:
                     self._call(call)
                 except RefusedError as refusal:
-                    self._refuse(call.layer, str(refusal))
+                    self._refuse(call.layer, refusal)
                     for number, shape in enumerate(call.output_shapes):
                         self.values[call.output(number)] = Value("_", shape)
         parameters += tuple(self.mask_parameters.values())
-        statements, results = self.body.finish(self._results(self.record.outputs))
+        self.structure = self._results(self.record.outputs)
+        statements, results = self.body.finish(self.structure)
         submodules = tuple(self.scope.submodules)
         return ModelClass(self.name, "", parameters, submodules, statements, results, self.trainable, keys)
+
+    def _ordered_calls(self) -> list[Call]:
+        """Return the calls in order, those of layers that are called again and again turn by turn."""
+        level: dict[TensorRef, int] = {}
+        for call in self.record.calls:
+            own = call.number if len(self.calls[call.layer]) >= FEWEST else 0
+            highest = max([own, *(level.get(ref, 0) for ref in call.tensors())])
+            level |= {call.output(number): highest for number in range(len(call.output_shapes))}
+        return sorted(self.record.calls, key=lambda call: level[call.output()])
 
     def _inputs(self) -> tuple[tuple[str, ...], tuple[TensorRef, ...]]:
         """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
@@ -120,8 +176,12 @@ class ModelTranslator:
     def translate(self, layer: Layer) -> Forward:
         """Add what a layer needs to ``__init__``; return the function that writes its calls."""
         record = layer.record
-        if record.problem:
-            raise RefusedError(record.problem)
+        custom = self.port.custom(record.name, record.class_name)
+        if custom is not None:
+            return custom_layer(layer, custom)
+        if record.problem and not self._has_replaced_activation(record):
+            needs = f"; {wanted(record)}" if record.kind == "custom" or record.is_a("Lambda") else ""
+            raise RefusedError(record.problem + needs)
         if record.model is not None:
             return self._nested(layer, record.model)
         translation = translation_of(record)
@@ -145,13 +205,13 @@ class ModelTranslator:
             ]
             arguments = ", ".join(map(str, (*map(site.last, values), *masks)))
             call = f"{module}({arguments})"
-            if isinstance(child.results, str):
+            if isinstance(translator.structure, str):
                 return call
-            if isinstance(child.results, dict):
+            if isinstance(translator.structure, dict):
                 made = site.named(call)
-                return tuple(f"{made}[{key!r}]" for key in child.results)
-            hints = tuple("" if number == 0 else str(number) for number in range(len(child.results)))
-            return tuple(map(str, site.unpack(call, hints)))
+                return tuple(f"{made}[{literal(key)}]" for key in translator.structure)
+            numbers = itertools.count()
+            return tuple(leaves(site.unpack(call, _suffixes(translator.structure, numbers))))
 
         return forward
 
@@ -240,5 +300,28 @@ class ModelTranslator:
         assert isinstance(outputs, tuple)
         return tuple(self._results(part) for part in outputs)
 
-    def _refuse(self, name: str, reason: str) -> None:
-        self.port.missing.setdefault(name, reason)
+    def _has_replaced_activation(self, record: LayerRecord) -> bool:
+        """Whether all that is wrong with a layer is an activation that the user replaces."""
+        found = [
+            value for value in record.config.values() if isinstance(value, Activation) and value.is_custom
+        ]
+        return bool(found) and all(self.port.custom(activation.name) for activation in found)
+
+    def _replace(self, layer: Layer, activation: Activation) -> Activation:
+        function = self.port.custom(activation.name)
+        if function is None:
+            raise RefusedError(f"the activation {quote(activation.name)} is not Keras's own")
+        return custom_activation(layer, activation, function)
+
+    def _refuse(self, name: str, refusal: RefusedError) -> None:
+        if isinstance(refusal, WeightlessError) and not self.port.has_weights:
+            self.port.lacks_weights = True
+        self.port.missing.setdefault(name, str(refusal))
+
+
+def _suffixes(results: Results, numbers: Iterator[int]) -> Targets:
+    """Return suffixes to a name, for several results as they come."""
+    if isinstance(results, tuple):
+        return tuple(_suffixes(part, numbers) for part in results)
+    number = next(numbers)
+    return str(number) if number else ""

@@ -279,5 +279,5 @@ def unit_normalization(layer: Layer) -> Forward:
 def spectral_normalization(layer: Layer) -> Forward:
     """The layer inside, whose stored kernel is the normalized one."""
     layer.note(POWER_ITERATION.format(name=layer.name))
-    inside = layer.inner("layer")
+    inside = layer.inner("layer", input_shapes=layer.input_shapes)
     return lambda site: site.run(inside, site.value())

@@ -88,7 +88,7 @@ def _masked_mean(layer: Layer, site: Site, mask: Value) -> Value:
     weight = site.named(Value(counted, (None, None, None)), "weight")
     keep = ", keepdim=True" if layer.flag("keepdims") else ""
     text = f"({x} * {weight}).sum({axis}{keep}) / {weight}.sum({axis}{keep})"
-    return Value(f"({text})", site.output_shapes[0] or (None,) * (3 if keep else 2))
+    return Value(text, site.output_shapes[0] or (None,) * (3 if keep else 2))
 
 
 @translates(*(f"Adaptive{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in RANKS))

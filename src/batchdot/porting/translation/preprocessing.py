@@ -37,7 +37,7 @@ def normalization(layer: Layer) -> Forward:
 
     def forward(site: Site) -> Value:
         x = site.x
-        text = f"({x} * {deviation} + {mean})" if inverted else f"(({x} - {mean}) / {deviation})"
+        text = f"{x} * {deviation} + {mean}" if inverted else f"({x} - {mean}) / {deviation}"
         return replace(x, text=text, kind="float")
 
     return forward
@@ -96,12 +96,12 @@ def rescaling(layer: Layer) -> Forward:
             _buffer(layer, np.asarray(numbers, np.float32), suffix)
             for numbers, suffix in ((scale, "scale"), (offset, "offset"))
         )
-        return lambda site: replace(site.x, text=f"({site.x} * {factor} + {shift})", kind="float")
+        return lambda site: replace(site.x, text=f"{site.x} * {factor} + {shift}", kind="float")
     scale, offset = layer.number("scale"), layer.number("offset")
     template = _scaled("{x}", scale) + (
         f" {'-' if offset < 0 else '+'} {number(abs(offset))}" if offset else ""
     )
-    return lambda site: replace(site.each(f"({template})"), kind="float")
+    return lambda site: replace(site.each(template), kind="float")
 
 
 def _scaled(x: str, scale: float) -> str:
