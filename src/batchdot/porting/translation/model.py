@@ -14,6 +14,7 @@ from batchdot.porting.program import (
     Program,
     Submodule,
     Value,
+    channels_first,
     channels_last,
 )
 from batchdot.porting.program.expressions import literal
@@ -28,6 +29,7 @@ from batchdot.porting.record import (
     LayerRecord,
     Mask,
     ModelRecord,
+    Shape,
     Slice,
     TensorRef,
 )
@@ -108,7 +110,11 @@ def translate(
     for sentence in record.notes:
         port.note(sentence)
     root = class_name(name, port.class_names)
-    model = ModelTranslator(port, record, root, trainable=record.trainable).run()
+    images_first = options.channels == "first" and not any(
+        layer.config.get("data_format") == "channels_first" for layer in record.all_layers()
+    )
+    translator = ModelTranslator(port, record, root, trainable=record.trainable, images_first=images_first)
+    model = translator.run()
     if port.lacks_weights:
         reason = "the file has no weights; give the file that has them: weights=..."
         raise NotPortableError([(record.name, reason)])
@@ -131,9 +137,11 @@ class ModelTranslator:
         trainable: bool,
         training: bool | None = None,
         parent: "ModelTranslator | None" = None,
+        images_first: bool = False,
     ) -> None:
         self.port = port
         self.parent = parent
+        self.images_first = images_first
         self.attribute = ""
         self.borrowed: dict[tuple[ModelTranslator, str], tuple[str, str]] = {}
         self.borrowed_from: list[tuple[ModelTranslator, Submodule]] = []
@@ -304,7 +312,9 @@ class ModelTranslator:
         call = next(call for call in self.record.calls if call.layer == ref.layer)
         dtype = str(record.config["dtype"])
         kind = "int" if "int" in dtype else "bool" if dtype == "bool" else "float"
-        value = Value(self.body.names.take(record.name), call.output_shapes[0], kind)  # type: ignore[arg-type]
+        shape = call.output_shapes[0]
+        is_first = self.images_first and _is_image(shape)
+        value = Value(self.body.names.take(record.name), shape, kind, is_first)  # type: ignore[arg-type]
         self.values[ref] = value
         return value
 
@@ -378,7 +388,9 @@ class ModelTranslator:
 
     def _results(self, outputs: object) -> Results:
         if isinstance(outputs, TensorRef):
-            return str(channels_last(self.values[outputs], self.body))
+            value = self.values[outputs]
+            ordered = channels_first if self.images_first and _is_image(value.shape) else channels_last
+            return str(ordered(value, self.body))
         if isinstance(outputs, FrozenMap):
             return {str(key): self._results(part) for key, part in outputs.items()}
         assert isinstance(outputs, tuple)
@@ -401,6 +413,11 @@ class ModelTranslator:
         if isinstance(refusal, WeightlessError) and not self.port.has_weights:
             self.port.lacks_weights = True
         self.port.missing.setdefault(name, str(refusal))
+
+
+def _is_image(shape: Shape) -> bool:
+    """Whether a tensor is a batch of images or volumes."""
+    return shape is not None and len(shape) in (4, 5)
 
 
 def _suffixes(results: Results, numbers: Iterator[int]) -> Targets:
