@@ -187,14 +187,14 @@ def test_load_keeps_dtype_of_weights(tmp_path, stored, dtype):
 
 
 def test_load_of_mixed_dtypes_keeps_each(tmp_path):
-    layers = [given("x", 3), dense("half", ["x"], 2), dense("full", ["x"], 2)]
-    weights = {"half": kernel("w", 3, 2, "f2"), "full": kernel("w", 3, 2)}
+    layers = [given("x", 3), dense("low", ["x"], 2), dense("full", ["x"], 2)]
+    weights = {"low": kernel("w", 3, 2, "f2"), "full": kernel("w", 3, 2)}
     ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x"], ["full"]), weights))
-    assert "half" not in ported.source  # nothing uses it
-    layers = [given("x", 3), given("h", 3), dense("half", ["h"], 2), dense("full", ["x"], 2)]
-    ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x", "h"], ["full", "half"]), weights))
+    assert "low" not in ported.source  # nothing uses it
+    layers = [given("x", 3), given("h", 3), dense("low", ["h"], 2), dense("full", ["x"], 2)]
+    ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x", "h"], ["full", "low"]), weights))
     rebuilt = namespace(ported.source)["Net"]()
-    assert rebuilt.half.weight.dtype == torch.float16
+    assert rebuilt.low.weight.dtype == torch.float16
     assert rebuilt.full.weight.dtype == torch.float32
 
 
