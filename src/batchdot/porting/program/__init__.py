@@ -3,18 +3,21 @@
 It knows nothing of Keras: `batchdot.porting.translation` makes programs, and `source` prints them.
 """
 
-from batchdot.porting.program.body import Body, leaves
+from batchdot.porting.program.body import Body
 from batchdot.porting.program.layout import channels_first, channels_last
 from batchdot.porting.program.names import Names
+from batchdot.porting.program.shortening import attributes_in
 from batchdot.porting.program.values import (
     Array,
     Function,
     Kind,
+    Loop,
     ModelClass,
     Program,
     Statement,
     Submodule,
     Value,
+    leaves,
 )
 
 __all__ = [
@@ -22,12 +25,14 @@ __all__ = [
     "Body",
     "Function",
     "Kind",
+    "Loop",
     "ModelClass",
     "Names",
     "Program",
     "Statement",
     "Submodule",
     "Value",
+    "attributes_in",
     "channels_first",
     "channels_last",
     "leaves",

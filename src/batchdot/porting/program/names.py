@@ -23,17 +23,29 @@ ATTRIBUTES = frozenset(dir(nn.Module())) | frozenset(nn.Module.__annotations__)
 class Names:
     """Names in one class or one function, each taken once.
 
-    >>> names = Names(["x"])
-    >>> [names.take(text) for text in ("x", "x", "for", "a/b", "__a", "forward")]
-    ['x_1', 'x_2', 'for_', 'a_b', 'a', 'forward_1']
+    Args:
+        taken: names that are not free.
+        first: texts whose names are kept for the first that take them; no other gets them by its number.
+
+    >>> names = Names(["x"], ["a", "a_1"])
+    >>> [names.take(text) for text in ("x", "x", "for", "a/b", "__a", "a", "a_1", "forward")]
+    ['x_1', 'x_2', 'for_', 'a_b', 'a', 'a_2', 'a_1', 'forward_1']
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(self, taken: Iterable[str] = (), first: Iterable[str] = ()) -> None:
         self._taken = {*taken, "self", "_", *MODULES, *ATTRIBUTES}
+        self._first: dict[str, str] = {}
+        self._first = {text: self.take(text) for text in map(_plain, first)}
 
     def take(self, text: str) -> str:
         """Return a text as a name that nothing else has."""
-        return identifier(re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")[:LONGEST] or "layer", self._taken)
+        text = _plain(text)
+        return self._first.pop(text, None) or identifier(text, self._taken)
+
+
+def _plain(text: str) -> str:
+    plain = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")[:LONGEST]
+    return f"layer_{plain}".rstrip("_") if not plain[:1].isalpha() else plain
 
 
 def class_name(text: str, names: Names) -> str:

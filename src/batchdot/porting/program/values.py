@@ -71,7 +71,7 @@ class Statement:
     """``targets = expression``.
 
     Attributes:
-        targets: the name that is assigned, or names.
+        targets: the name that is assigned, or names; "" for an expression that stands alone.
         expression: source of the right side, on one line.
         shape: of the (first) result, for the comment; None where it is not known.
         inline: whether the expression may stand in the place of a name that is used once.
@@ -81,6 +81,19 @@ class Statement:
     expression: str
     shape: Shape = None
     inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Statements that run several times, with the values that the time before left.
+
+    Attributes:
+        count: how often.
+        statements: in order.
+    """
+
+    count: int
+    statements: tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +143,18 @@ class ModelClass:
         results: what ``forward`` returns: names, in a dict by key, or in tuples.
         trainable: whether anything in it may learn.
         keys: of the dict that ``forward`` takes too, one for each parameter; empty where it takes none.
+        borrowed: modules of other classes that ``forward`` takes behind its parameters, each with its type.
     """
 
     name: str
     description: str
     parameters: tuple[Value, ...]
     submodules: tuple[Submodule, ...]
-    statements: tuple[Statement, ...]
+    statements: tuple[Statement | Loop, ...]
     results: "Results"
     trainable: bool = True
     keys: tuple[str, ...] = ()
+    borrowed: tuple[tuple[str, str], ...] = ()
 
     def arrays(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
         """Yield the arrays of the state dict by key, in order."""
@@ -153,6 +168,19 @@ class ModelClass:
 
 Results: TypeAlias = "str | tuple[Results, ...] | dict[str, Results]"
 """What ``forward`` returns."""
+
+
+def leaves(names: "Names | Results") -> Iterator[str]:
+    """Yield the names or expressions in a structure.
+
+    >>> list(leaves(("a", ("b", "c"))))
+    ['a', 'b', 'c']
+    """
+    if isinstance(names, str):
+        yield names
+    else:
+        for part in names.values() if isinstance(names, dict) else names:
+            yield from leaves(part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,11 @@ class MaskFlow:
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
-        if kind == "rnn" and obeyed and "initial_state" in arguments and self._begins_with_state():
-            arguments["first_output"] = "initial_state"
+        if kind == "rnn" and obeyed and "initial_state" in arguments:
+            if self.era.is_keras3 and "mask" not in explicit:
+                obeyed = {}  # Keras 3 passes masks along by itself only where there is one tensor argument
+            if self._begins_with_state():
+                arguments["first_output"] = "initial_state"
         if not obeyed and not explicit:
             return call, out
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
@@ -156,9 +159,7 @@ class MaskFlow:
         if kind == "rnn":
             return obeyed, first if _returns_sequences(layer) else None
         if kind == "time":
-            inner = layer.inner["layer"]
-            used = inner.model is not None or self._kind(inner) in ("rnn", "average", "softmax")
-            return (obeyed if used else {}), first
+            return self._over_steps(layer.inner["layer"], given, refs)
         if kind == "attention":
             return obeyed, given.get("query")
         if kind == "heads":
@@ -172,6 +173,23 @@ class MaskFlow:
         if kind == "nested":
             return obeyed, self._through(layer, given)
         return {}, first if kind == "pass" else None
+
+    def _over_steps(
+        self, inner: LayerRecord, given: dict[str, Mask | None], refs: list[TensorRef]
+    ) -> tuple[dict[str, Mask], Mask | None]:
+        """TensorFlow asks the inner layer; a step whose mask ends there counts if any part of it did."""
+        kind = "nested" if inner.model is not None else self._kind(inner)
+        first = next(iter(given.values()), None)
+        used = kind in ("nested", "rnn", "average", "softmax", "time")
+        obeyed = {key: mask for key, mask in given.items() if mask is not None and used}
+        if self.era.family != "tf":
+            return obeyed, first
+        if kind == "embedding" and inner.config["mask_zero"] and refs:
+            return {}, Mask("not_equal", refs[0], 0.0)
+        passes = kind in ("pass", "softmax", "time") or (kind == "rnn" and _returns_sequences(inner))
+        if kind == "nested":
+            passes = self._through(inner, given) is not None
+        return obeyed, first if passes or first is None else Mask("any_part", masks=(first,))
 
     def _merged(self, masks: list[Mask | None]) -> Mask | None:
         """In Keras 2 a step counts if it does in all masks; in Keras 3 in any, if all inputs have one."""

@@ -1,12 +1,11 @@
 """Write a program as the text of a Python file: imports, helpers, classes, and a check of the weights."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batchdot.porting.program import ModelClass, Program
-from batchdot.porting.program.body import leaves
 from batchdot.porting.program.expressions import names_in
-from batchdot.porting.program.values import Names, Results, Shape, Submodule
+from batchdot.porting.program.values import Loop, Names, Results, Shape, Statement, Submodule, leaves
 from batchdot.porting.source.library import helpers_for
 from batchdot.porting.source.lines import INDENT, WIDTH, break_statement
 
@@ -29,7 +28,7 @@ if __name__ == "__main__":
 def write(program: Program) -> str:
     """Return the file that a program is. Equal programs give equal text."""
     classes = list(_classes(program.model))
-    names = {name for each in classes for name in _names(each)}
+    names = {name for each in classes for name in _names(each, program.dtype)}
     helpers = list(helpers_for(names))
     names = names.union(*(helper.names for helper in helpers))
     blocks = [helper.text for helper in helpers] + [
@@ -49,11 +48,12 @@ def _classes(model: ModelClass) -> Iterator[ModelClass]:
     yield model
 
 
-def _names(model: ModelClass) -> Iterator[str]:
+def _names(model: ModelClass, dtype: str) -> Iterator[str]:
     for submodule in model.submodules:
-        yield from names_in(submodule.expression)
-    for statement in model.statements:
-        yield from names_in(statement.expression)
+        yield from names_in(_constructor(submodule, dtype))
+    for part in model.statements:
+        for statement in part.statements if isinstance(part, Loop) else [part]:
+            yield from names_in(statement.expression)
     for expression in leaves(model.results):
         yield from names_in(expression)
 
@@ -118,7 +118,7 @@ def _signature(model: ModelClass) -> list[str]:
     if model.keys:
         types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
     pairs = zip(model.parameters, types, strict=True)
-    given = ["self", *(f"{parameter}: {annotation}" for parameter, annotation in pairs)]
+    given = ["self", *(f"{name}: {annotation}" for name, annotation in (*pairs, *model.borrowed))]
     returned = _type(model.results)
     line = f"{INDENT}def forward({', '.join(given)}) -> {returned}:"
     if len(line) <= WIDTH:
@@ -147,7 +147,7 @@ def _from_dict(model: ModelClass) -> Iterator[str]:
 
 def _type(results: Results) -> str:
     if isinstance(results, str):
-        return "Tensor"
+        return "tuple[Tensor, ...]" if results.startswith("tuple(") else "Tensor"
     if isinstance(results, dict):
         return "dict[str, Tensor]"
     types = [_type(part) for part in results]
@@ -159,17 +159,23 @@ def _type(results: Results) -> str:
 def _statements(model: ModelClass) -> Iterator[str]:
     """Yield the lines of ``forward``; a last result that has a name for nothing else is returned as it is."""
     *most, last = model.statements or (None,)
-    if last is None or model.results != last.targets or not isinstance(last.targets, str):
-        most, last = list(model.statements), None
-    for statement in most:
-        assert statement is not None
-        yield from break_statement(
-            f"{BODY}{_targets(statement.targets)} = ", statement.expression, _comment(statement.shape)
-        )
-    if last is not None:
+    if isinstance(last, Statement) and model.results == last.targets:
+        yield from _block(most, BODY)
         yield from break_statement(f"{BODY}return ", last.expression, _comment(last.shape))
     else:
+        yield from _block(model.statements, BODY)
         yield from break_statement(f"{BODY}return ", _returned(model.results))
+
+
+def _block(block: Sequence[Statement | Loop | None], indent: str) -> Iterator[str]:
+    """Yield the lines of statements and loops."""
+    for part in block:
+        if isinstance(part, Loop):
+            yield f"{indent}for _ in range({part.count}):"
+            yield from _block(part.statements, indent + INDENT)
+        elif part is not None:
+            left = f"{_targets(part.targets)} = " if part.targets else ""
+            yield from break_statement(f"{indent}{left}", part.expression, _comment(part.shape))
 
 
 def _targets(targets: Names, *, inside: bool = False) -> str:

@@ -39,6 +39,14 @@ def write_mask(
         (inside,) = mask.masks
         assert inside is not None
         text = f"{write(inside)}[:, 0]"
+    elif mask.kind == "any_part":
+        (inside,) = mask.masks
+        assert inside is not None
+        made = write(inside)
+        if made.rank == 2:
+            return made
+        text = f"{made}.any(2)" if made.rank == 3 else f"{made}.flatten(2).any(2)"
+        shape = None if made.shape is None else made.shape[:2]
     else:
         assert mask.kind == "concatenate"
         pairs = zip(mask.masks, mask.like, strict=True)

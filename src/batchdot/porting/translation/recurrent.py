@@ -258,7 +258,8 @@ def _begin(made: Recurrence, site: Site, initial: Sequence[str]) -> str:
 
 def _unpacked(made: Recurrence, site: Site, call: str) -> tuple[str, list[str]]:
     """Write a call whose states are wanted; return the output and the states, (B, units) each."""
-    y, *states = leaves(site.unpack(call, ("", "h" if made.states == 1 else ("h", "c"))))
+    site = replace(site, output_shapes=(None,))
+    y, *states = leaves(site.unpack(call, ("steps", "h" if made.states == 1 else ("h", "c"))))
     if not made.is_torch:
         return y, states
     for state in states:

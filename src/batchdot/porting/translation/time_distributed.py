@@ -11,7 +11,7 @@ from batchdot.porting.translation.site import Site
 ANY_RANK = (
     *("Dense", "Embedding", "Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Rescaling"),
     *("Dropout", "GaussianNoise", "GaussianDropout", "ActivityRegularization", "Identity"),
-    *("TimeDistributed", "LayerNormalization"),
+    "LayerNormalization",
 )
 """Layers that do to the last axis, or to each number, what they do whatever the axes in front."""
 
@@ -75,6 +75,8 @@ def per_step(shape: Shape) -> Shape:
 def _takes_any_rank(record: LayerRecord) -> bool:
     """Whether a layer does the same to (B, T, ...) as to the steps one by one."""
     config, activation = record.config, record.config.get("activation")
+    if record.is_a("TimeDistributed"):
+        return _takes_any_rank(record.inner["layer"])
     if not record.is_a(*ANY_RANK):
         return False
     if record.is_a("Dropout"):

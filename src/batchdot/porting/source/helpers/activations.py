@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """Return 0.2 x + 0.5 between 0 and 1: a sigmoid of straight lines, as Keras 2 has it."""
+    """Return 0.2 x + 0.5 between 0 and 1, the sigmoid of straight lines of Keras 2."""
     return (0.2 * x + 0.5).clamp(0, 1)
 
 

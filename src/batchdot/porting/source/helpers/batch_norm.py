@@ -12,11 +12,11 @@ class BatchNorm(nn.BatchNorm1d):
     momentum: float
 
     def forward(self, x: Tensor) -> Tensor:
-        old = self.running_var.clone() if self.training else self.running_var
+        var = self.running_var.clone() if self.training else self.running_var
         y = F.batch_norm(
             x,
             self.running_mean,
-            self.running_var,
+            var,
             self.weight,
             self.bias,
             self.training,
@@ -25,8 +25,8 @@ class BatchNorm(nn.BatchNorm1d):
         )
         if self.training:
             count = x.numel() // x.shape[1]
-            self.running_var.mul_(count - 1).add_(old, alpha=1 - self.momentum)
-            self.running_var.div_(count)
+            self.running_var.mul_((1 - self.momentum) / count)
+            self.running_var.add_(var, alpha=1 - 1 / count)
         return y
 
 

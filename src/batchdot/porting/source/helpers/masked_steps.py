@@ -1,11 +1,11 @@
 """Recurrent layers on sequences with masked steps: these keep state and output.
 
-To leave out masked steps is to run over the others alone. So steps that count are moved
-to the front of their row, in order; the layer runs over all rows at once, without a loop
-or a copy to the host; and every step takes the output of the last one that counted. What
-the layer computes behind them is not used. That serves every mask, not only those that
-pad at the right, and rows in which no step counts. A packed sequence is needed only for
-the cell state behind the last step, for nn.LSTM does not return that of each step.
+To leave out masked steps is to run over the others alone. So steps that count are
+moved to the front of their row, in order; the layer runs over all rows at once, without
+a loop or a copy to the host; and every step takes the output of the last one that
+counted. What the layer computes behind them is not used. That serves every mask, not
+only those that pad at the right, and rows in which no step counts. A packed sequence is
+needed only for the cell state behind the last step: nn.LSTM returns no other one.
 """
 
 import torch
