@@ -522,3 +522,10 @@ def test_notes_name_what_does_not_come_over(tmp_path):
     layers = [given("x", 3), entry("ReLU", "relu", ["x"], dtype=policy)]
     ported = porting.port(write(tmp_path / "h.json", functional(layers, ["x"], ["relu"])))
     assert any("torch.autocast" in note for note in ported.notes)
+
+
+@pytest.mark.parametrize("outputs", [[], {}, [[], "relu"]], ids=str)
+def test_port_without_outputs_is_refused(tmp_path, outputs):
+    config = functional([given("x", 3), entry("ReLU", "relu", ["x"])], ["x"], outputs)
+    with pytest.raises((porting.ModelFileError, porting.NotPortableError)):
+        porting.port(write(tmp_path / "m.json", config))

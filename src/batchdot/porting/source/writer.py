@@ -134,15 +134,13 @@ def _from_dict(model: ModelClass) -> Iterator[str]:
         return
     first, *rest = map(str, model.parameters)
     yield f"{BODY}if isinstance({first}, dict):"
-    values = [f"{first}[{json.dumps(key)}]" for key in model.keys]
-    names, values = (
-        [*rest, first],
-        [*values[1:], values[0]],
-    )  # mypy reads from left to right
-    yield from break_statement(f"{BODY}{INDENT}{', '.join(names)} = ", ", ".join(values))
-    if rest:
-        given = " and ".join(f"{name} is not None" for name in rest)
-        yield from break_statement(f"{BODY}assert ", given)
+    pairs = zip([first, *rest], model.keys, strict=True)
+    _, *values = lines = [(f"{name} = ", f"{first}[{json.dumps(key)}]") for name, key in pairs]
+    for prefix, value in [*values, lines[0]]:  # the dict itself last
+        line = f"{BODY}{INDENT}{prefix}{value}"
+        inside = f"{BODY}{INDENT * 2}{value}"
+        yield from [line] if len(line) <= WIDTH else [f"{BODY}{INDENT}{prefix}(", inside, f"{BODY}{INDENT})"]
+    yield from (f"{BODY}assert {name} is not None" for name in rest)
 
 
 def _type(results: Results) -> str:
@@ -175,7 +173,13 @@ def _block(block: Sequence[Statement | Loop | None], indent: str) -> Iterator[st
             yield from _block(part.statements, indent + INDENT)
         elif part is not None:
             left = f"{_targets(part.targets)} = " if part.targets else ""
-            yield from break_statement(f"{indent}{left}", part.expression, _comment(part.shape))
+            lines = break_statement(f"{indent}{left}", part.expression, _comment(part.shape))
+            if len(lines[0]) > WIDTH and not isinstance(part.targets, str):
+                yield f"{indent}("
+                for name in part.targets:
+                    yield from break_statement(f"{indent}{INDENT}", _targets(name, inside=True), ",")
+                lines = break_statement(f"{indent}) = ", part.expression, _comment(part.shape))
+            yield from lines
 
 
 def _targets(targets: Names, *, inside: bool = False) -> str:

@@ -117,7 +117,7 @@ def translate(
     translator = ModelTranslator(port, record, root, trainable=record.trainable, images_first=images_first)
     model = translator.run()
     if port.lacks_weights:
-        reason = "the file has no weights; give the file that has them: weights=..."
+        reason = "the file has no weights; give the file that has them (weights= or --weights)"
         raise NotPortableError([(record.name, reason)])
     if port.missing:
         raise NotPortableError(list(port.missing.items()))
@@ -185,6 +185,8 @@ class ModelTranslator:
                         self.values[call.output(number)] = Value("_", shape)
         parameters += tuple(self.mask_parameters.values())
         self.structure = self._results(self.record.outputs)
+        if _is_empty(self.structure):
+            self.port.missing.setdefault(self.record.name, "it returns nothing, or an empty list or dict")
         statements, results = self.body.finish(self.structure)
         used = attributes_in(statements, results)
         submodules = tuple(one for one in self.scope.submodules if one.attribute in used)
@@ -420,6 +422,14 @@ class ModelTranslator:
 def _is_image(shape: Shape) -> bool:
     """Whether a tensor is a batch of images or volumes."""
     return shape is not None and len(shape) in (4, 5)
+
+
+def _is_empty(results: Results) -> bool:
+    """Whether there is a list or dict of no tensors among the results."""
+    if isinstance(results, str):
+        return False
+    parts = results.values() if isinstance(results, dict) else results
+    return not parts or any(map(_is_empty, parts))
 
 
 def _suffixes(results: Results, numbers: Iterator[int]) -> Targets:

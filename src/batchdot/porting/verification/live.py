@@ -96,11 +96,8 @@ class LiveKeras:
         )
         if layer is None:
             return None
-        nodes = layer._inbound_nodes
-        if hasattr(graph, "_network_nodes"):
-            mine = [n for i, n in enumerate(nodes) if f"{layer.name}_ib-{i}" in graph._network_nodes]
-        else:
-            mine = [node for node in nodes if any(node is one for one in graph._nodes)]
+        inside = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
+        mine = [node for node in layer._inbound_nodes if id(node) in inside]
         outputs = list(leaves(mine[ref.call].outputs)) if ref.call < len(mine) else []
         return outputs[ref.output] if ref.output < len(outputs) else None
 

@@ -42,18 +42,15 @@ def read_recorded(
 
 
 def _arrays(name: str) -> dict[str, NDArray[np.generic]]:
-    try:
-        loaded = np.load(name, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ModelFileError("one array", "an .npz file: numpy.savez(file, x0=..., y0=...)", file=name)
-        with loaded as members:
-            return {key: members[key] for key in members.files}
-    except OSError:
-        raise
-    except ModelFileError:
-        raise
-    except Exception as error:
-        allowed = "an .npz file: numpy.savez(file, x0=..., y0=...)"
-        raise ModelFileError(
-            f"no arrays that NumPy reads ({type(error).__name__})", allowed, file=name
-        ) from None
+    allowed = "an .npz file: numpy.savez(file, x0=..., y0=...)"
+    with open(name, "rb") as file:  # which numpy.load leaves open if it is a damaged zip file
+        try:
+            loaded = np.load(file, allow_pickle=False)
+            members = {} if isinstance(loaded, np.ndarray) else dict(loaded)
+        except Exception as error:
+            raise ModelFileError(
+                f"no arrays that NumPy reads ({type(error).__name__})", allowed, file=name
+            ) from None
+    if isinstance(loaded, np.ndarray):
+        raise ModelFileError("one array", allowed, file=name)
+    return members

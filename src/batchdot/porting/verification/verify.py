@@ -127,6 +127,8 @@ def _layers(
         for number in range(len(call.output_shapes))
     ]
     theirs = live.layers(inputs, wanted)
+    if not theirs:
+        return
     module = port_record(replace(record, outputs=tuple(theirs)), options).module()
     ours = _outputs(module, inputs, options, live.file)
     for ref, mine in zip(theirs, ours, strict=True):
