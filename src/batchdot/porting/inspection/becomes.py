@@ -9,6 +9,8 @@ MODULES = {
     **{f"SeparableConv{rank}D": f"two nn.Conv{rank}d" for rank in (1, 2)},
     **{f"MaxPooling{rank}D": f"nn.MaxPool{rank}d" for rank in (1, 2, 3)},
     **{f"AveragePooling{rank}D": f"nn.AvgPool{rank}d" for rank in (1, 2, 3)},
+    **{f"AdaptiveMaxPooling{rank}D": f"nn.AdaptiveMaxPool{rank}d" for rank in (1, 2, 3)},
+    **{f"AdaptiveAveragePooling{rank}D": f"nn.AdaptiveAvgPool{rank}d" for rank in (1, 2, 3)},
     **{f"GlobalMaxPooling{rank}D": "amax" for rank in (1, 2, 3)},
     **{f"GlobalAveragePooling{rank}D": "mean" for rank in (1, 2, 3)},
     **{f"ZeroPadding{rank}D": "F.pad" for rank in (1, 2, 3)},
