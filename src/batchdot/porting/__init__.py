@@ -119,8 +119,8 @@ def port(
             ``function(config, weights, input_shapes)``, which returns an nn.Module or a function of tensors.
             ``weights`` is a dict of arrays by role; the saved source calls the function with None instead,
             and it has to build the same keys of the state dict.
-        channels: "first" for images with their channels behind the batch, (B, C, H, W); default is the
-            order that the Keras model has.
+        channels: "first" for images and volumes with their channels behind the batch, (B, C, H, W), as
+            inputs and as outputs; default is the order that the Keras model has.
         with_batchdot: whether Dot layers become `batchdot.Dot`, which is more accurate, instead of plain
             PyTorch.
 

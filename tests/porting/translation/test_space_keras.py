@@ -201,14 +201,24 @@ def adaptive(k):
 
 IMAGE, FREE = (7, 10, 4), (None, None, 4)
 
+
+def over(make, rank, *shape):
+    """Return the row of layers over time, images or volumes."""
+    free = "free " if None in shape else ""
+    return BOTH, f"{free}{make.__name__} {rank}d", lambda k: make(k, rank), shape
+
+
+def fewer_transposed(k, rank):
+    return itertools.islice(transposed(k, rank), 0, None, 5)
+
+
 ROWS = [
-    *((BOTH, f"conv{rank}d", lambda k, rank=rank: convolutions(k, rank), (*(9, 7, 5)[:rank], 4)) for rank in (1, 2, 3)),
-    *((BOTH, f"free conv{rank}d", lambda k, rank=rank: convolutions(k, rank), (None,) * rank + (4,)) for rank in (1, 2)),
-    *((BOTH, f"transposed{rank}d", lambda k, rank=rank: transposed(k, rank), (*(5, 4, 3)[:rank], 4)) for rank in (1, 2)),
-    (BOTH, "transposed3d", lambda k: itertools.islice(transposed(k, 3), 0, None, 5), (3, 2, 4, 2)),
-    (BOTH, "free transposed2d", lambda k: transposed(k, 2), FREE),
-    *((BOTH, f"pool{rank}d", lambda k, rank=rank: pools(k, rank), (*(9, 7, 6)[:rank], 3)) for rank in (1, 2, 3)),
-    *((BOTH, f"free pool{rank}d", lambda k, rank=rank: pools(k, rank), (None,) * rank + (3,)) for rank in (1, 2)),
+    *(over(convolutions, 1, 9, 4), over(convolutions, 2, 9, 7, 4), over(convolutions, 3, 9, 7, 5, 4)),
+    *(over(convolutions, 1, None, 4), over(convolutions, 2, *FREE)),
+    *(over(transposed, 1, 5, 4), over(transposed, 2, 5, 4, 4), over(transposed, 2, *FREE)),
+    over(fewer_transposed, 3, 3, 2, 4, 2),
+    *(over(pools, 1, 9, 3), over(pools, 2, 9, 7, 3), over(pools, 3, 9, 7, 6, 3)),
+    *(over(pools, 1, None, 3), over(pools, 2, *FREE)),
     (OLD, "mixed pools", mixed_pools, IMAGE),
     (OLD, "free mixed pools", mixed_pools, FREE),
     (BOTH, "borders", borders, IMAGE),
@@ -227,7 +237,7 @@ ROWS = [
     (OLD, "local", local, (6, 7, 2)),
     (OLD, "local sequences", local_sequences, (7, 2)),
     (NEW, "adaptive", adaptive, IMAGE),
-]  # fmt: skip
+]
 
 CASES = [pytest.param(engine, *row, id=f"{engine} {row[0]}") for engines, *row in ROWS for engine in engines]
 
@@ -269,3 +279,79 @@ def test_load_of_live_layer_computes_what_keras_computes(engine, name, make, sha
                 )
             )
     assert not wrong, wrong
+
+
+def saved(k, model, folder):
+    path = folder / "model.keras"
+    model.save(path)
+    return path
+
+
+def residual(k, shape):
+    """A chain of layers over images, with a branch and a join."""
+    layers = k.layers
+    x = k.Input(shape)
+    y = layers.MaxPooling2D(3, padding="same")(
+        layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
+    )
+    z = layers.SpatialDropout2D(0.1)(layers.Conv2D(4, 3, padding="same", activation="softmax")(y))
+    y = layers.Concatenate()([layers.Add()([y, z]), layers.UpSampling2D(2)(layers.AveragePooling2D(2)(y))])
+    y = layers.ZeroPadding2D(1)(
+        layers.Dropout(0.1)(layers.GroupNormalization(2)(layers.PReLU(shared_axes=[1, 2])(y)))
+    )
+    return k.Model(x, layers.Conv2DTranspose(3, 3, padding="same")(layers.Cropping2D(1)(y)))
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_port_chain_over_images_moves_channels_once_each_way(engine, tmp_path):
+    k = live_keras(engine)
+    path = saved(k, residual(k, (14, 14, 3)), tmp_path)
+    source = porting.port(path).source
+    assert source.count("permute(0, 3, 1, 2)") == 1
+    assert source.count("permute(") == 2
+    flat = k.Sequential(
+        [k.Input((6, 3)), k.layers.Conv1D(4, 3), k.layers.MaxPooling1D(2), k.layers.Flatten()]
+    )
+    assert porting.port(saved(k, flat, tmp_path)).source.count(".mT") == 2
+
+
+def test_load_chain_over_images_of_any_size_batch_and_dtype_runs(tmp_path):
+    k = live_keras("tf_keras")
+    model = residual(k, (None, None, 3))
+    module = porting.load(saved(k, model, tmp_path))
+    for size in ((14, 14), (20, 26)):
+        x = torch.rand(2, *size, 3)
+        np.testing.assert_allclose(module(x).detach(), model(x.numpy()), atol=1e-5)
+    assert module(torch.zeros(0, 14, 14, 3)).shape[0] == 0
+    for dtype in (torch.float64, torch.bfloat16):
+        assert module.to(dtype)(torch.zeros(1, 14, 14, 3, dtype=dtype)).dtype == dtype
+    assert module.to("meta")(torch.zeros(1, 14, 14, 3, dtype=torch.bfloat16, device="meta")).is_meta
+
+
+def test_load_shared_layer_of_images_of_two_sizes_pads_each(tmp_path):
+    k = live_keras("tf_keras")
+    a, b = k.Input((8, 8, 2)), k.Input((7, 9, 2))
+    conv, pool = (
+        k.layers.Conv2D(3, 3, strides=2, padding="same"),
+        k.layers.AveragePooling2D(3, 2, padding="same"),
+    )
+    model = k.Model([a, b], [pool(conv(a)), pool(conv(b))])
+    xs = [np.random.default_rng(0).standard_normal((2, *each.shape[1:])).astype("float32") for each in (a, b)]
+    got = porting.load(saved(k, model, tmp_path))(*map(torch.tensor, xs))
+    for result, target in zip(got, model(xs), strict=True):
+        np.testing.assert_allclose(result.detach(), target, atol=1e-5)
+
+
+REFUSED = {
+    "lanczos3": lambda layers: layers.UpSampling2D(2, interpolation="lanczos3"),
+    "gaussian": lambda layers: layers.Resizing(4, 4, interpolation="gaussian"),
+    "RandomCrop": lambda layers: layers.RandomCrop(4, 4),
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_port_layer_without_counterpart_is_refused_by_name(word, tmp_path):
+    k = live_keras("tf_keras")
+    model = k.Sequential([k.Input((8, 8, 3)), REFUSED[word](k.layers), k.layers.Conv2D(2, 3)])
+    with pytest.raises(porting.NotPortableError, match=word):
+        porting.port(saved(k, model, tmp_path))

@@ -143,6 +143,7 @@ class ModelClass:
         results: what ``forward`` returns: names, in a dict by key, or in tuples.
         trainable: whether anything in it may learn.
         keys: of the dict that ``forward`` takes too, one for each parameter; empty where it takes none.
+        borrowed: modules of other classes that ``forward`` takes behind its parameters, each with its type.
     """
 
     name: str
@@ -153,6 +154,7 @@ class ModelClass:
     results: "Results"
     trainable: bool = True
     keys: tuple[str, ...] = ()
+    borrowed: tuple[tuple[str, str], ...] = ()
 
     def arrays(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
         """Yield the arrays of the state dict by key, in order."""

@@ -29,6 +29,10 @@ class WeightlessError(RefusedError):
     """A layer has weights, and the file has none."""
 
 
+class UnlikeError(Exception):
+    """A layer that is lent was built in another way than is needed here."""
+
+
 @dataclass
 class Scope:
     """The ``__init__`` of the class that is being written.
@@ -41,6 +45,8 @@ class Scope:
         note: adds a sentence to the notes.
         trainable: whether anything in the class may learn.
         with_batchdot: whether Dot layers become `batchdot.Dot`.
+        lent: sub-modules of another class that stand in the place of new ones, each with the expression by
+            which it is reached; None where layers are built.
     """
 
     names: Names
@@ -50,6 +56,21 @@ class Scope:
     trainable: bool = True
     with_batchdot: bool = False
     submodules: list[Submodule] = field(default_factory=list)
+    lent: list[tuple[Submodule, str]] | None = None
+
+    def add(self, name: str, submodule: Submodule) -> str:
+        """Add a sub-module under a name, if that is free; return the expression by which it is reached.
+
+        Raises:
+            UnlikeError: what is lent is something else.
+        """
+        if self.lent is not None:
+            other, reached = self.lent.pop(0) if self.lent else (submodule, "")
+            if not reached or other.expression != submodule.expression:
+                raise UnlikeError
+            return reached
+        self.submodules.append(replace(submodule, attribute=self.names.take(name)))
+        return f"self.{self.submodules[-1].attribute}"
 
 
 class Layer:
@@ -65,6 +86,7 @@ class Layer:
         trainable: whether it learns; a layer in a frozen model does not.
         is_masked: whether it obeys a mask at any of its calls.
         with_batchdot: whether a Dot layer becomes `batchdot.Dot`.
+        scope: the ``__init__`` that it adds to.
     """
 
     def __init__(
@@ -89,7 +111,7 @@ class Layer:
         self.trainable = trainable and record.trainable
         self.is_masked = is_masked
         self.with_batchdot = scope.with_batchdot
-        self._scope = scope
+        self.scope = scope
 
     # What the file says
 
@@ -131,7 +153,7 @@ class Layer:
     def activation(self, key: str = "activation") -> Activation:
         """Return an argument that is an activation."""
         activation = self._get(key, Activation)
-        return self._scope.replace(self, activation) if activation.is_custom else activation
+        return self.scope.replace(self, activation) if activation.is_custom else activation
 
     def has(self, role: str) -> bool:
         """Whether the layer has this weight."""
@@ -197,9 +219,7 @@ class Layer:
 
     def nested(self, child: ModelClass) -> str:
         """Add an instance of a class of the program; return it as ``self.name``."""
-        attribute = self._scope.names.take(self.name)
-        self._scope.submodules.append(Submodule(attribute, f"{child.name}()", child=child))
-        return f"self.{attribute}"
+        return self.scope.add(self.name, Submodule("", f"{child.name}()", child=child))
 
     def child(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Layer":
         """Return a layer inside of this one, whose attributes will be called after this one.
@@ -211,7 +231,7 @@ class Layer:
         """
         return Layer(
             self.record.inner[key],
-            self._scope,
+            self.scope,
             name=f"{self.name}_{suffix}" if suffix else self.name,
             input_shapes=input_shapes,
             call_shapes=(input_shapes,) if len(set(self.call_shapes)) == 1 else (),
@@ -222,17 +242,16 @@ class Layer:
 
     def inner(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Forward":
         """Translate a layer inside of this one; `Site.run` writes its calls."""
-        return self._scope.translate(self.child(key, suffix, input_shapes))
+        return self.scope.translate(self.child(key, suffix, input_shapes))
 
     def note(self, sentence: str) -> None:
         """Tell the reader of the source something, once."""
-        self._scope.note(sentence)
+        self.scope.note(sentence)
 
     def _add(self, expression: str, state: dict[str, Array], suffix: str, trainable: bool) -> str:
-        attribute = self._scope.names.take(f"{self.name}_{suffix}" if suffix else self.name)
-        frozen_alone = self._scope.trainable and not trainable
-        self._scope.submodules.append(Submodule(attribute, expression, state, not frozen_alone))
-        return f"self.{attribute}"
+        frozen_alone = self.scope.trainable and not trainable
+        submodule = Submodule("", expression, state, not frozen_alone)
+        return self.scope.add(f"{self.name}_{suffix}" if suffix else self.name, submodule)
 
     def _weight(self, role: str) -> Weight:
         if role not in self.record.weights:

@@ -3,10 +3,21 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from batchdot.porting.errors import NotPortableError, quote
-from batchdot.porting.program import Body, Function, ModelClass, Names, Program, Value, channels_last
+from batchdot.porting.program import (
+    Body,
+    Function,
+    ModelClass,
+    Names,
+    Program,
+    Submodule,
+    Value,
+    attributes_in,
+    channels_first,
+    channels_last,
+)
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.program.loops import FEWEST
 from batchdot.porting.program.names import class_name
@@ -19,14 +30,16 @@ from batchdot.porting.record import (
     LayerRecord,
     Mask,
     ModelRecord,
+    Shape,
     Slice,
     TensorRef,
 )
 from batchdot.porting.translation.custom import Custom, custom_activation, custom_layer, importable, wanted
-from batchdot.porting.translation.layer import Layer, RefusedError, Scope, WeightlessError
+from batchdot.porting.translation.layer import Layer, RefusedError, Scope, UnlikeError, WeightlessError
 from batchdot.porting.translation.masks import every_step, write_mask
 from batchdot.porting.translation.notes import notes_on
 from batchdot.porting.translation.registry import Forward, Result, translation_of
+from batchdot.porting.translation.sharing import Loan, Loans
 from batchdot.porting.translation.site import Argument, Site
 
 PART = re.compile(r"\w+\[\d+\]")
@@ -59,6 +72,7 @@ class Port:
     missing: dict[str, str] = field(default_factory=dict)
     lacks_weights: bool = False
     functions: dict[str, Function] = field(default_factory=dict)
+    loans: Loans = field(default_factory=Loans)
     notes: dict[str, None] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
@@ -97,7 +111,11 @@ def translate(
     for sentence in record.notes:
         port.note(sentence)
     root = class_name(name, port.class_names)
-    model = ModelTranslator(port, record, root, trainable=record.trainable).run()
+    images_first = options.channels == "first" and not any(
+        layer.config.get("data_format") == "channels_first" for layer in record.all_layers()
+    )
+    translator = ModelTranslator(port, record, root, trainable=record.trainable, images_first=images_first)
+    model = translator.run()
     if port.lacks_weights:
         reason = "the file has no weights; give the file that has them: weights=..."
         raise NotPortableError([(record.name, reason)])
@@ -112,9 +130,22 @@ class ModelTranslator:
     """Translates one model to one class."""
 
     def __init__(
-        self, port: Port, record: ModelRecord, name: str, *, trainable: bool, training: bool | None = None
+        self,
+        port: Port,
+        record: ModelRecord,
+        name: str,
+        *,
+        trainable: bool,
+        training: bool | None = None,
+        parent: "ModelTranslator | None" = None,
+        images_first: bool = False,
     ) -> None:
         self.port = port
+        self.parent = parent
+        self.images_first = images_first
+        self.attribute = ""
+        self.borrowed: dict[tuple[ModelTranslator, str], tuple[str, str]] = {}
+        self.borrowed_from: list[tuple[ModelTranslator, Submodule]] = []
         self.record = record
         self.name = name
         self.trainable = trainable
@@ -137,6 +168,7 @@ class ModelTranslator:
         for call in record.calls:
             self.calls[call.layer].append(call)
         self.forwards: dict[str, Forward] = {}
+        self.models: dict[str, ModelTranslator] = {}
         self.structure: Results = ()
 
     def run(self) -> ModelClass:
@@ -154,8 +186,19 @@ class ModelTranslator:
         parameters += tuple(self.mask_parameters.values())
         self.structure = self._results(self.record.outputs)
         statements, results = self.body.finish(self.structure)
-        submodules = tuple(self.scope.submodules)
-        return ModelClass(self.name, "", parameters, submodules, statements, results, self.trainable, keys)
+        used = attributes_in(statements, results)
+        submodules = tuple(one for one in self.scope.submodules if one.attribute in used)
+        return ModelClass(
+            self.name,
+            "",
+            parameters,
+            submodules,
+            statements,
+            results,
+            trainable=self.trainable,
+            keys=keys,
+            borrowed=tuple(self.borrowed.values()),
+        )
 
     def _ordered_calls(self) -> list[Call]:
         """Return the calls in order, those of layers that are called again and again turn by turn."""
@@ -182,20 +225,65 @@ class ModelTranslator:
         if record.problem and not self._has_replaced_activation(record):
             needs = f"; {wanted(record)}" if record.kind == "custom" or record.is_a("Lambda") else ""
             raise RefusedError(record.problem + needs)
-        if record.model is not None:
-            return self._nested(layer, record.model)
-        translation = translation_of(record)
+        if layer.scope.lent is not None:
+            return self._built(layer)
+        loan = self.port.loans.find(record)
+        if loan is not None and loan.owner is not self:
+            try:
+                return self._lent(layer, loan)
+            except UnlikeError:
+                layer.scope = self.scope
+        before = len(self.scope.submodules)
+        forward = self._built(layer)
+        added = self.scope.submodules[before:]
+        model = self.models.get(layer.record.name) if record.model is not None else None
+        self.port.loans.add(Loan(record, self, added, model))
+        return forward
+
+    def _built(self, layer: Layer) -> Forward:
+        """Add what a layer needs to ``__init__``, or take what is lent in its place."""
+        if layer.record.model is not None:
+            return self._nested(layer, layer.record.model)
+        translation = translation_of(layer.record)
         if translation is None:
-            raise RefusedError(f"there is no translation of {record.class_name}")
+            raise RefusedError(f"there is no translation of {layer.record.class_name}")
         return translation(layer)
+
+    def _lent(self, layer: Layer, loan: Loan) -> Forward:
+        """Return the function that writes calls of a layer that another class has built."""
+        reached = [self.reach(loan.owner, submodule) for submodule in loan.submodules]
+        if loan.model is not None:
+            return self._calls_of(loan.model, reached[0])
+        layer.scope = replace(self.scope, lent=list(zip(loan.submodules, reached, strict=True)))
+        return self._built(layer)
+
+    def reach(self, owner: "ModelTranslator", submodule: Submodule) -> str:
+        """Return the expression of a sub-module of another class: a path, or a parameter of ``forward``."""
+        path, above = [submodule.attribute], owner
+        while above is not self and above.parent is not None:
+            path.append(above.attribute)
+            above = above.parent
+        if above is self:
+            return ".".join(["self", *reversed(path)])
+        key = owner, submodule.attribute
+        if key not in self.borrowed:
+            self.borrowed_from.append((owner, submodule))
+            kind = "Tensor" if "" in submodule.state else "nn.Module"
+            self.borrowed[key] = self.body.names.take(submodule.attribute), kind
+        return self.borrowed[key][0]
 
     def _nested(self, layer: Layer, model: ModelRecord) -> Forward:
         name = class_name(layer.name, self.port.class_names)
         translator = ModelTranslator(
-            self.port, model, name, trainable=layer.trainable, training=layer.training
+            self.port, model, name, trainable=layer.trainable, training=layer.training, parent=self
         )
-        child = translator.run()
-        module = layer.nested(child)
+        module = layer.nested(translator.run())
+        translator.attribute = module.removeprefix("self.")
+        self.models[layer.record.name] = translator
+        return self._calls_of(translator, module)
+
+    def _calls_of(self, translator: "ModelTranslator", module: str) -> Forward:
+        """Return the function that writes calls of a model inside of this one."""
 
         def forward(site: Site) -> Result:
             values = site.values()
@@ -203,7 +291,13 @@ class ModelTranslator:
                 site.mask("inputs" if len(values) == 1 else f"inputs.{number}") or every_step(values[number])
                 for number in translator.mask_parameters
             ]
-            arguments = ", ".join(map(str, (*map(site.last, values), *masks)))
+            modules = [
+                self.reach(
+                    owner, next(each for each in owner.scope.submodules if each.attribute == attribute)
+                )
+                for owner, attribute in translator.borrowed
+            ]
+            arguments = ", ".join(map(str, (*map(site.last, values), *masks, *modules)))
             call = f"{module}({arguments})"
             if isinstance(translator.structure, str):
                 return call
@@ -220,7 +314,9 @@ class ModelTranslator:
         call = next(call for call in self.record.calls if call.layer == ref.layer)
         dtype = str(record.config["dtype"])
         kind = "int" if "int" in dtype else "bool" if dtype == "bool" else "float"
-        value = Value(self.body.names.take(record.name), call.output_shapes[0], kind)  # type: ignore[arg-type]
+        shape = call.output_shapes[0]
+        is_first = self.images_first and _is_image(shape)
+        value = Value(self.body.names.take(record.name), shape, kind, is_first)  # type: ignore[arg-type]
         self.values[ref] = value
         return value
 
@@ -294,7 +390,9 @@ class ModelTranslator:
 
     def _results(self, outputs: object) -> Results:
         if isinstance(outputs, TensorRef):
-            return str(channels_last(self.values[outputs], self.body))
+            value = self.values[outputs]
+            ordered = channels_first if self.images_first and _is_image(value.shape) else channels_last
+            return str(ordered(value, self.body))
         if isinstance(outputs, FrozenMap):
             return {str(key): self._results(part) for key, part in outputs.items()}
         assert isinstance(outputs, tuple)
@@ -317,6 +415,11 @@ class ModelTranslator:
         if isinstance(refusal, WeightlessError) and not self.port.has_weights:
             self.port.lacks_weights = True
         self.port.missing.setdefault(name, str(refusal))
+
+
+def _is_image(shape: Shape) -> bool:
+    """Whether a tensor is a batch of images or volumes."""
+    return shape is not None and len(shape) in (4, 5)
 
 
 def _suffixes(results: Results, numbers: Iterator[int]) -> Targets:
