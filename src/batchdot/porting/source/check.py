@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Collection, Iterable
 
+from batchdot.porting.program.syntax import parse_file
 from batchdot.porting.source.library import helper_names
 
 IMPORTS = (
@@ -91,7 +92,7 @@ def check(text: str, imports: Collection[str] = (), functions: Iterable[str] = (
     batchdot.porting.source.check.SourceError: line 1: import os
     """
     try:
-        tree = ast.parse(text)
+        tree = parse_file(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SourceError(f"no Python: {error}") from None
     known = _defined(tree).union(functions)
