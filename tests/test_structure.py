@@ -11,7 +11,7 @@ ORDER = [
     *("_version", "errors", "types", "config", "convert", "registry", "_torch"),
     *("activations", "constraints", "initializers", "regularizers"),
     *("planning", "kernels", "ops", "symbolic", "distributed", "explanation", "retrieval"),
-    *("layers", "models", "backend"),
+    *("arrays", "layers", "models", "backend"),
     *("io", "streaming", "porting", "cli"),
 ]
 """All packages and modules of src/batchdot. Each imports only those before it."""

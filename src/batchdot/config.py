@@ -1,4 +1,4 @@
-"""Global defaults: `floatx`, the default float dtype, and `epsilon`, Keras's fuzz factor."""
+"""Global defaults: `floatx`, the float dtype, `epsilon`, Keras's fuzz factor, and `image_data_format`."""
 
 import math
 
@@ -10,7 +10,11 @@ _FLOATS = {
     "float32": torch.float32,
     "float64": torch.float64,
 }
-_settings: dict[str, float | str] = {"floatx": "float32", "epsilon": 1e-7}
+_settings: dict[str, float | str] = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+}
 
 
 def floatx() -> str:
@@ -76,3 +80,31 @@ def set_epsilon(value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"`epsilon` should be a positive finite number. Received: {value!r}")
     _settings["epsilon"] = float(value)
+
+
+def image_data_format() -> str:
+    """Return where images have their channels by default: ``channels_last`` or ``channels_first``.
+
+    >>> image_data_format()
+    'channels_last'
+
+    Source: ``tf.keras.backend.image_data_format``.
+    """
+    return str(_settings["image_data_format"])
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Set `image_data_format`.
+
+    Raises:
+        ValueError: neither ``channels_last`` nor ``channels_first``.
+
+    >>> set_image_data_format("channels")
+    Traceback (most recent call last):
+    ...
+    ValueError: Unknown data_format: 'channels'. Expected one of ['channels_first', 'channels_last']
+    """
+    expected = ["channels_first", "channels_last"]
+    if data_format not in expected:
+        raise ValueError(f"Unknown data_format: {data_format!r}. Expected one of {expected}")
+    _settings["image_data_format"] = data_format

@@ -1,6 +1,6 @@
 """Keras layers as torch modules, one file each, in Keras's folders; `base` is their common base class."""
 
-import batchdot.symbolic.operators  # noqa: F401  # gives symbolic tensors their operators
+import batchdot.arrays.operators  # noqa: F401  # gives symbolic tensors their operators
 from batchdot.layers.activations.activation import Activation
 from batchdot.layers.activations.softmax import Softmax
 from batchdot.layers.base.layer import Layer

@@ -37,6 +37,9 @@ class KerasTensor:
     <KerasTensor shape=(None, 3) dtype=float32>
     """
 
+    __array_ufunc__ = None
+    """Tells numpy to leave ``array * tensor`` and the like to the operators of this class."""
+
     def __init__(self, shape: Shape, dtype: torch.dtype | None = None, name: str | None = None) -> None:
         self.shape = tuple(shape)
         self.dtype = torch.get_default_dtype() if dtype is None else dtype

@@ -7,6 +7,7 @@ from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.registry import Registry
+from batchdot.symbolic.call_context import CONTEXT, LearningPhaseError
 from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
 from batchdot.symbolic.tree import flatten
 from batchdot.types import Shape
@@ -66,7 +67,14 @@ class Lambda(Layer):
 
     def call(self, inputs: Any, **context: Any) -> Any:
         """Return the value of the function."""
-        return self.function(inputs, **self.arguments, **context)
+        try:
+            return self.function(inputs, **self.arguments, **context)
+        except LearningPhaseError:  # the fast path does not say which layer is being called
+            CONTEXT.calls.append(self)
+            try:
+                return self.function(inputs, **self.arguments, **context)
+            finally:
+                CONTEXT.calls.pop()
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the argument ``mask``, or its value if it is a function."""
