@@ -4,6 +4,16 @@ import math
 
 import torch
 
+__all__ = [
+    "epsilon",
+    "float_dtype",
+    "floatx",
+    "image_data_format",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+]
+
 _FLOATS = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
@@ -108,3 +118,7 @@ def set_image_data_format(data_format: str) -> None:
     if data_format not in expected:
         raise ValueError(f"Unknown data_format: {data_format!r}. Expected one of {expected}")
     _settings["image_data_format"] = data_format
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

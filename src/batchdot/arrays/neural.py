@@ -173,13 +173,13 @@ def batch_normalization(
     tensor([[0., 1.]])
     """
     x = as_tensor(x)
-    mean, var, beta, gamma = (
-        None if given is None else _along(as_tensors(x, given)[1], axis, x.ndim)
-        for given in (mean, var, beta, gamma)
-    )
-    scale = (var + epsilon).rsqrt()
-    out = (x - mean) * (scale if gamma is None else scale * gamma)
-    return out if beta is None else out + beta
+
+    def read(statistic: Operand) -> Tensor:
+        return _along(as_tensors(x, statistic)[1], axis, x.ndim)
+
+    scale = (read(var) + epsilon).rsqrt()
+    out = (x - read(mean)) * (scale if gamma is None else scale * read(gamma))
+    return out if beta is None else out + read(beta)
 
 
 @of_tensor

@@ -5,7 +5,6 @@ array, on either side.
 """
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 from batchdot.arrays.elementwise import abs as absolute
@@ -19,7 +18,7 @@ _COMPARISONS = ("lt", "le", "gt", "ge")
 _UNARY = ("neg", "invert")
 
 
-def _binary(name: str) -> Callable[[Any, Any], Any]:
+def _binary(name: str) -> Any:
     plain = getattr(operator, f"__{name}__")
 
     def function(x: Any, y: Any) -> Any:
@@ -30,7 +29,7 @@ def _binary(name: str) -> Callable[[Any, Any], Any]:
     return _named(function, name)
 
 
-def _unary(name: str) -> Callable[[Any], Any]:
+def _unary(name: str) -> Any:
     plain = getattr(operator, f"__{name}__")
     return _named(lambda x: plain(x), name)
 
@@ -47,15 +46,16 @@ def getitem(tensor: Any, index: Any) -> Any:
 
 
 def _install() -> None:
-    functions = {name: _binary(name) for name in _ARITHMETIC} | {"pow": power}
-    for name, function in functions.items():
+    arithmetic = {name: _binary(name) for name in _ARITHMETIC} | {"pow": power}
+    for name, function in arithmetic.items():
         setattr(KerasTensor, f"__{name}__", lambda self, other, f=function: f(self, other))
         setattr(KerasTensor, f"__r{name}__", lambda self, other, f=function: f(other, self))
-    for name in _COMPARISONS:
-        setattr(KerasTensor, f"__{name}__", lambda self, other, f=_binary(name): f(self, other))
-    for name, function in ({name: _unary(name) for name in _UNARY} | {"abs": absolute}).items():
+    comparisons = {name: _binary(name) for name in _COMPARISONS} | {"getitem": getitem}
+    for name, function in comparisons.items():
+        setattr(KerasTensor, f"__{name}__", lambda self, other, f=function: f(self, other))
+    unary = {name: _unary(name) for name in _UNARY} | {"abs": absolute}
+    for name, function in unary.items():
         setattr(KerasTensor, f"__{name}__", lambda self, f=function: f(self))
-    setattr(KerasTensor, "__getitem__", lambda self, index: getitem(self, index))  # noqa: B010
 
 
 _install()

@@ -7,6 +7,8 @@ optimizer can train it.
 Source: ``tf.keras.backend``.
 """
 
+from typing import TYPE_CHECKING
+
 from batchdot.arrays.elementwise import (
     abs,
     cast,
@@ -147,6 +149,7 @@ from batchdot.config import (
     set_floatx,
     set_image_data_format,
 )
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.layers.base.naming import clear_names as clear_session
 from batchdot.ops.functional import batch_dot, dot
 from batchdot.symbolic.tensor import is_keras_tensor
@@ -279,3 +282,13 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

@@ -126,7 +126,8 @@ def _select(condition: Any, x: Any, y: Any) -> Tensor:
             f"The condition of switch has at most the axes of its expressions. "
             f"Received: condition.shape={tuple(condition.shape)}, expression.shape={tuple(x.shape)}."
         )
-    return where(condition.reshape(condition.shape + (1,) * (x.ndim - condition.ndim)), x, y)
+    chosen: Tensor = where(condition.reshape(condition.shape + (1,) * (x.ndim - condition.ndim)), x, y)
+    return chosen
 
 
 def function(

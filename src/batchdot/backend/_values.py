@@ -305,19 +305,13 @@ def count_params(x: TensorLike | KerasTensor) -> int:
     return prod(int_shape(x))  # type: ignore[arg-type]
 
 
-@overload
-def cast_to_floatx(x: KerasTensor) -> KerasTensor: ...
-@overload
-def cast_to_floatx(x: Tensor) -> Tensor: ...
-@overload
-def cast_to_floatx(x: TensorLike) -> Array: ...
-def cast_to_floatx(x: Any) -> Any:
+def cast_to_floatx(x: TensorLike | KerasTensor) -> Tensor | Array | KerasTensor:
     """Return a tensor in the dtype `floatx`, and anything else as a numpy array of it.
 
     >>> cast_to_floatx(torch.tensor([1])), cast_to_floatx([1])
     (tensor([1.]), array([1.], dtype=float32))
     """
-    if isinstance(x, Tensor) or is_keras_tensor(x):
+    if is_keras_tensor(x) or isinstance(x, Tensor):
         return cast(x, floatx())
     return as_array(as_tensor(x).to(float_dtype()))
 

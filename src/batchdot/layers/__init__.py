@@ -1,6 +1,9 @@
 """Keras layers as torch modules, one file each, in Keras's folders; `base` is their common base class."""
 
+from typing import TYPE_CHECKING
+
 import batchdot.arrays.operators  # noqa: F401  # gives symbolic tensors their operators
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.layers.activations.activation import Activation
 from batchdot.layers.activations.softmax import Softmax
 from batchdot.layers.base.layer import Layer
@@ -69,3 +72,13 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

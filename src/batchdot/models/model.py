@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
+from batchdot.keras_names.lookup import check_compile_arguments, find
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.weights import weights_of
 from batchdot.models.predict import predict_in_batches
@@ -141,6 +142,34 @@ class Model(Layer):
             print_fn: called with each line; by default `print`.
         """
         print_summary(self, line_length, print if print_fn is None else print_fn)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile calls by torch.compile, with its arguments, as ``torch.nn.Module.compile`` does.
+
+        Raises:
+            TypeError: the arguments are Keras's, which belong to a training loop here.
+
+        >>> Model().compile(optimizer="adam", loss="mse")
+        Traceback (most recent call last):
+        ...
+        TypeError: batchdot has no Model.compile for an optimizer and a loss: ...
+        """
+        check_compile_arguments(args, kwargs)
+        super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that torch.nn.Module keeps.
+
+        Raises:
+            AttributeError: there is none; for a method of Keras's models, it says what to write instead.
+        """
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            answer = None if hasattr(type(self), name) else find(f"Model.{name}")
+            if answer is None:
+                raise
+        raise AttributeError(str(answer), name=name, obj=self)
 
     def extra_repr(self) -> str:
         """Return the name; torch prints the layers inside."""

@@ -16,6 +16,11 @@ from batchdot.porting.record import ModelRecord, record_of
 
 __all__ = ["Inspection", "ModelFileError", "ModelRecord", "inspect", "read"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 T = TypeVar("T")
 
 Path = str | os.PathLike[str]

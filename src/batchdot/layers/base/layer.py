@@ -79,6 +79,7 @@ class Layer(Calls, NodeQueries):
         weights: Any = None,
         **kwargs: Any,
     ) -> None:
+        """Make the layer; the class describes the arguments."""
         unknown = [k for k, v in kwargs.items() if k not in _IGNORED and not (k in _UNSET and v is None)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, unknown))}.")
