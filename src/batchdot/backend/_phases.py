@@ -56,12 +56,9 @@ def learning_phase_scope(value: int | bool) -> Iterator[None]:
     ...     Dropout(0.5)(torch.ones(3))
     tensor([1., 1., 1.])
     """
-    before = CONTEXT.training
-    set_learning_phase(value)
-    try:
+    with CONTEXT.set(training=None):
+        set_learning_phase(value)
         yield
-    finally:
-        CONTEXT.training = before
 
 
 def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:

@@ -13,7 +13,9 @@ class CallContext(threading.local):
         calls: the layers being called, outermost first.
         layers_with_losses: the layers that have added losses since the outermost call began.
         training: the argument ``training`` of the innermost call that has one, else None.
-        in_shape_inference: whether layers run on meta tensors for the shapes of their outputs.
+        in_shape_inference: whether layers run on tensors without values, for the shapes of their outputs.
+        inferred_call: the layer whose symbolic call is inferred, and its symbolic inputs.
+        keeps_symbolic_losses: whether this run of shape inference is the one whose losses are kept.
     """
 
     def __init__(self) -> None:
@@ -21,20 +23,26 @@ class CallContext(threading.local):
         self.layers_with_losses: list[Any] = []
         self.training: bool | None = None
         self.in_shape_inference = False
+        self.inferred_call: tuple[Any, list[Any]] = (None, [])
+        self.keeps_symbolic_losses = True
+
+    @contextmanager
+    def set(self, **values: Any) -> Iterator[None]:
+        """Set attributes for a while.
+
+        >>> with CONTEXT.set(training=False):
+        ...     CONTEXT.training
+        False
+        """
+        before = {name: getattr(self, name) for name in values}
+        self.__dict__.update(values)
+        try:
+            yield
+        finally:
+            self.__dict__.update(before)
 
 
 CONTEXT = CallContext()
-
-
-@contextmanager
-def shape_inference() -> Iterator[None]:
-    """Run layers only for the shapes of their outputs."""
-    before = CONTEXT.in_shape_inference
-    CONTEXT.in_shape_inference = True
-    try:
-        yield
-    finally:
-        CONTEXT.in_shape_inference = before
 
 
 class LearningPhaseError(RuntimeError):

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from batchdot.convert import TensorLike, as_tensor
 from batchdot.ops.arguments import DOT, batch_dot_operation
+from batchdot.ops.dispatch import run
 from batchdot.ops.functional import batch_dot, dot
 from batchdot.ops.handlers import Handler, register
 from batchdot.ops.operation import Operation
+from batchdot.symbolic.call_context import CONTEXT
+from batchdot.symbolic.meta_mode import META
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
 
 SYMBOLIC_FUNCTIONS: dict[str, Callable[..., Any]] = {"batch_dot": batch_dot, "dot": dot}
@@ -37,13 +42,13 @@ def symbolic(function: F) -> F:
     """
 
     @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         if symbolic_tensors([args, kwargs]):
             return symbolic_call(function.__name__, *args, **kwargs)
         return function(*args, **kwargs)
 
-    SYMBOLIC_FUNCTIONS[function.__name__] = run
-    return run  # type: ignore[return-value]
+    SYMBOLIC_FUNCTIONS[function.__name__] = call
+    return call  # type: ignore[return-value]
 
 
 def symbolic_call(function: str, *args: Any, **kwargs: Any) -> Any:
@@ -81,6 +86,19 @@ SHAPE_RULES: dict[str, Callable[..., KerasTensor]] = {"batch_dot": _infer_batch_
 """Rules for the shape and dtype of results, by name; functions without one are run on meta tensors."""
 
 
+def _claims_mixed(operation: Operation, x: object, y: object) -> bool:
+    return CONTEXT.in_shape_inference and _is_meta(x) is not _is_meta(y)
+
+
+def _run_mixed(operation: Operation, x: Any, y: Any) -> Any:
+    """Run an operation on a meta tensor and a constant, in shape inference."""
+    return run(operation, as_tensor(x).to(META), as_tensor(y).to(META))
+
+
+def _is_meta(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_meta
+
+
 def _claims(operation: Operation, x: object, y: object) -> bool:
     return is_keras_tensor(x) or is_keras_tensor(y)
 
@@ -89,4 +107,5 @@ def _run(operation: Operation, x: object, y: object) -> Any:
     return symbolic_call(operation.function, x, y, **operation.options)
 
 
+register(Handler("constant in shape inference", _claims_mixed, _run_mixed))
 register(Handler("symbolic", _claims, _run))

@@ -28,7 +28,7 @@ from batchdot.convert import as_tensor
 from batchdot.layers.base.losses import Losses
 from batchdot.ops.plan_cache import are_exact_tensors
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, on_meta
+from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, real_values
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor, symbolic_tensors
 from batchdot.symbolic.tree import flatten, map_structure
 
@@ -148,6 +148,22 @@ class Calls(Losses):
         """
         return self._infer_by_call(args, kwargs, None)[0]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; in shape inference a weight keeps its value, which other threads may read."""
+        inferred = CONTEXT.in_shape_inference and isinstance(value, Tensor) and value.is_meta
+        if not inferred or (name not in self._buffers and name not in self._parameters):
+            super().__setattr__(name, value)
+
+    def _build_once(self, inputs: Any) -> None:
+        """Build the layer for these inputs, unless it is built; with real weights in shape inference too."""
+        if not self.built:
+            with real_values():
+                super()._build_once(inputs)
+
+    def _initial_value(self, name: str, shape: Any, dtype: Any, initializer: Any) -> Tensor:
+        with real_values():
+            return super()._initial_value(name, shape, dtype, initializer)
+
     def _bind_inputs(self, *args: Any) -> tuple[Any, ...]:
         """Return the positional arguments of a call as `call` takes them."""
         return args
@@ -193,8 +209,7 @@ class Calls(Losses):
         CONTEXT.calls.append(self)
         try:
             if CONTEXT.in_shape_inference:
-                with on_meta(self):  # weights that `build` has just made are not there yet
-                    return self.call(*args, **kwargs)
+                return self.call(*args, **kwargs)
             outputs = self.call(*args, **kwargs)
             if self.activity_regularizer is not None:
                 self._regularize_activity(outputs, args)

@@ -106,7 +106,7 @@ class Layer(Calls, NodeQueries):
         self.outbound_nodes = []
         self._name = name
         self._trainable = trainable
-        self._placement = torch.empty(0, dtype=given_dtype)
+        self._placement = torch.tensor((), dtype=given_dtype)  # real in shape inference too
         self._given_dtype = given_dtype
         self._weight_infos = []
         self._pending_state = {}

@@ -54,6 +54,8 @@ class Losses(LazyWeights):
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Keep updates of a symbolic call. On real tensors nothing is kept."""
+        if not CONTEXT.keeps_symbolic_losses:
+            return
         if CONTEXT.in_shape_inference or symbolic_tensors([updates, inputs]):
             on = _call_inputs(self) if CONTEXT.in_shape_inference and inputs is not None else inputs
             self._updates += [(update, on) for update in flatten(updates) if update is not None]
@@ -92,6 +94,8 @@ class Losses(LazyWeights):
 
     def _add_symbolic_loss(self, loss: Any, inputs: Any) -> None:
         """Keep a loss of a symbolic call; a meta tensor of shape inference as a symbolic scalar."""
+        if not CONTEXT.keeps_symbolic_losses:
+            return
         if CONTEXT.in_shape_inference and isinstance(loss, Tensor):
             loss = KerasTensor((), loss.dtype)
         on = _call_inputs(self) if CONTEXT.in_shape_inference and inputs is not None else inputs
@@ -146,7 +150,8 @@ def _evaluate(loss: Any) -> Any:
 
 def _call_inputs(layer: Any) -> list[KerasTensor]:
     """Return the symbolic inputs of the call whose shape is being inferred."""
-    return list(layer.__dict__.get("_inferred_inputs", ()))
+    inferred, inputs = CONTEXT.inferred_call
+    return list(inputs) if inferred is layer else []
 
 
 def _depends(on: Any, inputs: Any) -> bool:

@@ -109,5 +109,5 @@ def _fill(template: Any, tensors: Any) -> Any:
         items = [_fill(item, tensors) for item in template]
         return items if isinstance(template, list) else tuple(items)
     if isinstance(template, torch.Tensor) and isinstance(tensors[0], torch.Tensor):
-        return template.to(tensors[0].device)  # the meta device during shape inference
+        return template if tensors[0].is_meta else template.to(tensors[0].device)
     return template

@@ -8,6 +8,7 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.base.validation import check_least_rank, check_positive_int
 from batchdot.symbolic.call_context import CONTEXT
+from batchdot.symbolic.tensor import KerasTensor
 from batchdot.types import Shape
 
 
@@ -86,6 +87,15 @@ class Reshape(Layer):
                 "total size of new array must be unchanged"
             )
         return (shape[0], *[missing if size == -1 else size for size in target])
+
+    def compute_output_spec(self, inputs: KerasTensor) -> KerasTensor:
+        """Return the symbolic output: its dtype is that of the inputs, whose unknown sizes may not fit yet.
+
+        >>> Reshape((3, 2)).compute_output_spec(KerasTensor((None, None, 2)))
+        <KerasTensor shape=(None, 3, 2) dtype=float32>
+        """
+        dtype = self._dtype if self.autocast and inputs.dtype.is_floating_point else inputs.dtype
+        return KerasTensor(self.compute_output_shape(inputs.shape), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""
