@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         initializers,
         layers,
         models,
+        porting,
         regularizers,
     )
     from batchdot.errors import AxisError, NotConnectedError
@@ -53,6 +54,7 @@ __all__ = [
     "layers",
     "models",
     "plan",
+    "porting",
     "regularizers",
     "top_k",
 ]

@@ -229,7 +229,7 @@ def test_dir_of_a_public_module_is_its_all(name: str) -> None:
 
 def test_public_modules_are_all_looked_at() -> None:
     modules = {name for name in batchdot.__all__ if getattr(batchdot, name).__class__ is type(batchdot)}
-    assert modules == set(PUBLIC) - {"", "porting"}
+    assert modules == set(PUBLIC) - {""}
 
 
 CLASSES = [getattr(batchdot.layers, name) for name in batchdot.layers.__all__ if name[0].isupper()]

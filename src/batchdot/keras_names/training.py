@@ -129,7 +129,7 @@ _CALLBACKS = {
     "ProgbarLogger": "tqdm.tqdm(loader)",
     "ReduceLROnPlateau": "torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer).step(loss)",
     "SwapEMAWeights": "torch.optim.swa_utils.AveragedModel(model)",
-    "TensorBoard": "torch.utils.tensorboard.SummaryWriter().add_scalar('loss', loss, step)",
+    "TensorBoard": "writer.add_scalar('loss', loss, step)",
     "TerminateOnNaN": "assert loss.isfinite()",
 }
 

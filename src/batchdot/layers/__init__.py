@@ -15,6 +15,7 @@ from batchdot.layers.core.function import FunctionLayer as Function
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.layers.core.lambda_layer import Lambda
 from batchdot.layers.core.masking import Masking
+from batchdot.layers.core.torch_module_wrapper import TorchModuleWrapper
 from batchdot.layers.merging.base import (
     Add,
     Average,
@@ -61,6 +62,7 @@ __all__ = [
     "Reshape",
     "Softmax",
     "Subtract",
+    "TorchModuleWrapper",
     "add",
     "average",
     "concatenate",

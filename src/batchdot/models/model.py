@@ -160,7 +160,7 @@ class Model(Layer):
         TypeError: batchdot has no Model.compile for an optimizer and a loss: ...
         """
         check_compile_arguments(args, kwargs)
-        super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().compile(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute that torch.nn.Module keeps.
