@@ -1,6 +1,8 @@
 """Global defaults: `floatx`, the float dtype, `epsilon`, Keras's fuzz factor, and `image_data_format`."""
 
 import math
+import warnings
+from typing import Any
 
 import torch
 
@@ -12,6 +14,7 @@ __all__ = [
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "weight_dtype",
 ]
 
 _FLOATS = {
@@ -45,6 +48,30 @@ def float_dtype() -> torch.dtype:
     torch.float32
     """
     return _FLOATS[floatx()]
+
+
+def weight_dtype(policy: Any) -> Any:
+    """Return the dtype of weights for a dtype policy of Keras: a config, a name, or an object that has one.
+
+    The mixed policies have weights of float32. Their lower dtype of computation is not taken over, with a
+    warning: in PyTorch a call chooses it, not a layer.
+
+    >>> weight_dtype({"class_name": "DTypePolicy", "config": {"name": "float64"}})
+    'float64'
+    """
+    if isinstance(policy, dict):
+        policy = policy.get("config", {}).get("name")
+    name = getattr(policy, "name", policy)
+    if not isinstance(name, str) or not name.startswith("mixed_"):
+        return name if type(policy).__name__.endswith("Policy") else policy
+    lower = name.removeprefix("mixed_")
+    warnings.warn(
+        f"The policy {name!r} is read as float32. For its lower precision call the model under "
+        f"`torch.autocast(device, torch.{lower})`.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return None
 
 
 def set_floatx(value: str) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import batchdot.arrays.operations  # lets configs name the operations of Keras 3
 import batchdot.arrays.operators  # noqa: F401  # gives symbolic tensors their operators
 from batchdot.keras_names.lookup import attribute_error
 from batchdot.layers.activations.activation import Activation

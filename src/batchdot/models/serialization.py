@@ -5,12 +5,14 @@ Written in the form of tf.keras 2.21, which tf.keras reads; read in that form an
 
 import inspect
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
+from batchdot.models.operations import OperationCalls, is_operation
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
@@ -75,7 +77,12 @@ def model_from_graph_config(
         if key not in part:
             raise ValueError(f"The config of model {name!r} lacks {key!r}.")
     by_name = {entry["name"] if "name" in entry else entry["config"]["name"]: entry for entry in entries}
-    layers = {key: layer_registry.deserialize_layer(entry, custom_objects) for key, entry in by_name.items()}
+    layers = {
+        key: OperationCalls(entry)
+        if is_operation(entry)
+        else layer_registry.deserialize_layer(entry, custom_objects)
+        for key, entry in by_name.items()
+    }
     calls = [(layers[key], call) for key, entry in by_name.items() for call in entry["inbound_nodes"]]
     first_calls = {key: _first_call(layer) for key, layer in layers.items()}
     is_keras_3 = any(isinstance(call, dict) for _, call in calls)
@@ -86,6 +93,15 @@ def model_from_graph_config(
         reader.first_calls = {key: 0 if is_sequential[key] else first for key, first in first_calls.items()}
     options = {key: config[key] for key in ("name", "trainable") if config.get(key) is not None}
     return cls(reader.tensors(config["input_layers"]), reader.tensors(config["output_layers"]), **options)
+
+
+_KERAS_3_VALUES: dict[str, Callable[..., Any]] = {
+    "__slice__": lambda start, stop, step: slice(start, stop, step),
+    "__ellipsis__": lambda: Ellipsis,
+    "__numpy__": lambda value, dtype: np.array(value, dtype),
+    "__tensor__": lambda value, dtype: np.array(value, dtype),
+}
+"""Arguments of calls that Keras 3 writes as a class with a config."""
 
 
 class _GraphReader:
@@ -150,6 +166,8 @@ class _GraphReader:
         def read(value: Any) -> Any:
             if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
                 return self.tensor(value["config"]["keras_history"])
+            if isinstance(value, dict) and value.get("class_name") in _KERAS_3_VALUES:
+                return _KERAS_3_VALUES[value["class_name"]](**value["config"])
             if isinstance(value, dict):
                 return {key: read(item) for key, item in value.items()}
             return [read(item) for item in value] if isinstance(value, list) else value

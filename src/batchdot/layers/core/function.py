@@ -64,7 +64,9 @@ class FunctionLayer(Layer):
         return {"constant": name}
 
     @classmethod
-    def call_on(cls, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_on(
+        cls, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None = None
+    ) -> Any:
         """Make the layer of a function call, and call it on the symbolic tensors among the arguments."""
         inputs = symbolic_tensors([args, kwargs])
         position = {id(tensor): index for index, tensor in reversed(list(enumerate(inputs)))}
@@ -72,7 +74,7 @@ class FunctionLayer(Layer):
         def write(leaf: Any) -> Any:
             return {"tensor": position[id(leaf)]} if is_keras_tensor(leaf) else _write_constant(leaf)
 
-        layer = cls(function, map_structure(write, list(args)), map_structure(write, dict(kwargs)))
+        layer = cls(function, map_structure(write, list(args)), map_structure(write, dict(kwargs)), name=name)
         return layer(inputs if len(inputs) > 1 else inputs[0])
 
     def call(self, inputs: Any) -> Any:
