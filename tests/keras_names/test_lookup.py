@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from tests.support.live_keras import keras, tf_keras
+from tests.support.live_keras import live_keras
 
 import batchdot
 from batchdot.keras_names.lookup import all_answers, attribute_error
@@ -30,9 +30,9 @@ MODULES = (
 def keras_names(place: str) -> list[str]:
     """Return the public names in a module of Keras, at its top, or of its Model, in either version."""
     found: set[str] = set()
-    for library in (tf_keras, keras):
-        source = {"": library, "Model": library.Model}.get(place) or getattr(library, place, None)
-        names = dir(library.Model) if place == "Model" else vars(source or object)
+    for library in map(live_keras, ("tf_keras", "keras")):
+        source = {"": library, "Model": library.Model}.get(place) or getattr(library, place, object())
+        names = dir(source) if place == "Model" else vars(source) if hasattr(source, "__dict__") else ()
         found |= {name for name in names if not name.startswith("_")}
     return sorted(found)
 

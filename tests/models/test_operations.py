@@ -102,9 +102,10 @@ X, Y = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype("float32")
 
 def keras_3_model(row: str) -> Any:
     """Return the JSON of a model of Keras 3, and its output."""
+    keras.utils.clear_session()  # or names would depend on earlier questions
     x, y = keras.Input((4, 5), name="x"), keras.Input((4, 5), name="y")
     names = {"x": x, "y": y, "ops": keras.ops, "layers": keras.layers, "np": np}
-    model = keras.Model([x, y], eval(row, names))
+    model = keras.Model([x, y], eval(row, names), name="model")
     return model.to_json(), model.predict([X, Y], verbose=0)
 
 
@@ -135,9 +136,10 @@ def test_unknown_operation_is_refused(keras_says: Any) -> None:
 
 def mixed_model(policy: str, live: Any = keras) -> str:
     """Return the JSON of a model of mixed precision."""
+    live.utils.clear_session() if live is keras else live.backend.clear_session()
     x = live.Input((3,), name="x")
     layer = live.layers.Dense(2, dtype=policy, name="dense")
-    return live.Model(x, live.layers.Dot(1, name="dot")([layer(x), layer(x)])).to_json()
+    return live.Model(x, live.layers.Dot(1, name="dot")([layer(x), layer(x)]), name="mixed").to_json()
 
 
 def tf_keras_mixed_model(policy: str) -> str:

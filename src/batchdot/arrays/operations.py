@@ -103,15 +103,15 @@ _UNARY: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def _argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     return as_tensor(x).argmax(axis, keepdims).int()
 
 
-def _argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def _argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     return as_tensor(x).argmin(axis, keepdims).int()
 
 
-def _average(x: Any, axis: Any = None, weights: Any = None) -> Tensor:
+def _average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     if weights is None:
         return reductions.mean(x, axis)
     value, weight = as_tensors(x, weights)
@@ -122,21 +122,21 @@ def _average(x: Any, axis: Any = None, weights: Any = None) -> Tensor:
     return reductions.sum(value * weight, axis) / reductions.sum(weight.expand_as(value), axis)
 
 
-def _clip(x: Any, x_min: Any, x_max: Any) -> Tensor:
+def _clip(x: Any, x_min: Any, x_max: Any) -> Any:
     return elementwise.clip(x, x_min, x_max)
 
 
-def _cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+def _cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     x = as_tensor(x)
     total = reductions.cumsum(x.flatten() if axis is None else x, axis or 0)
     return total if dtype is None else elementwise.cast(total, dtype)
 
 
-def _einsum(*operands: Any, subscripts: str) -> Tensor:
+def _einsum(*operands: Any, subscripts: str) -> Any:
     return torch.einsum(subscripts, *operands)
 
 
-def _flip(x: Any, axis: Any = None) -> Tensor:
+def _flip(x: Any, axis: Any = None) -> Any:
     x = as_tensor(x)
     return shapes.reverse(x, tuple(range(x.ndim)) if axis is None else axis)
 
@@ -145,32 +145,31 @@ def _get_item(x: Any, key: Any) -> Any:
     return x[tuple(key) if isinstance(key, list) else key]
 
 
-def _log_sum_exp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+def _log_sum_exp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     x = as_tensor(x)
     axes = tuple(range(x.ndim)) if axis is None else axis
     return x.logsumexp(axes, keepdims)
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    found: Tensor = torch.linalg.norm(as_tensor(x), ord, axis, keepdims)
-    return found
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    return torch.linalg.norm(as_tensor(x), ord, axis, keepdims)
 
 
-def _normalize(x: Any, axis: int = -1, order: float = 2, epsilon: float | None = None) -> Tensor:
+def _normalize(x: Any, axis: int = -1, order: float = 2, epsilon: float | None = None) -> Any:
     return F.normalize(as_tensor(x), order, axis, 1e-7 if epsilon is None else epsilon)
 
 
-def _one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Tensor:
+def _one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
     found = shapes.one_hot(x, num_classes).movedim(-1, axis)
     return found if dtype is None else elementwise.cast(found, dtype)
 
 
-def _pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float | None = None) -> Tensor:
+def _pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float | None = None) -> Any:
     sizes = [size for pair in reversed(pad_width) for size in pair]
     return F.pad(as_tensor(x), sizes, mode, constant_values)
 
 
-def _repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
+def _repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     count = repeats if isinstance(repeats, int) else as_tensor(repeats)
     return as_tensor(x).repeat_interleave(count, axis)
 
@@ -180,11 +179,11 @@ def _split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> l
     return list(torch.tensor_split(as_tensor(x), sections, axis))
 
 
-def _squeeze(x: Any, axis: int | None = None) -> Tensor:
+def _squeeze(x: Any, axis: int | None = None) -> Any:
     return as_tensor(x).squeeze() if axis is None else shapes.squeeze(x, axis)
 
 
-def _take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+def _take(x: Any, indices: Any, axis: int | None = None) -> Any:
     x = as_tensor(x)
     index = as_tensor(indices, x.device).long()
     if axis is None:
@@ -194,15 +193,15 @@ def _take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     return x.index_select(axis, index.flatten() % x.shape[axis]).reshape(shape)
 
 
-def _tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
+def _tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
     return torch.tensordot(as_tensor(x1), as_tensor(x2), axes)
 
 
-def _tile(x: Any, repeats: Any) -> Tensor:
+def _tile(x: Any, repeats: Any) -> Any:
     return as_tensor(x).tile((repeats,) if isinstance(repeats, int) else tuple(repeats))
 
 
-def _transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
+def _transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     return shapes.transpose(x) if axes is None else shapes.permute_dimensions(x, axes)
 
 
@@ -255,9 +254,6 @@ _OTHERS: dict[str, Callable[..., Any]] = {
     "zeros_like": elementwise.zeros_like,
 }
 
-for _name, _function in {
-    **{name: _binary(function) for name, function in _BINARY.items()},
-    **{name: _unary(function) for name, function in _UNARY.items()},
-    **_OTHERS,
-}.items():
-    SYMBOLIC_FUNCTIONS[PREFIX + _name] = _function
+SYMBOLIC_FUNCTIONS.update({PREFIX + name: _binary(function) for name, function in _BINARY.items()})
+SYMBOLIC_FUNCTIONS.update({PREFIX + name: _unary(function) for name, function in _UNARY.items()})
+SYMBOLIC_FUNCTIONS.update({PREFIX + name: function for name, function in _OTHERS.items()})

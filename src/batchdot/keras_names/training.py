@@ -66,6 +66,27 @@ _FUNCTIONS = {
 }
 _ALL_LOSSES = _LOSSES | {name: _LOSSES[same] for name, same in _FUNCTIONS.items()}
 
+_NO_METRICS = frozenset(
+    [
+        "BinaryFocalCrossentropy",
+        "CTC",
+        "CategoricalFocalCrossentropy",
+        "CategoricalGeneralizedCrossEntropy",
+        "Circle",
+        "Dice",
+        "Huber",
+        "LogCosh",
+        "Tversky",
+        "categorical_generalized_cross_entropy",
+        "circle",
+        "cosine_similarity",
+        "ctc",
+        "dice",
+        "tversky",
+    ]
+)
+"""Losses that Keras does not have among its metrics."""
+
 _TOP_K = "(scores.topk(k).indices == target[:, None]).any(-1).float().mean()"
 _METRICS = {
     "Accuracy": "(output == target).float().mean()",
@@ -169,7 +190,7 @@ TRAINING: list[Answer] = [
         "metrics",
         "a metric is a number that the training loop computes",
         "Write `{}`.",
-        _ALL_LOSSES | _METRICS,
+        {name: code for name, code in _ALL_LOSSES.items() if name not in _NO_METRICS} | _METRICS,
     ),
     *answers(
         "metrics",
