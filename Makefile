@@ -16,7 +16,7 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-full test-fallbacks fuzz record-keras lint format bench dist clean
+.PHONY: help demo test test-keras test-full test-fallbacks fuzz mutate record-keras lint format bench dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -41,9 +41,13 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 	$(BIN)/python -m pytest tests/test_torch_private.py $(ARGS)
 
 fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
-	@for target in hdf5 zip json archive record model; do \
+	@for target in hdf5 zip json npz archive record model; do \
 		$(BIN)/python -m tests.support.porting.fuzz $$target --count 10000000 --seconds 10 || exit 1; \
 	done
+
+mutate: $(VENV)/installed-test ## Change the sources at random, and see which changes the tests let through.
+	test -f build/mutation/touched.json || $(BIN)/python -m tests.support.mutation record
+	$(BIN)/python -m tests.support.mutation run $(ARGS)
 
 record-keras: $(VENV)/installed-test-keras ## Rewrite tests/data/keras from live Keras.
 	$(BIN)/python -m pytest -m keras --record-keras

@@ -202,7 +202,7 @@ void row_unit_backward(const RowProblem& problem, int64_t begin, int64_t end) {
     write_row(problem, row, buffer.data, [&](T* out) BD_LAMBDA_INLINE {
       for (int64_t k = 0; k < size; k += kLanes) {
         Pack a = load_at(x, k, size), b = load_at(y, k, size);
-        store_at(out, k, size, cosine_gradient<T>(a, inverse, b, one, along, 1));
+        store_at(out, k, size, saturated<T>(cosine_gradient<T>(a, inverse, b, one, along, 1)));
       }
     });
   });

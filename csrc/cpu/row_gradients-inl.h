@@ -49,6 +49,23 @@ BD_INLINE Pack cosine_gradient(const Pack& x, const InverseNorm& of_x, const Pac
   return scaled_pack<T>(other, of_x);
 }
 
+// The largest number of T in place of finite ones beyond it, as in the gradient to a row whose norm is the floor; double
+// has no wider type to hold those.
+template <class T>
+BD_INLINE Pack saturated(Pack a) {
+  if constexpr (kDigits<T> < kDigits<double>) {
+    const auto most = broadcast((double)std::numeric_limits<T>::max());
+    const auto finite = broadcast(std::numeric_limits<double>::max());
+#pragma GCC unroll 8
+    for (int i = 0; i < kRegisters; ++i) {
+      Simd<double> v = a.part[i];
+      v = v > most && v <= finite ? most : v;
+      a.part[i] = v < -most && v >= -finite ? -most : v;
+    }
+  }
+  return a;
+}
+
 BD_INLINE void add_to(double* to, const Pack& a) {
   Pack sum = load_pack(to);
 #pragma GCC unroll 8
@@ -58,7 +75,7 @@ BD_INLINE void add_to(double* to, const Pack& a) {
 
 // Write gradients of x and y for groups begin to end. rules(x, y, row) returns functions from packs of both rows to a
 // pack of each gradient. The gradient of a row of y that several rows of x share is their sum, formed in double.
-template <class T, class Rules>
+template <class T, class Rule, class Rules>
 BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t end, Rules rules) {
   int64_t size = problem.size;
   bool sums = problem.rows != 1 && problem.y_gradient;  // a sum of no rows is zero
@@ -66,21 +83,22 @@ BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t
   for (int64_t group = begin; group < end; ++group) {
     if (sums) std::memset(total.data, 0, (size + kLanes) * sizeof(double));
     auto write = [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
-      auto rule = rules(x, y, row);
+      Rule rule = rules(x, y, row);
       T* x_gradient = (T*)problem.x_gradient + row * size;
       T* y_gradient = (T*)problem.y_gradient + row * size;
       for (int64_t k = 0; k < size; k += kLanes) {
         Pack a = load_at(x, k, size), b = load_at(y, k, size);
-        if (problem.x_gradient) store_at(x_gradient, k, size, rule.of_x(a, b));
+        if (problem.x_gradient) store_at(x_gradient, k, size, rule.stored(rule.of_x(a, b)));
         if (!problem.y_gradient) continue;
         if (sums)
           add_to(total.data + k, rule.of_y(a, b));
         else
-          store_at(y_gradient, k, size, rule.of_y(a, b));
+          store_at(y_gradient, k, size, rule.stored(rule.of_y(a, b)));
       }
     };
     for_each_row<T>(problem, group * problem.rows, (group + 1) * problem.rows, write);
-    for (int64_t k = 0; sums && k < size; ++k) store((T*)problem.y_gradient + group * size + k, total.data[k]);
+    for (int64_t k = 0; sums && k < size; k += kLanes)
+      store_at((T*)problem.y_gradient + group * size, k, size, Rule::stored(load_pack(total.data + k)));
   }
 }
 
@@ -90,6 +108,7 @@ struct ProductRule {
 
   BD_MEMBER_INLINE Pack of_x(const Pack&, const Pack& y) const { return scaled_pack<T>(y, {gradient, 1, false}); }
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack&) const { return scaled_pack<T>(x, {gradient, 1, false}); }
+  BD_INLINE Pack stored(const Pack& a) { return a; }
 };
 
 template <class T>
@@ -103,6 +122,7 @@ struct CosineRule {
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack& y) const {
     return cosine_gradient<T>(y, cosine.y, x, cosine.x, cosine.value, gradient);
   }
+  BD_INLINE Pack stored(const Pack& a) { return saturated<T>(a); }
 };
 
 // x_gradient = gradient · y, and y_gradient = gradient · x.
@@ -110,7 +130,7 @@ struct CosineRule {
 // terms' magnitudes more.
 template <class T>
 void row_product_backward(const RowProblem& problem, int64_t begin, int64_t end) {
-  write_gradients<T>(problem, begin, end, [&](const T*, const T*, int64_t row) BD_LAMBDA_INLINE {
+  write_gradients<T, ProductRule<T>>(problem, begin, end, [&](const T*, const T*, int64_t row) BD_LAMBDA_INLINE {
     return ProductRule<T>{(double)((const T*)problem.gradient)[row]};
   });
 }
@@ -118,7 +138,7 @@ void row_product_backward(const RowProblem& problem, int64_t begin, int64_t end)
 // Bound: that of cosine_gradient for each row.
 template <class T>
 void row_cosine_backward(const RowProblem& problem, int64_t begin, int64_t end) {
-  write_gradients<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
+  write_gradients<T, CosineRule<T>>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
     return CosineRule<T>{cosine(x, y, problem.size, problem.epsilon), (double)((const T*)problem.gradient)[row]};
   });
 }

@@ -55,7 +55,7 @@ def as_tensor(
         return value
     if isinstance(value, list | tuple) and _holds_tensor(value):
         raise TypeError("Expected a tensor, and received a list of tensors. Use torch.stack to make one.")
-    tensor = _from_numbers(value) if _is_python_number(value) else _from_array(value)
+    tensor = _from_numbers(value, device) if _is_python_number(value) else _from_array(value)
     if float_dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(float_dtype)
     return tensor if device is None else tensor.to(device)
@@ -73,12 +73,13 @@ def dtype_name(dtype: torch.dtype) -> str:
 def as_array(tensor: Tensor) -> Array:
     """Return a tensor as a numpy array of the same shape, which shares its memory if it is on the CPU.
 
-    bfloat16, which numpy lacks, becomes float32.
+    bfloat16, which numpy lacks, becomes float32. A DTensor is gathered, which all ranks take part in.
 
     >>> as_array(torch.ones(2, dtype=torch.bfloat16))
     array([1., 1.], dtype=float32)
     """
-    value = tensor.detach().cpu()
+    whole: Any = tensor
+    value: Tensor = (whole.full_tensor() if is_sharded(tensor) else tensor).detach().cpu()
     return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
@@ -187,9 +188,9 @@ def _is_python_number(value: Any) -> bool:
     )
 
 
-def _from_numbers(value: Any) -> Tensor:
+def _from_numbers(value: Any, device: torch.device | None) -> Tensor:
     try:
-        return torch.tensor(value)
+        return torch.tensor(value, device=device)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         text = str(error).partition("\n")[0]
         kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -224,3 +225,13 @@ def is_sharded(value: object) -> bool:
     """
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(value, getattr(module, "DTensor", ()))
+
+
+def like_sharded(value: Tensor, other: Tensor) -> Tensor:
+    """Return a tensor, whole on all ranks, with the placements of another if that is a DTensor."""
+    if not is_sharded(other) or is_sharded(value):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    sharded: Any = other
+    return distribute_tensor(value.to(other.device), sharded.device_mesh, sharded.placements)

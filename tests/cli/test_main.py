@@ -1,6 +1,8 @@
 """The command line: what it prints, the line that refuses, the exit status, and signals."""
 
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from tests.support.wrong_commands import WRONG
 import batchdot
 from batchdot import batch_dot
 from batchdot.cli import main as cli
+from batchdot.cli.commands import wrap
 from batchdot.cli.main import main
 from batchdot.cli.parser import FILE_HELP
 from batchdot.io.array_file import FORMATS
@@ -122,7 +125,7 @@ def test_an_output_that_is_an_input_by_another_name_is_refused(how, folder, caps
 
 
 def drawn_and_said(explanation):
-    return f"{explanation.to_text()}\n\n{explanation}\n"
+    return f"{explanation.to_text()}\n\n{wrap(str(explanation), 80)}\n"
 
 
 def test_explain_draws_and_prints_the_explanation(capsys, monkeypatch):
@@ -146,7 +149,9 @@ def test_explain_draws_as_wide_and_with_what_the_terminal_has(tmp_path):
             env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
         )
         picture = explanation.to_text(columns, ascii_only)
-        assert process.stdout.decode(encoding).replace(os.linesep, "\n") == f"{picture}\n\n{explanation}\n"
+        out = process.stdout.decode(encoding).replace(os.linesep, "\n")
+        assert out.startswith(f"{picture}\n\n")
+        assert out.removeprefix(picture).split() == str(explanation).split()
         assert process.stderr == b""
 
 
@@ -160,7 +165,7 @@ def test_explain_writes_the_picture(folder, capsys, monkeypatch):
     assert not list(folder.glob(".batchdot-*"))
 
 
-@pytest.mark.parametrize("command", ["", "dot", "top-k", "explain", "demo", "info"])
+@pytest.mark.parametrize("command", ["", "dot", "top-k", "explain", "inspect", "demo", "info"])
 def test_help_says_what_and_shows_an_example(command, capsys):
     status, out, err = run(capsys, *command.split(), "--help")
     assert (status, err) == (0, "")
@@ -269,6 +274,112 @@ def test_a_name_of_any_bytes(folder):
     )
     assert process.stdout == b"\\udcfe.npy: (5, 3, 3) float32\n"
     assert torch.from_numpy(np.load(os.fsdecode(b"\xfe.npy"))).shape == (5, 3, 3)
+
+
+CALLS = {
+    "--help": 0,
+    "--version": 0,
+    "": 2,
+    "dot a.npy b.npy -o o.npy": 0,
+    "dot a.npy b.npy -o o.txt": 2,
+    "top-k c.npy c.npy -k 2 --indices i.npy": 0,
+    "explain 5,3 5,3 --axes 1": 0,
+    "explain 5,3": 2,
+    "inspect m.json": 0,
+    "inspect no.json": 2,
+    "info": 0,
+}
+MODEL = {
+    "class_name": "Sequential",
+    "config": {
+        "layers": [
+            {"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [None, 3]}}
+        ]
+    },
+    "keras_version": "2.15.0",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such shell")
+@pytest.mark.parametrize(
+    "streams", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "| head -c0", "2>&1 | head -c0"]
+)
+@pytest.mark.parametrize(("command", "status"), CALLS.items(), ids=[call or "none" for call in CALLS])
+def test_closed_streams_are_no_traceback(command, status, streams, folder):
+    (folder / "m.json").write_text(json.dumps(MODEL))
+    line = f"{shlex.join(COMMAND)} {command} {streams}; echo status ${{PIPESTATUS[0]}} >&9"
+    with open("report", "w") as report:
+        process = subprocess.run(
+            ["bash", "-c", f"exec 9>&{report.fileno()}; {line}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            pass_fds=[report.fileno()],
+        )
+    assert (folder / "report").read_text() == f"status {status}\n"
+    assert "Traceback" not in process.stdout + process.stderr
+    assert "Exception" not in process.stdout + process.stderr
+    if status == 0:
+        assert process.stderr == ""
+    if command.startswith("dot") and status == 0:
+        np.testing.assert_array_equal(np.load("o.npy"), batch_dot(np.load("a.npy"), np.load("b.npy")).numpy())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no full device")
+@pytest.mark.parametrize("command", ["--help", "dot a.npy b.npy -o o.npy", "explain 5,3 5,3", "info"])
+def test_a_full_standard_output_is_named(command, folder):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [*COMMAND, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    line = "batchdot: cannot write to standard output: no space left on device\n"
+    assert (process.returncode, process.stderr) == (2, line)
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o555])
+@pytest.mark.parametrize("command", ["dot a.npy b.npy -o out.npy", "explain 5,3 5,3 --svg out.svg"])
+def test_an_output_that_is_read_only_is_not_replaced(mode, command, folder, capsys):
+    out = folder / command.split()[-1]
+    out.write_text("older")
+    out.chmod(mode)
+    status, _, err = run(capsys, *command.split())
+    assert (status, err) == (
+        2,
+        f"batchdot: cannot write {out.name}: it is read-only (mode {mode:04o}); remove it first\n",
+    )
+    assert out.read_text() == "older"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_an_output_keeps_its_mode(mode, folder, capsys):
+    (folder / "out.npy").write_text("older")
+    (folder / "out.npy").chmod(mode)
+    assert run(capsys, "dot", "a.npy", "b.npy", "-o", "out.npy")[0] == 0
+    assert (folder / "out.npy").stat().st_mode & 0o777 == mode
+
+
+def test_suffixes_may_be_in_capitals(folder, capsys):
+    os.rename("a.npy", "A.NPY")
+    os.rename("d.safetensors", "D.SafeTensors")
+    line = "O.Safetensors:r: (5, 3, 2) float32\n"
+    assert run(capsys, "dot", "A.NPY", "D.SafeTensors:q", "-o", "O.Safetensors:r") == (0, line, "")
+    assert list(safetensors.numpy.load_file("O.Safetensors")) == ["r"]
+    assert run(capsys, "explain", "5,3", "5,3", "--svg", "P.SVG")[0] == 0
+
+
+def test_explain_wraps_its_text_at_the_width_of_the_terminal(capsys, monkeypatch):
+    argv = ["explain", "(None, 100, 20)", "(None, 30, 20)", "--axes", "2", "--normalize"]
+    explanation = batchdot.explain((None, 100, 20), (None, 30, 20), 2, normalize=True)
+    for columns in (40, 60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        _, out, _ = run(capsys, *argv)
+        text = out.partition("\ncosine of")[2]
+        longest_word = max(map(len, str(explanation).split())) + 19
+        assert max(map(len, text.splitlines())) <= max(columns, longest_word)
+        assert " ".join(f"cosine of{text}".split()) == " ".join(str(explanation).split())
+    monkeypatch.delenv("COLUMNS")
+    _, out, _ = run(capsys, *argv)  # not a terminal: lines as they are
+    assert out.endswith(f"\n\n{explanation}\n")
 
 
 def test_help_names_every_file_format():

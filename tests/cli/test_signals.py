@@ -1,10 +1,13 @@
 """Interruptions: whatever stops a run, nothing half-made stays and an older output is as it was."""
 
+import os
 import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +41,15 @@ def large(folder):
 
 
 def wait_for_temporary(folder, process):
-    while not any(path.stat().st_size > 1 << 16 for path in folder.glob(".batchdot-*.tmp")):
+    """Wait until the output has data: in a file without a name, which Linux lists, or in a hidden one."""
+
+    def sizes():
+        for path in [*Path(f"/proc/{process.pid}/fd").glob("*"), *folder.glob(".batchdot-*.tmp")]:
+            with suppress(OSError):
+                if str(folder) in os.path.realpath(path) and not path.samefile("large.npy"):
+                    yield path.stat().st_size
+
+    while not any(size > 1 << 16 for size in sizes()):
         assert process.poll() is None
         time.sleep(0.01)
 
@@ -89,3 +100,38 @@ def test_a_full_disk_leaves_the_older_output(limit, folder):
     assert process.stderr == "batchdot: cannot write out.npy: file too large\n"
     assert sorted(folder.iterdir()) == names
     assert (folder / "out.npy").read_bytes() == b"older"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="has no files without names")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
+def test_a_killed_run_leaves_no_file(number, folder, large):
+    names = sorted(folder.iterdir())
+    with subprocess.Popen(large, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for_temporary(folder, process)
+        process.send_signal(number)
+        process.communicate()
+    assert [path for path in sorted(folder.iterdir()) if not path.name.startswith("core")] == names
+    assert (folder / "out.npy").read_bytes() == b"older"
+
+
+# The second of a start in which modules are imported: before the handlers, Python itself answers.
+@pytest.mark.parametrize(
+    "command", ["info", "explain 5,3 5,3", "demo", "explain 5,3 5,3 --svg a.svg", "inspect x.h5"]
+)
+@pytest.mark.parametrize("module", ["torch", "numpy", "batchdot.cli.parser"])
+def test_an_interrupt_while_modules_are_imported_is_one_line(command, module, folder):
+    """A finder of modules sends the signal when the module is first looked for."""
+    if command == "inspect x.h5" and module != "batchdot.cli.parser":
+        pytest.skip("it imports neither")
+    code = f"""
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from batchdot.cli.main import main
+sys.exit(main({command.split()!r}))
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "batchdot: interrupted\n")

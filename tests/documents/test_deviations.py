@@ -338,6 +338,24 @@ def zero_vector_gradient(live):
 
 
 @row
+def half_precision_gradients_saturate(live):
+    x, y = torch.zeros(1, 2).half().requires_grad_(), torch.tensor([[3.0, -4.0]]).half()
+    if live:
+        layer = tf_keras.layers.Dot(1, normalize=True, dtype="float16")
+        zero, other = tf.constant(x.detach().numpy()), tf.constant(y.numpy())
+        with tf.GradientTape() as tape:
+            tape.watch(zero)
+            out = layer([zero, other])
+        assert np.isnan(tape.gradient(out, zero).numpy()).all()
+        (gradient,) = torch.autograd.grad(
+            keras.layers.Dot(1, normalize=True, dtype="float16")([x, y]).sum(), x
+        )
+        assert gradient.isnan().all()
+    (gradient,) = torch.autograd.grad(Dot(1, normalize=True)(x, y).sum(), x)
+    assert gradient.tolist() == [[65504.0, -65504.0]]
+
+
+@row
 def floor_of_the_norm(live):
     x, y = torch.tensor([[1e-7, 0.0]]), torch.tensor([[1.0, 0.0]])
     if live:
@@ -503,6 +521,40 @@ def mean_of_integers(live):
         assert tf_keras.backend.mean(tf.constant([1, 2])).numpy() == 1
         assert keras.ops.mean(torch.tensor([1, 2])).item() == 1.5
     assert backend.mean([1, 2]).item() == 1.5
+
+
+@row
+def training_of_torch_modules(live):
+    class Inside(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.drop = torch.nn.Dropout(0.5)
+
+        def call(self, inputs):
+            return self.drop(inputs)
+
+    if live:
+        assert (
+            not keras.layers.TorchModuleWrapper(torch.nn.Dropout(0.5))(np.ones(9), training=False).eq(0).any()
+        )
+    x, inside = torch.ones(1000), Inside()
+    assert torch.equal(inside(x, training=False), x)
+    assert not torch.equal(inside(x), x)
+    scripted = Inside()
+    scripted.drop = torch.jit.script(torch.nn.Dropout(0.5))
+    assert not torch.equal(scripted(x, training=False), x)
+
+
+@row
+def shapes_that_depend_on_values(live):
+    if live:
+        symbolic = tf_keras.layers.Lambda(lambda t: tf.boolean_mask(t, t > 0))(tf_keras.Input((4,)))
+        assert tuple(symbolic.shape) == (None,)
+    select = layers.Lambda(lambda t: t[t > 0])
+    with pytest.raises(ValueError, match="output_shape="):
+        select(batchdot.Input((4,)))
+    known = layers.Lambda(lambda t: t[t > 0].long(), output_shape=())(batchdot.Input((4,)))
+    assert (known.shape, known.dtype) == ((None,), torch.int64)
 
 
 @row

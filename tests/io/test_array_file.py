@@ -259,3 +259,11 @@ def test_no_header_gives_anything_but_our_error(tmp_path_factory, text):
     path = path.with_suffix(".safetensors")
     path.write_bytes(tensors(b"{" + text.encode("utf-8")))
     assert read_or_refuse(path) is None
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+def test_an_array_of_64_axes_is_read(suffix, tmp_path):
+    path, entry = tmp_path / f"x{suffix}", {"dtype": "F32", "shape": [1] * 64, "data_offsets": [0, 4]}
+    path.write_bytes(npy(fields(shape=str((1,) * 64)), 4) if suffix == ".npy" else tensors({"a": entry}, 4))
+    with ArrayFile(path) as file:
+        assert file.layout.shape == (1,) * 64

@@ -180,3 +180,112 @@ def test_gradients_of_mixed_dtypes_return_to_their_own():
     batch_dot(x, y.requires_grad_(), 1).sum().backward()
     assert (x.grad.dtype, y.grad.dtype) == (torch.float32, torch.float64)
     torch.testing.assert_close(x.grad.double(), y.detach(), rtol=1e-6, atol=0)
+
+
+ROWS = {
+    "row": ((2, 4), (2, 4), 1),
+    "matrix": ((2, 3, 4), (2, 5, 4), 2),
+    "matrix times vector": ((2, 3, 4), (2, 4), (2, 1)),
+    "vector times matrix": ((2, 4), (2, 3, 4), (1, 2)),
+    "middle axis": ((2, 4, 3), (2, 4, 3), 1),
+    "several axes": ((2, 4, 3), (2, 4, 3), ((1, 2), (1, 2))),
+    "one element": ((2, 1), (2, 1), 1),
+}
+NARROW = {
+    "float16": (torch.float16, torch.float16, 1.0),
+    "float16, a large gradient": (torch.float16, torch.float16, 100.0),
+    "float16 with float32": (torch.float16, torch.float32, 1.0),
+    "float16 with bfloat16": (torch.float16, torch.bfloat16, 1.0),
+    "bfloat16": (torch.bfloat16, torch.bfloat16, 1e35),
+    "float32": (torch.float32, torch.float32, 1e35),
+}
+
+
+def zero_rows(x_shape, y_shape, dtypes):
+    """x of zeros, whose norm is the floor, and y of both signs, none of them 0."""
+    y = torch.arange(1.0, math.prod(y_shape) + 1).reshape(y_shape) / 8
+    y = torch.where(torch.arange(math.prod(y_shape)).reshape(y_shape) % 3 == 0, -y, y)
+    return torch.zeros(x_shape, dtype=dtypes[0]), y.to(dtypes[1])
+
+
+def saturated(derivative, dtype):
+    most = torch.finfo(dtype).max
+    return derivative.clamp(-most, most).to(dtype)
+
+
+@pytest.mark.parametrize(("x_dtype", "y_dtype", "scale"), NARROW.values(), ids=NARROW)
+@pytest.mark.parametrize(("x_shape", "y_shape", "axes"), ROWS.values(), ids=ROWS)
+def test_derivatives_of_cosines_of_zero_rows_saturate(x_shape, y_shape, axes, x_dtype, y_dtype, scale):
+    def cosine(x, y):
+        return batch_dot(x, y, axes, normalize=True)
+
+    x, y = zero_rows(x_shape, y_shape, (x_dtype, y_dtype))
+    exact = x.double().requires_grad_()
+    out = cosine(exact, y.double())
+    gradient = torch.full_like(out, scale)
+    (wanted,) = torch.autograd.grad(out, exact, gradient)
+    wanted = saturated(wanted, x_dtype)
+    assert wanted.abs().max() > 1e5 or wanted.abs().max() == torch.finfo(x_dtype).max
+    close = {"rtol": 0.05, "atol": 0.0} if x_dtype != torch.float32 else {}
+
+    for create_graph in (False, True):
+        leaf = x.clone().requires_grad_()
+        out = cosine(leaf, y)
+        (found,) = torch.autograd.grad(out, leaf, gradient.to(out.dtype), create_graph=create_graph)
+        assert found.isfinite().all()
+        torch.testing.assert_close(found.detach(), wanted, **close)
+    swapped = axes[::-1] if isinstance(axes, tuple) else axes
+    leaf = x.clone().requires_grad_()
+    out = batch_dot(y, leaf, swapped, normalize=True)
+    (found,) = torch.autograd.grad(out, leaf, torch.full_like(out, scale))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, wanted, **close)
+
+    _, found = torch.func.vjp(lambda x: cosine(x, y), x)
+    (found,) = found(gradient.to(out.dtype))
+    torch.testing.assert_close(found, wanted, **close)
+    if scale > 100:  # the tangent of a unit vector is itself beyond the range of a matrix product
+        return
+    tangent = torch.full_like(x, scale)
+    _, found = torch.func.jvp(lambda x: cosine(x, y), (x,), (tangent,))
+    _, wide = torch.func.jvp(lambda x: cosine(x, y.double()), (x.double(),), (tangent.double(),))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, saturated(wide, found.dtype), rtol=0.05, atol=scale)
+
+
+@pytest.mark.parametrize("shapes", [((2, 4), (2, 4), 1), ((2, 3, 4), (2, 5, 4), 2)], ids=["row", "matrix"])
+def test_compiled_derivatives_of_cosines_of_zero_rows_saturate(shapes):
+    x_shape, y_shape, axes = shapes
+    x, y = zero_rows(x_shape, y_shape, (torch.float16, torch.float16))
+    compiled = torch.compile(lambda x: batch_dot(x, y, axes, normalize=True), backend="aot_eager")
+    eager, traced = x.clone().requires_grad_(), x.clone().requires_grad_()
+    batch_dot(eager, y, axes, normalize=True).sum().backward()
+    compiled(traced).sum().backward()
+    assert traced.grad.isfinite().all()
+    torch.testing.assert_close(traced.grad, eager.grad, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")], ids=str)
+@pytest.mark.parametrize("shapes", [((2, 4), (2, 4), 1), ((2, 3, 4), (2, 5, 4), 2)], ids=["row", "matrix"])
+def test_derivatives_that_are_not_finite_stay_so(value, shapes):
+    x_shape, y_shape, axes = shapes
+    x, y = zero_rows(x_shape, y_shape, (torch.float16, torch.float16))
+    leaf = x.requires_grad_()
+    out = batch_dot(leaf, y, axes, normalize=True)
+    (found,) = torch.autograd.grad(out, leaf, torch.full_like(out, value))
+    assert not found.isfinite().any()
+
+
+def test_a_layer_below_a_zero_row_keeps_its_weights_finite():
+    dense, y = torch.nn.Linear(3, 4, bias=False).half(), torch.ones(2, 4).half()
+    out = batch_dot(dense(torch.zeros(2, 3).half()), y, 1, normalize=True)
+    out.sum().backward()
+    assert (dense.weight.grad == 0).all()
+
+
+def test_gradients_of_a_shared_row_saturate_once_summed():
+    """The row of y that 3 rows of x share: its gradient is their sum, beyond float16 or back in its range."""
+    x = torch.tensor([[[1.0, 0], [-1, 0], [0, 1]]]).half()
+    y = torch.zeros(1, 2).half().requires_grad_()
+    batch_dot(x, y, (2, 1), normalize=True).sum().backward()
+    assert y.grad.tolist() == [[0.0, 65504.0]]

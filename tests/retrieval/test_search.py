@@ -216,6 +216,95 @@ def test_the_matrix_of_scores_is_never_held():
     assert largest.numel <= retrieval.BLOCK_SCORES < 2000 * 40_000 / 10
 
 
+BEYOND = {
+    "partial sums": (torch.float32, [[1e25, 1e25]], [[1e20, -2e20]] * 9 + [[1e13, 0.0]], [9]),
+    "float64": (torch.float64, [[1e175, 1e175]], [[1e170, -2e170]] * 9 + [[1e130, 0.0]], [9]),
+    "one query of two": (
+        torch.float32,
+        [[1.0, 1.0], [1e25, 1e25]],
+        [[1e20, -2e20]] * 9 + [[1e13, 1.0]],
+        [9, 9],
+    ),
+    "back in range": (torch.float32, [[2e38, 2e38, 3e38, 3e38]], [[-2, -2, 2, 1]] * 9 + [[0, 0, 1, 0]], [9]),
+    "the largest number": (torch.float32, [[3.4e38, 3.4e38]], [[1.0, -1.5]] * 9 + [[0.5, 0.4]], [9]),
+    "small among large": (torch.float32, [[1e38, 1e-38]], [[-1e38, 1]] * 9 + [[0, 1], [0, 2]], [10]),
+    "infinite scores": (torch.float32, [[1e30, 1.0]], [[-1e30, 0.0]] * 9 + [[1e30, 0.0], [1e30, 1.0]], [9]),
+    "subnormal": (torch.float32, [[1e30, -1e30]], [[1e20, 2e20]] * 9 + [[2e-45, 0], [4e-45, 0]], [10]),
+    "16 bits": (torch.bfloat16, [[1e25, 1e25]], [[1e20, -2e20]] * 9 + [[1e13, 0.0]], [9]),
+}
+
+
+@pytest.mark.parametrize(("dtype", "queries", "items", "best"), BEYOND.values(), ids=BEYOND)
+def test_products_beyond_the_range_keep_the_best_item(dtype, queries, items, best, each_kernel):
+    if each_kernel != "native" and dtype == torch.float64:
+        items = [item for item in items if item[1] >= 0]  # ATen's own sum of float64 products is NaN
+        best = [0]
+    queries, items = torch.tensor(queries, dtype=dtype), torch.tensor(items, dtype=dtype)
+    assert top_k(queries, items, 1).indices.flatten().tolist() == best
+    again = top_k(queries.repeat(40, 1), items.repeat_interleave(700, 0), 1).indices.flatten().tolist()
+    assert again == [index * 700 for index in best] * 40
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch.func.jvp of torch 2.13
+@pytest.mark.parametrize("normalize", [False, True])
+def test_every_derivative_is_that_of_the_pairs(normalize):
+    generator = torch.Generator().manual_seed(3)
+    queries, items = (torch.randn(n, 4, dtype=torch.float64, generator=generator) for n in (3, 30))
+    chosen = top_k(queries, items, 4, normalize).indices
+
+    def scores(q, x):
+        return top_k(q, x, 4, normalize).scores
+
+    def pairs(q, x):
+        out = torch.einsum("qd,qkd->qk", q, x[chosen])
+        return out / q.norm(dim=1)[:, None] / x[chosen].norm(dim=2) if normalize else out
+
+    both = queries.clone().requires_grad_(), items.clone().requires_grad_()
+    assert torch.autograd.gradcheck(scores, both, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(scores, both)
+    tangents = torch.randn_like(queries), torch.randn_like(items)
+    for transform in (
+        lambda f: torch.func.jvp(f, (queries, items), tangents)[1],
+        lambda f: torch.func.grad(lambda q: f(q, items).square().sum())(queries),
+        lambda f: torch.func.jacfwd(f, 1)(queries, items),
+        lambda f: torch.func.jacrev(f, 1)(queries, items),
+        lambda f: torch.func.hessian(lambda q: f(q, items).square().sum())(queries),
+    ):
+        torch.testing.assert_close(transform(scores), transform(pairs))
+    per_query = torch.vmap(torch.func.grad(lambda q: scores(q, items).sum()))(queries)
+    torch.testing.assert_close(per_query, torch.func.grad(lambda q: scores(q, items).sum())(queries))
+
+
+MAPPED = {
+    "both": ((5, 3, 4), (5, 30, 4), (0, 0)),
+    "queries": ((5, 3, 4), (30, 4), (0, None)),
+    "items": ((3, 4), (5, 30, 4), (None, 0)),
+    "other axes": ((3, 5, 4), (30, 4, 5), (1, 2)),
+    "one query each": ((5, 4), (30, 4), (0, None)),
+}
+
+
+@pytest.mark.parametrize(("q_shape", "x_shape", "dims"), MAPPED.values(), ids=MAPPED)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_vmap_is_a_loop(q_shape, x_shape, dims, normalize):
+    generator = torch.Generator().manual_seed(1)
+    q, x = torch.randn(q_shape, generator=generator), torch.randn(x_shape, generator=generator)
+    found = torch.vmap(lambda q, x: tuple(top_k(q, x, 4, normalize)), dims)(q, x)
+    for i in range(5):
+        pair = [t if dim is None else t.select(dim, i) for t, dim in zip((q, x), dims, strict=True)]
+        expected = top_k(*pair, 4, normalize)
+        assert torch.equal(found[1][i], expected.indices)
+        torch.testing.assert_close(found[0][i], expected.scores, rtol=1e-6, atol=1e-6)
+    integers = torch.vmap(lambda q, x: tuple(top_k(q, x, 4)), dims)((q * 9).int(), (x * 9).int())
+    assert integers[0].dtype == torch.int64
+
+
+def test_vmap_twice():
+    q, x = torch.randn(2, 3, 4), torch.randn(30, 4)
+    found = torch.vmap(torch.vmap(lambda q: top_k(q, x, 4).indices))(q)
+    assert torch.equal(found[1], top_k(q[1], x, 4).indices)
+
+
 Q, X = torch.ones(2, 3), torch.ones(5, 3)
 ERRORS = {
     "k too large": (

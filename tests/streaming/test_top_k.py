@@ -114,7 +114,7 @@ WRONG = {
     "cube.npy wide.npy -k 3 --scores o.npy": "top_k takes queries of shape (Q, d) and items of shape (N, d).",
     "queries.npy no.npy -k 3 --scores o.npy": "cannot read no.npy: no such file or directory",
     "all.safetensors items.npy -k 3 --scores o.npy": "all.safetensors holds 2 tensors; say which with",
-    "all.safetensors:q all.safetensors:i -k 3 --scores o.npy": "a .npy file cannot hold bfloat16; write a",
+    "all.safetensors:q all.safetensors:i -k 3 --scores o.npy": "cannot write o.npy: a .npy file cannot hold",
     "queries.npy items.npy -k 3 --scores o.npy --dtype float3": "dtype should be one of float64, float32",
     "queries.npy items.npy -k 3 --scores o.npy --normalize --epsilon 0": "epsilon is a floor on the squared",
     "queries.npy items.npy -k 3 --scores o.npy --dtype complex64": "top_k compares scores, and queries are",

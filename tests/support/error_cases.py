@@ -126,14 +126,14 @@ TENSORS = [
         "axis among several shared ones",
         on((2, 3, 4), (2, 3, 4), 1, batch_dims=2),
         ValueError,
-        "Cannot perform batch_dot over axis 1: the first 2 axes are shared between the samples. If your "
-        "inputs are not batched, add a batch axis of size 1: x.unsqueeze(0). Received: axes=1",
+        "Cannot perform batch_dot over axis 1: the first 2 axes are shared between the samples. Sum over "
+        "a later one, or share fewer than batch_dims=2. Received: axes=1",
     ),
     (
         "axes None meets a shared axis",
         on((2, 3, 4, 5), (2, 3), None, batch_dims=2),
         ValueError,
-        "batch_dims=2 leaves no axis to sum over: it has to be less than both ranks, 4 and 2."
+        "batch_dims=2 leaves no axis to sum over: with inputs of ranks 4 and 2 it is at most 1."
         + received((2, 3, 4, 5), (2, 3), None, ", batch_dims=2"),
     ),
     (
@@ -161,7 +161,7 @@ TENSORS = [
         "batch_dims too many",
         on((2, 3), (2, 3), -1, batch_dims=2),
         ValueError,
-        "batch_dims=2 leaves no axis to sum over: it has to be less than both ranks, 2 and 2."
+        "batch_dims=2 leaves no axis to sum over: with inputs of ranks 2 and 2 it is at most 1."
         + received((2, 3), (2, 3), -1, ", batch_dims=2"),
     ),
     (

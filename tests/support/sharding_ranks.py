@@ -562,6 +562,9 @@ def two_towers_by_fsdp(mesh):
             fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     assert all(isinstance(p, DTensor) for p in model.parameters())
+    for mine, other in zip(model.get_weights(), alone.get_weights(), strict=True):
+        assert mine.tolist() == other.tolist()
+    model.set_weights(model.get_weights())
     optimizers = [torch.optim.Adam(m.parameters(), lr=0.02) for m in (model, alone)]
     history = []
     for step in range(12):

@@ -9,15 +9,39 @@ WRONG = {
     ),
     "unknown option": (
         "dot a.npy b.npy -o o.npy --nope",
-        "unrecognized arguments: --nope (see batchdot --help)",
+        "unrecognized arguments: --nope; did you mean --no-progress? (see batchdot dot --help)",
     ),
     "abbreviation": (
         "dot a.npy b.npy -o o.npy --norm",
-        "unrecognized arguments: --norm (see batchdot --help)",
+        "unrecognized arguments: --norm; did you mean --normalize? (see batchdot dot --help)",
+    ),
+    "option of Keras": (
+        "dot a.npy b.npy -o o.npy --axis 1",
+        "unrecognized arguments: --axis; did you mean --axes? (see batchdot dot --help)",
+    ),
+    "unknown option and nothing else": (
+        "top-k --count=5",
+        "unrecognized arguments: --count=5 (see batchdot top-k --help)",
+    ),
+    "unknown short option": (
+        "dot a.npy b.npy -o o.npy -x",
+        "unrecognized arguments: -x (see batchdot dot --help)",
+    ),
+    "unknown option of no command": (
+        "--nope",
+        "the following arguments are required: COMMAND (see batchdot --help)",
+    ),
+    "a file too many": (
+        "explain --axes -1 5,3 5,3 5,3",
+        "unrecognized arguments: 5,3 (see batchdot explain --help)",
+    ),
+    "option of another command": (
+        "inspect a.npy --axes 1",
+        "unrecognized arguments: --axes (see batchdot inspect --help)",
     ),
     "two axes apart": (
         "dot a.npy b.npy -o o.npy --axes 2 1",
-        "unrecognized arguments: 1 (see batchdot --help)",
+        "unrecognized arguments: 1 (see batchdot dot --help)",
     ),
     "no axes": (
         "dot a.npy b.npy -o o.npy --axes",
@@ -58,6 +82,15 @@ WRONG = {
         "argument --batch-dims: invalid int value: 'two' (see batchdot dot --help)",
     ),
     "batch_dims 0": ("dot a.npy b.npy -o o.npy --batch-dims 0", "batch_dims counts the axes shared"),
+    "batch_dims 3": (
+        "dot a.npy b.npy -o o.npy --batch-dims 5",
+        "batch_dims=5 leaves no axis to sum over: with inputs of ranks 3 and 3 it is at most 2. Received: ",
+    ),
+    "batch_dims beyond the axes": (
+        "dot a.npy b.npy -o o.npy --batch-dims 5 --axes 2",
+        "Cannot perform batch_dot over axis 2: the first 5 axes are shared between the samples. Sum over a "
+        "later one, or share fewer than batch_dims=5. Received: axes=2",
+    ),
     "epsilon text": (
         "dot a.npy b.npy -o o.npy --epsilon tiny",
         "argument --epsilon: invalid float value: 'tiny' (see batchdot dot --help)",
@@ -73,11 +106,12 @@ WRONG = {
     ),
     "bfloat16 in npy": (
         "dot a.npy b.npy -o o.npy --dtype bfloat16",
-        "a .npy file cannot hold bfloat16; write a .safetensors file, or ask for --dtype float32",
+        "cannot write o.npy: a .npy file cannot hold bfloat16; write a .safetensors file, or ask for "
+        "--dtype float32",
     ),
     "complex128 in safetensors": (
         "dot a.npy b.npy -o o.safetensors --dtype complex128",
-        "a .safetensors file cannot hold complex128; write a .npy file",
+        "cannot write o.safetensors: a .safetensors file cannot hold complex128; write a .npy file",
     ),
     "output suffix": (
         "dot a.npy b.npy -o o.txt",
@@ -91,11 +125,11 @@ WRONG = {
     "no name": ("dot a.npy b.npy -o ", "cannot tell the format of '' from its name: it should end with"),
     "no tensor name": (
         "dot a.npy b.npy -o o.safetensors:",
-        "'' cannot be the name of a tensor in a .safetensors",
+        "cannot write o.safetensors: '' cannot be the name of a tensor in a .safetensors",
     ),
     "metadata": (
         "dot a.npy b.npy -o o.safetensors:__metadata__",
-        "'__metadata__' cannot be the name of a tensor in a .safetensors file",
+        "cannot write o.safetensors: '__metadata__' cannot be the name of a tensor in a .safetensors file",
     ),
     "which tensor": (
         "dot d.safetensors b.npy -o o.npy",
@@ -103,6 +137,13 @@ WRONG = {
     ),
     "missing": ("dot no.npy b.npy -o o.npy", "cannot read no.npy: no such file or directory"),
     "below a file": ("dot a.npy/x.npy b.npy -o o.npy", "cannot read a.npy/x.npy: not a directory"),
+    "no model": ("inspect no.h5", "cannot open no.h5: no such file or directory"),
+    "no weights": ("inspect a.npy --weights no.h5", "a.npy: found a NumPy array (.npy); allowed: a model"),
+    "array as model": (
+        "inspect a.npy",
+        "a.npy: found a NumPy array (.npy); allowed: a model that Keras saved",
+    ),
+    "folder as input": ("dot . b.npy -o o.npy", "cannot tell the format of '.' from its name: it should"),
     "missing folder": (
         "dot a.npy b.npy -o no/o.npy",
         "cannot write no/o.npy: there is no folder {folder}/no",

@@ -202,6 +202,24 @@ def test_layers_built_in_a_symbolic_call_have_real_weights() -> None:
     assert torch.equal(model(torch.ones(5, 4)), outer.late(outer.inner(torch.ones(5, 4))))
 
 
+def test_lazy_module_of_torch_gets_real_weights_in_a_symbolic_call() -> None:
+    class Outer(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+
+        def call(self, inputs: Tensor) -> Any:
+            return self.inner(inputs)
+
+    outer = Outer()
+    assert outer(Input((4,))).shape == (None, 3)
+    assert outer.inner[0].weight.shape == (3, 4)
+    assert outer.inner[0].weight.device.type == "cpu"
+    assert torch.equal(outer.inner[1].running_mean, torch.zeros(3))
+    assert type(outer.inner[0]) is nn.Linear
+    assert outer(torch.ones(2, 4)).shape == (2, 3)
+
+
 # torch modules and functions, as `infer` is called for them; the oracle is the call on a tensor.
 MODULES: dict[str, tuple[Callable[..., Any], list[tuple[int | None, ...]]]] = {
     "Linear": (nn.Linear(4, 2), [(None, 4)]),

@@ -3,16 +3,16 @@
 The library is imported inside each command, so that the module itself loads without torch.
 """
 
-import shutil
 import sys
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from batchdot.streaming.dot import WrittenArray
 
 
-def dot(arguments: Namespace) -> int:
+def dot(arguments: "Namespace") -> int:
     """Run ``batchdot dot``: `dot_files`."""
     from batchdot.cli.shapes import parse_axes
     from batchdot.streaming.dot import dot_files
@@ -32,7 +32,7 @@ def dot(arguments: Namespace) -> int:
     return 0
 
 
-def top_k(arguments: Namespace) -> int:
+def top_k(arguments: "Namespace") -> int:
     """Run ``batchdot top-k``: `top_k_files`."""
     from batchdot.streaming.top_k import top_k_files
 
@@ -51,25 +51,31 @@ def top_k(arguments: Namespace) -> int:
     return 0
 
 
-def explain(arguments: Namespace) -> int:
+def explain(arguments: "Namespace") -> int:
     """Run ``batchdot explain``: `batchdot.explain`."""
+    import os
+    import shutil
+
     from batchdot.cli.shapes import parse_axes, parse_shape
     from batchdot.explanation.explain import explain
     from batchdot.io.regular_file import printable
 
+    width = shutil.get_terminal_size().columns
     axes = None if arguments.axes is None else parse_axes(arguments.axes)
     shapes = parse_shape(arguments.x_shape), parse_shape(arguments.y_shape)
     explanation = explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize)
     if arguments.svg is not None:
         _write_svg(arguments.svg, explanation.to_svg())
-    width = shutil.get_terminal_size().columns
-    print(explanation.to_text(width, ascii_only=not _can_print("┌─│")), explanation, sep="\n\n")
+    text = str(explanation)
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):  # a program that reads a pipe gets whole lines
+        text = wrap(text, width)
+    print(explanation.to_text(width, ascii_only=not _can_print("┌─│")), text, sep="\n\n")
     if arguments.svg is not None:
         print(f"\n{printable(arguments.svg)}: the picture")
     return 0
 
 
-def inspect(arguments: Namespace) -> int:
+def inspect(arguments: "Namespace") -> int:
     """Run ``batchdot inspect``: `batchdot.porting.inspect`."""
     import json
 
@@ -78,18 +84,18 @@ def inspect(arguments: Namespace) -> int:
     report = inspect(arguments.model, weights=arguments.weights)
     if arguments.svg is not None:
         _write_svg(arguments.svg, report.svg())
-    print(json.dumps(report.data(), indent=2, allow_nan=False) if arguments.json else report)
+    print(json.dumps(report.data(), indent=2, allow_nan=False) if arguments.json else _printable(str(report)))
     return 0
 
 
-def demo(arguments: Namespace) -> int:
+def demo(arguments: "Namespace") -> int:
     """Run ``batchdot demo``; the exit status is 1 if the results are not as promised."""
     from batchdot.cli.demo import run
 
     return 0 if run() else 1
 
 
-def info(arguments: Namespace) -> int:
+def info(arguments: "Namespace") -> int:
     """Run ``batchdot info``."""
     from batchdot.cli.info import describe
 
@@ -100,8 +106,44 @@ def info(arguments: Namespace) -> int:
 COMMANDS = {"dot": dot, "top-k": top_k, "explain": explain, "inspect": inspect, "demo": demo, "info": info}
 """The function of each command, by the name in `batchdot.cli.parser`."""
 
+LIBRARIES = {
+    "dot": "batchdot.streaming.dot",
+    "top-k": "batchdot.streaming.top_k",
+    "explain": "batchdot.explanation.explain",
+    "inspect": "batchdot.porting",
+    "demo": "batchdot.cli.demo",
+    "info": "batchdot.cli.info",
+}
+"""The module that each command runs."""
 
-def _shows_progress(arguments: Namespace) -> bool:
+
+def libraries(arguments: "Namespace") -> list[str]:
+    """Return the modules to import before a command runs, while a signal can end the process at once."""
+    writes_picture = getattr(arguments, "svg", None) is not None
+    return [LIBRARIES[arguments.command], *["batchdot.io.atomic"] * writes_picture]
+
+
+def wrap(text: str, width: int) -> str:
+    """Wrap lines at a width. What follows is indented, below the value of a line ``  name    value``."""
+    import re
+    import textwrap
+
+    lines = []
+    for line in text.splitlines():
+        name = re.match(r"  \S+(?: \S+)* {2,}", line)
+        indent = name.end() if name and name.end() <= width // 2 else 4
+        lines += textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=" " * indent,
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
+
+
+def _shows_progress(arguments: "Namespace") -> bool:
     return sys.stderr.isatty() if arguments.progress is None else bool(arguments.progress)
 
 
@@ -118,9 +160,16 @@ def _write_svg(path: str, svg: str) -> None:
     from batchdot.io.atomic import write_file
     from batchdot.io.regular_file import printable
 
-    if not path.endswith(".svg"):
+    if not path.lower().endswith(".svg"):
         raise ValueError(f"the picture is an SVG: {printable(path)!r} should end with .svg")
     write_file(path, svg.encode())
+
+
+def _printable(text: str) -> str:
+    """Return text in the encoding of stdout: our own signs in ASCII, other characters as escapes."""
+    if _can_print(text):
+        return text
+    return text.replace("·", "*").replace("…", "...").encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _can_print(text: str) -> bool:

@@ -1,6 +1,8 @@
 """The argument parser of the `batchdot` command, with the help text of every command."""
 
-from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
+from argparse import Action, ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
+from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from batchdot._version import __version__
@@ -73,7 +75,34 @@ class _Parser(ArgumentParser):
     """Keeps line breaks of the examples, and reports an invalid argument on one line without the usage."""
 
     def __init__(self, **options: Any) -> None:
+        self._names: list[str] = []
         super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def add_argument(self, *args: Any, **options: Any) -> Action:
+        action = super().add_argument(*args, **options)
+        self._names += action.option_strings
+        return action
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse the arguments of this parser, and refuse those that it does not know.
+
+        argparse would first complain of what is missing, and name the help of the main parser.
+        """
+        before_dashes = list(takewhile("--".__ne__, args or []))
+        if not self._subparsers:
+            for argument in before_dashes:
+                self._check_name(argument)
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+    def _check_name(self, argument: str) -> None:
+        name = argument.partition("=")[0]
+        if name[:2] != "--" or name in self._names:
+            return
+        close = get_close_matches(name, self._names, 1)
+        self.error(f"unrecognized arguments: {argument}" + (f"; did you mean {close[0]}?" if close else ""))
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (see {self.prog} --help)")

@@ -23,6 +23,7 @@ from batchdot.kernels.aten.normalize import (
     max_abs,
     needs_scaling,
     power_of_two_scale,
+    saturating_cast,
 )
 from batchdot.ops.operation import Operation
 from batchdot.planning.contraction import Contraction
@@ -57,12 +58,12 @@ def cosine_of_shards(
     x_axes, y_axes = zip(*contraction.contracted, strict=True)
     floors: list[Tensor | float] = [operation.epsilon] * 2
     if needs_scaling(operation.epsilon, dtype, wide):
-        x, y = x.to(wide), y.to(wide)
+        x, y = saturating_cast(x, wide), saturating_cast(y, wide)
         largest = _coalesced(
             partial(all_reduce_max, mesh=mesh, dims=dims), [max_abs(x, x_axes), max_abs(y, y_axes)]
         )
         powers = [power_of_two_scale(part, operation.epsilon, wide) for part in largest]
-        x, y = x.to(wide) * powers[0], y * powers[1]
+        x, y = x * powers[0], y * powers[1]
         floors = [operation.epsilon * power * power for power in powers]
     add = partial(all_reduce_sum, mesh=mesh, dims=dims)
 
@@ -73,13 +74,13 @@ def cosine_of_shards(
         return [abs_squared(x).sum(x_axes, True), abs_squared(y).sum(y_axes, True)]
 
     def sum_rows(x: Tensor, y: Tensor) -> list[Tensor]:
-        x, y = x.to(wide), y.to(wide)
+        x, y = saturating_cast(x, wide), saturating_cast(y, wide)
         return [multiply(x, y), *square(x, y)]
 
     if _is_row_wise(contraction):
         products, *squares = _coalesced(add, _in_blocks(sum_rows, x, y, wide))
         return _rounded(products * _outer_scale(contraction, *invert(squares)), dtype)
-    x, y = x.to(wide), y.to(wide)
+    x, y = saturating_cast(x, wide), saturating_cast(y, wide)
     inverses = invert(_coalesced(add, square(x, y)))
     # The norms are constants before the sum. Their part of the derivative comes after it, as the ratio of an
     # inverse norm to its own value, which is 1: there it is the same on every rank.
@@ -104,7 +105,7 @@ def _in_blocks(
 
 
 def _rounded(cosine: Tensor, dtype: torch.dtype) -> Tensor:
-    return (cosine if dtype.is_complex else clamp_cosine(cosine)).to(dtype)
+    return cosine.to(dtype) if dtype.is_complex else saturating_cast(clamp_cosine(cosine), dtype)
 
 
 def _is_row_wise(c: Contraction) -> bool:

@@ -1,6 +1,7 @@
 """Arrays in files, read block by block, by path: ``x.npy``, ``x.safetensors``, ``x.safetensors:name``."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -58,7 +59,7 @@ class TensorPath:
 
     @classmethod
     def parse(cls, name: PathLike) -> "TensorPath":
-        """Parse a path such as ``FILE.npy`` or ``FILE.safetensors:TENSOR``.
+        """Parse a path such as ``FILE.npy`` or ``FILE.safetensors:TENSOR``; suffixes also in capitals.
 
         Raises:
             FileFormatError: the suffix is of no known format.
@@ -69,11 +70,10 @@ class TensorPath:
         text = os.fsdecode(name)
         named = [suffix for suffix, file_format in FORMATS.items() if file_format.names_tensors]
         for suffix in named:
-            path, colon, tensor = text.partition(suffix + ":")
-            if colon:
-                return cls(path + suffix, suffix, tensor)
+            if match := re.search(re.escape(suffix) + "(:)", text, re.IGNORECASE | re.ASCII):
+                return cls(text[: match.start(1)], suffix, text[match.end(1) :])
         for suffix in FORMATS:
-            if text.endswith(suffix):
+            if text.lower().endswith(suffix):
                 return cls(text, suffix)
         raise FileFormatError(
             f"cannot tell the format of {printable(text)!r} from its name: it should end with "
@@ -87,7 +87,10 @@ class TensorPath:
             FileFormatError: the format has no such dtype, or does not allow the name of the tensor.
         """
         tensor = DEFAULT_TENSOR if self.tensor is None else self.tensor
-        return FORMATS[self.suffix].header(shape, dtype, tensor)
+        try:
+            return FORMATS[self.suffix].header(shape, dtype, tensor)
+        except FileFormatError as error:
+            raise FileFormatError(f"cannot write {printable(self.path)}: {error}") from None
 
 
 class ArrayFile:

@@ -1,10 +1,17 @@
-"""Atomic file writes: write a temporary file in the same folder, then rename it."""
+"""Atomic file writes: write a temporary file in the same folder, and give it its name at the end."""
 
 import os
+import re
 import stat
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
+
+try:
+    import fcntl
+except ImportError:  # Windows, which removes no file that is open
+    fcntl = None  # type: ignore[assignment]
 
 import torch
 from torch import Tensor
@@ -12,12 +19,20 @@ from torch import Tensor
 from batchdot.errors import FileFormatError
 from batchdot.io.regular_file import NUMPY_DTYPES, RegularFile, file_type, printable, with_path_in_errors
 
+STALE_SECONDS = 60
+"""The least age of a temporary file that is removed: a younger one may not be locked yet by its writer."""
+
+_TEMPORARY = re.compile(r"\.batchdot-[0-9a-f]{16}\.tmp")
+
 
 class AtomicFile:
     """A context manager for an atomic write: the file at ``path`` is replaced at the end or not at all.
 
-    Data go to a temporary file in the same folder. Without an exception it is renamed to ``path`` on exit;
-    with any exception it is removed, and an older file at ``path`` stays as it was.
+    Data go to a file without a name in the same folder (``O_TMPFILE`` of Linux), which gets its name on exit.
+    With any exception, or when the process is killed, it is gone, and an older file at ``path`` stays as it
+    was. Where the system or the file system has no such files, the file has a hidden name, and a run that was
+    killed leaves it; it is locked while its process lives, and the next write in that folder removes those
+    that are not.
 
     Args:
         path: the file to write. A symbolic link is followed.
@@ -26,7 +41,7 @@ class AtomicFile:
 
     Raises:
         FileFormatError: ``path`` is one of the inputs, or exists and is not a regular file.
-        OSError: the folder is missing or not writable, or the disk is full.
+        OSError: the folder is missing or not writable, the file is read-only, or the disk is full.
     """
 
     def __init__(self, path: str, nbytes: int, inputs: Sequence[RegularFile] = ()) -> None:
@@ -85,7 +100,12 @@ class AtomicFile:
                 raise FileFormatError(
                     f"cannot write {self.shown_path}: it is the same file as the input {printable(file.path)}"
                 )
-        return stat.S_IMODE(status.st_mode)
+        mode = stat.S_IMODE(status.st_mode)
+        if not mode & 0o222 or not os.access(self.path, os.W_OK):  # the superuser may write everything
+            raise PermissionError(
+                13, f"cannot write {self.shown_path}: it is read-only (mode {mode:04o}); remove it first"
+            )
+        return mode
 
     def _check_disk_space(self, nbytes: int) -> None:
         if not hasattr(os, "statvfs"):
@@ -102,10 +122,16 @@ class AtomicFile:
     def __enter__(self) -> "AtomicFile":
         try:
             with with_path_in_errors("write", self.shown_path):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-                self.raw = os.fdopen(os.open(self.temporary, flags, 0o666), "wb", buffering=0)
+                remove_stale_files(self.folder)
+                descriptor = _open_nameless(self.folder)
+                self.nameless = descriptor is not None
+                if descriptor is None:
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+                    descriptor = os.open(self.temporary, flags, 0o666)
+                self.raw = os.fdopen(descriptor, "wb", buffering=0)
+                _lock(descriptor)
                 if self.mode is not None and hasattr(os, "fchmod"):
-                    os.fchmod(self.raw.fileno(), self.mode)
+                    os.fchmod(descriptor, self.mode)
         except BaseException:
             self.remove()
             raise
@@ -119,16 +145,79 @@ class AtomicFile:
                 if kind is None:
                     with with_path_in_errors("write", self.shown_path):
                         os.fsync(self.raw.fileno())
-            if kind is None:
+                        if self.nameless:
+                            self._link()
+            if kind is None and not self.nameless:
                 with with_path_in_errors("write", self.shown_path):
                     os.replace(self.temporary, self.path)
         finally:
             self.remove()
 
+    def _link(self) -> None:
+        """Give the nameless file its name; where there is an older file, by way of a temporary name."""
+        try:
+            _link_descriptor(self.raw.fileno(), self.path)
+        except FileExistsError:  # link(2) replaces nothing, and rename(2) takes names only
+            _link_descriptor(self.raw.fileno(), self.temporary)
+            os.replace(self.temporary, self.path)
+
     def remove(self) -> None:
-        """Remove the temporary file, unless it was renamed or never created."""
+        """Remove the temporary file, unless it was renamed or never had a name."""
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+
+
+def remove_stale_files(folder: str) -> None:
+    """Remove the temporary files in a folder whose writers were killed."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_stale(entry)
+
+
+def _remove_if_stale(entry: os.DirEntry[str]) -> None:
+    if time.time() - entry.stat(follow_symlinks=False).st_mtime < STALE_SECONDS:
+        return
+    descriptor = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        _lock(descriptor)  # BlockingIOError: its writer lives
+        os.unlink(entry.path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file for as long as its process lives, where the system and the file system can."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
+def _open_nameless(folder: str) -> int | None:
+    """Return the descriptor of a new file without a name, or None where such a file cannot be named later."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None:
+        return None
+    try:
+        descriptor = os.open(folder, flag | os.O_WRONLY, 0o666)
+    except OSError:  # the file system has none, or the folder is not writable, which the next attempt says
+        return None
+    if os.path.exists(f"/proc/self/fd/{descriptor}"):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _link_descriptor(descriptor: int, path: str) -> None:
+    # Python follows the symbolic link only where it calls linkat(2), which a descriptor of a folder makes it
+    # do; for an absolute path the kernel ignores that.
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -178,14 +178,14 @@ def check_shape(shape: object, path: str) -> tuple[int, ...]:
         FileFormatError: it is not a sequence of non-negative integers, has more than 64 of them, or
             would take more bytes than a file can have.
     """
-    if not isinstance(shape, list | tuple) or any(type(size) is not int or size < 0 for size in shape):
+    if not isinstance(shape, (list, tuple)) or any(type(size) is not int or size < 0 for size in shape):
         raise FileFormatError(
             f"{printable(path)} has a malformed header: its shape is {abbreviated(shape)}, "
             "which is not a sequence of sizes"
         )
     if len(shape) > 64:
         raise FileFormatError(f"{printable(path)} has {len(shape)} axes; at most 64 are read")
-    if prod(max(size, 1) for size in shape) * 16 > MAX_BYTES:
+    if prod([size or 1 for size in shape]) * 16 > MAX_BYTES:
         raise FileFormatError(
             f"{printable(path)} has a malformed header: no file holds the shape {abbreviated(shape)}"
         )

@@ -4,9 +4,14 @@ A file is the length of the header in 8 bytes, the header in JSON, and the data 
 Source of the format: the README of the safetensors project.
 """
 
+import gc
 import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from math import prod
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import torch
 
@@ -36,7 +41,12 @@ DTYPES = {
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
+_ITEMSIZES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
+
 METADATA = "__metadata__"
+
+Entry: TypeAlias = tuple[str, list[int], list[int]]
+"""The dtype, shape and data_offsets of a tensor in a header."""
 
 
 def read_layout(file: RegularFile, tensor: str | None) -> Layout:
@@ -50,15 +60,20 @@ def read_layout(file: RegularFile, tensor: str | None) -> Layout:
         FileFormatError: the header is malformed, the size of the file is wrong, there is no such tensor,
             or its dtype is not one of `DTYPES`.
     """
+    with _without_collection():  # 300,000 entries are a million containers, which it would visit many times
+        return _find(file, tensor)
+
+
+def _find(file: RegularFile, tensor: str | None) -> Layout:
     entries, start = _read_header(file)
-    name = _choose(list(entries), tensor, printable(file.path))
-    entry = entries[name]
-    if entry["dtype"] not in DTYPES:
+    name = _choose(entries, tensor, printable(file.path))
+    dtype, shape, (offset, _) = entries[name]
+    if dtype not in DTYPES:
         raise FileFormatError(
-            f"tensor {abbreviated(name)} of {printable(file.path)} has dtype {abbreviated(entry['dtype'])}, "
+            f"tensor {abbreviated(name)} of {printable(file.path)} has dtype {abbreviated(dtype)}, "
             f"which is not supported; convert it first, to one of {', '.join(DTYPES)}"
         )
-    return Layout(tuple(entry["shape"]), DTYPES[entry["dtype"]], start + entry["data_offsets"][0])
+    return Layout(tuple(shape), DTYPES[dtype], start + offset)
 
 
 def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
@@ -81,7 +96,19 @@ def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _read_header(file: RegularFile) -> tuple[dict[str, Any], int]:
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Turn the collection of cyclic garbage off, if it is on, while the context lasts."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_header(file: RegularFile) -> tuple[dict[str, Entry], int]:
     """Return the checked entries by name, and the byte offset of the data."""
     name = printable(file.path)
     if file.size < 8:
@@ -95,48 +122,76 @@ def _read_header(file: RegularFile) -> tuple[dict[str, Any], int]:
     if not text.startswith(b"{"):
         raise FileFormatError(f"{name} is not a .safetensors file: its header does not start with {{")
     try:
-        entries = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError, MemoryError) as error:
-        what = f"the key {error} occurs twice" if isinstance(error, _DuplicateError) else "it is not JSON"
-        raise FileFormatError(f"{name} has a malformed header: {what}") from None
-    metadata = entries.pop(METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise FileFormatError(f"{name} has a malformed header: {METADATA} is not a table of text")
-    for tensor, entry in entries.items():
-        _check_entry(entry, f"tensor {abbreviated(tensor)}", file.path)
+        # Objects as tuples of pairs: a dict would hide a key that occurs twice, and no Python code runs.
+        pairs = json.loads(text.decode("utf-8"), object_pairs_hook=tuple, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError, MemoryError):
+        raise FileFormatError(f"{name} has a malformed header: it is not JSON") from None
+    objects = _as_dict(pairs, name)
+    _check_metadata(objects.pop(METADATA, ()), name)
+    entries = {tensor: _read_entry(value, tensor, file.path) for tensor, value in objects.items()}
     _check_coverage(file, entries, 8 + length)
     return entries, 8 + length
 
 
-def _check_entry(entry: Any, tensor: str, path: str) -> None:
-    malformed = f"{printable(path)} has a malformed header: {tensor}"
-    if not isinstance(entry, dict) or sorted(entry) != ["data_offsets", "dtype", "shape"]:
-        raise FileFormatError(f"{malformed} does not have exactly dtype, shape and data_offsets")
-    if not isinstance(entry["dtype"], str):
-        raise FileFormatError(f"{malformed} has the dtype {abbreviated(entry['dtype'])}")
-    shape = check_shape(entry["shape"], path)
-    offsets = entry["data_offsets"]
+def _as_dict(pairs: tuple[tuple[str, Any], ...], path: str) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        key = next(key for key, count in counts.items() if count > 1)
+        raise FileFormatError(f"{path} has a malformed header: the key {abbreviated(key)} occurs twice")
+    return keys
+
+
+def _check_metadata(metadata: Any, path: str) -> None:
+    if not isinstance(metadata, tuple) or not all(
+        isinstance(value, str) for value in _as_dict(metadata, path).values()
+    ):
+        raise FileFormatError(f"{path} has a malformed header: {METADATA} is not a table of text")
+
+
+def _read_entry(value: Any, tensor: str, path: str) -> Entry:
+    """Return the checked entry of a tensor."""
+    if type(value) is tuple and len(value) == 3:
+        (a, dtype), (b, shape), (c, offsets) = value
+        if a == "dtype" and b == "shape" and c == "data_offsets":  # the order in which the library writes
+            return _checked_entry(dtype, shape, offsets, tensor, path)
+    fields = _as_dict(value, printable(path)) if isinstance(value, tuple) else {}
+    if sorted(fields) != ["data_offsets", "dtype", "shape"]:
+        raise FileFormatError(
+            f"{_malformed(tensor, path)} does not have exactly dtype, shape and data_offsets"
+        )
+    return _checked_entry(fields["dtype"], fields["shape"], fields["data_offsets"], tensor, path)
+
+
+def _checked_entry(dtype: Any, shape: Any, offsets: Any, tensor: str, path: str) -> Entry:
+    if type(dtype) is not str:
+        raise FileFormatError(f"{_malformed(tensor, path)} has the dtype {abbreviated(dtype)}")
+    check_shape(shape, path)
     if (
-        not isinstance(offsets, list)
+        type(offsets) is not list
         or len(offsets) != 2
-        or any(type(offset) is not int for offset in offsets)
+        or type(offsets[0]) is not int
+        or type(offsets[1]) is not int
         or not 0 <= offsets[0] <= offsets[1]
     ):
-        raise FileFormatError(f"{malformed} has the data_offsets {abbreviated(offsets)}")
-    dtype = DTYPES.get(entry["dtype"])
-    if dtype is not None and offsets[1] - offsets[0] != prod(shape) * dtype.itemsize:
+        raise FileFormatError(f"{_malformed(tensor, path)} has the data_offsets {abbreviated(offsets)}")
+    size = _ITEMSIZES.get(dtype)
+    if size is not None and offsets[1] - offsets[0] != prod(shape) * size:
         raise FileFormatError(
-            f"{malformed} of shape {abbreviated(shape)} and dtype {entry['dtype']} takes "
-            f"{prod(shape) * dtype.itemsize:,} bytes, and its data_offsets span {offsets[1] - offsets[0]:,}"
+            f"{_malformed(tensor, path)} of shape {abbreviated(tuple(shape))} and dtype {dtype} takes "
+            f"{prod(shape) * size:,} bytes, and its data_offsets span {offsets[1] - offsets[0]:,}"
         )
+    return dtype, shape, offsets
 
 
-def _check_coverage(file: RegularFile, entries: dict[str, Any], start: int) -> None:
+def _malformed(tensor: str, path: str) -> str:
+    return f"{printable(path)} has a malformed header: tensor {abbreviated(tensor)}"
+
+
+def _check_coverage(file: RegularFile, entries: dict[str, Entry], start: int) -> None:
     """Check that the tensors neither overlap nor leave gaps, and that the file ends with the last one."""
     end = 0
-    for begin, stop in sorted(entry["data_offsets"] for entry in entries.values()):
+    for begin, stop in sorted([offsets for _, _, offsets in entries.values()]):
         if begin != end:
             what = "overlap" if begin < end else "leave a gap"
             at = min(begin, end)
@@ -147,32 +202,21 @@ def _check_coverage(file: RegularFile, entries: dict[str, Any], start: int) -> N
     check_length(file, start, end)
 
 
-def _choose(names: list[str], tensor: str | None, path: str) -> str:
-    if not names:
+def _choose(entries: dict[str, Entry], tensor: str | None, path: str) -> str:
+    if not entries:
         raise FileFormatError(f"{path} holds no tensor")
-    listed = ", ".join(abbreviated(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
+    listed = ", ".join(abbreviated(name) for name in islice(entries, 10)) + (
+        ", ..." if len(entries) > 10 else ""
+    )
     if tensor is None:
-        if len(names) > 1:
+        if len(entries) > 1:
             raise FileFormatError(
-                f"{path} holds {len(names)} tensors; say which with {path}:NAME. It has {listed}"
+                f"{path} holds {len(entries)} tensors; say which with {path}:NAME. It has {listed}"
             )
-        return names[0]
-    if tensor not in names:
+        return next(iter(entries))
+    if tensor not in entries:
         raise FileFormatError(f"{path} holds no tensor {abbreviated(tensor)}. It has {listed}")
     return tensor
-
-
-class _DuplicateError(ValueError):
-    """A key that occurs twice in a JSON object."""
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys: set[str] = set()
-    for key, _ in pairs:
-        if key in keys:
-            raise _DuplicateError(abbreviated(key))
-        keys.add(key)
-    return dict(pairs)
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -1,12 +1,13 @@
 """Functional: a model of the layer calls between symbolic inputs and outputs."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from batchdot._torch import is_tracing
+from batchdot._torch import compile_time_constant, is_tracing
 from batchdot.convert import as_tensor
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.losses import reset_call_losses
@@ -14,7 +15,7 @@ from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
 from batchdot.models.model import Model
 from batchdot.models.pickling import FlatGraph
-from batchdot.models.program import Program
+from batchdot.models.program import Graph, Program
 from batchdot.models.serialization import model_config
 from batchdot.models.structure import (
     fit_rank,
@@ -37,7 +38,11 @@ class Functional(Model):
     """The calls that lead from symbolic inputs to symbolic outputs, as one layer.
 
     Made by ``Model(inputs, outputs)``. Calling it replays the calls on tensors. The layers are submodules
-    under their names, so that ``state_dict`` has keys such as ``dense.kernel``.
+    under their names, so that ``state_dict`` has keys such as ``dense.kernel``; those without a name of their
+    own are numbered in this model.
+
+    A submodule may be replaced: after ``model.dense = torch.nn.Linear(4, 7)`` its calls call
+    that. ``outputs`` and the config stay those of the graph.
 
     Args:
         inputs: a symbolic tensor, or a list, tuple or dict of them.
@@ -70,8 +75,14 @@ class Functional(Model):
 
     _pure_call = True
 
+    _version = 2
+    """Of the keys in ``state_dict``; 1 had automatic names numbered in the process."""
+
     inputs: list[KerasTensor]
     outputs: list[KerasTensor]
+    _keyed_layers: list[tuple[Any, str]]
+    """The layers of the graph with their keys among the modules, which may hold other modules by now."""
+    _graph: Graph
     _program: Program
 
     def __init__(
@@ -81,20 +92,41 @@ class Functional(Model):
         if name is None and type(self) is Functional:
             name = unique_name("Model")
         super().__init__(name=name, **kwargs)
-        self._layer_keys = register_layers(self, self._set_structure(inputs, outputs))
+        self._set_structure(inputs, outputs)
         if not self.trainable:
             self.trainable = False  # reaches the layers
 
-    def _set_structure(self, inputs: Any, outputs: Any) -> list[Any]:
-        """Make this the model of the graph between two structures of symbolic tensors; return its layers."""
+    def _set_structure(self, inputs: Any, outputs: Any) -> None:
+        """Make this the model of the graph between two structures of symbolic tensors."""
         input_tensors, output_tensors = graph_tensors(inputs, "inputs"), graph_tensors(outputs, "outputs")
         nodes, layers = topological_order(input_tensors, output_tensors)
         self._input_structure, self._output_structure = inputs, outputs
         self.inputs, self.outputs = input_tensors, output_tensors
         self._nodes = nodes
-        self._program = Program(nodes, input_tensors, output_tensors)
+        self._register_graph(layers)
+        self._graph = Graph(nodes, input_tensors, output_tensors, dict(self._keyed_layers))
+        self._bind_program()
         self.built = True
-        return layers
+
+    def _register_graph(self, layers: list[Any]) -> None:
+        """Make the layers of the graph submodules."""
+        self._keyed_layers = list(zip(layers, register_layers(self, layers), strict=True))
+
+    def _bind_program(self) -> Program:
+        program = Program(self._graph, self._modules, self.name)
+        self.__dict__["_program"] = program
+        return program
+
+    def _current_program(self) -> Program:
+        """Return the program of the modules that the model has now: one may have been replaced."""
+        program = self._program
+        if program.modules != list(self._modules.values()):
+            program = self._bind_program()
+        return program
+
+    def _is_rewired(self) -> bool:
+        """Whether a layer of the graph was replaced."""
+        return any(self._modules.get(key) is not layer for layer, key in self._keyed_layers)
 
     # Inputs and outputs.
 
@@ -116,6 +148,8 @@ class Functional(Model):
     @property
     def output_shape(self) -> Any:
         """The shape of the output, (B, ...), or the list of shapes."""
+        if self._is_rewired():
+            return self.compute_output_shape([tensor.shape for tensor in self.inputs])
         return shape_of(self.outputs)
 
     @property
@@ -130,8 +164,8 @@ class Functional(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in Keras's order: from the inputs to the outputs."""
-        return self._layers
+        """The layers, in Keras's order: from the inputs to the outputs. Modules of torch are left out."""
+        return [layer for layer in self._layers if isinstance(layer, Layer)]
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -140,7 +174,8 @@ class Functional(Model):
 
     @property
     def _layers(self) -> list[Any]:
-        return [self._modules[key] for key in self._layer_keys]
+        """The modules that the graph calls."""
+        return [self._modules[key] for _, key in self._keyed_layers if self._modules.get(key) is not None]
 
     # Calls.
 
@@ -179,6 +214,8 @@ class Functional(Model):
             return pack_outputs(outputs, self._output_structure)
         if is_tracing() and self._is_pure():
             return pack_outputs(program.run(self._flatten_inputs(inputs), masks), self._output_structure)
+        if not is_tracing():  # the compiled function has looked at the modules itself
+            program = self._current_program()
         self._begin_call_losses()
         CONTEXT.calls.append(self)
         try:
@@ -193,7 +230,13 @@ class Functional(Model):
     def _is_pure(self) -> bool:
         if type(self).call is not Functional.call or self.activity_regularizer is not None:
             return False
-        return all(layer._is_pure() for layer in self._layers)
+        return all(isinstance(layer, Layer) and layer._is_pure() for layer in self._layers)
+
+    @compile_time_constant
+    def _prepare_compile(self) -> bool:
+        if self.built:
+            self._current_program()
+        return super()._prepare_compile()
 
     def _flatten_inputs(self, inputs: Any) -> list[Tensor]:
         """Return the inputs as a list of tensors, one for each symbolic input.
@@ -228,55 +271,91 @@ class Functional(Model):
         Raises:
             ValueError: a layer does not fit these shapes.
         """
+        if not all(isinstance(layer, Layer) for layer in self._layers):
+            return super().compute_output_shape(input_shape)  # by running the modules of torch
         shapes = [input_shape] if is_shape(input_shape) else list(input_shape)
         values = [KerasTensor(tuple(s), t.dtype) for s, t in zip(shapes, self.inputs, strict=True)]
-        outputs = pack_outputs(self._program.infer(values), self._output_structure)
+        outputs = pack_outputs(self._current_program().infer(values), self._output_structure)
         return map_structure(lambda tensor: tensor.shape, outputs)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the mask of the output, or the list of masks, None where there is none."""
         masks = flatten(mask) if mask is not None else None
-        return unpack_singleton(self._program.run_masks(self._flatten_inputs(inputs), masks))
+        return unpack_singleton(self._current_program().run_masks(self._flatten_inputs(inputs), masks))
 
     # State.
 
     def _inner_modules(self) -> list[nn.Module]:
-        return list(self._layers)
+        return list(dict.fromkeys([*self._layers, *self.children()]))
 
     def _clear_call_losses(self) -> None:
         if is_tracing() or self._call_losses:
             reset_call_losses(self)
         for layer in self._layers:
-            if is_tracing() or layer._modules or layer._call_losses:
+            if not isinstance(layer, Layer):
+                for inner in layer.modules():
+                    if isinstance(inner, Layer):
+                        inner._clear_call_losses()
+            elif is_tracing() or layer._modules or layer._call_losses:
                 layer._clear_call_losses()
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        keys = dict(zip(self._layer_keys, [layer.name for layer in self._layers], strict=True))
-        rename_saved_keys(keys, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any) -> None:
+        if local_metadata.get("version", 1) < self._version:
+            keys = [key for _, key in self._keyed_layers]
+            renamed = rename_saved_keys(
+                self, keys, state_dict, prefix, has_version="version" in local_metadata
+            )
+            if renamed:
+                warnings.warn(
+                    f"This state of model {self.name} has the keys of batchdot 0.1.0, numbered by what was "
+                    f"built before. It is loaded by the order of the layers: {renamed}. Save it again to "
+                    "have the keys of today.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def _replicate_for_data_parallel(self) -> Any:
+        replica = super()._replicate_for_data_parallel()
+        if self.built:
+            replica._bind_program()
+        return replica
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module) and (program := self.__dict__.get("_program")) is not None:
+            program.invalidate()  # compiled calls look at the program, not at the modules
 
     def get_config(self) -> dict[str, Any]:
         """Return the model as tf.keras writes it: the layers, their calls, the inputs and outputs.
 
         Raises:
-            ValueError: the graph holds a tensor, which a config cannot.
+            ValueError: the graph holds a tensor, which a config cannot; or a layer of it was replaced.
         """
+        if self._is_rewired():
+            replaced = [key for layer, key in self._keyed_layers if self._modules.get(key) is not layer]
+            raise ValueError(
+                f"Model {self.name} has another module than its graph for {', '.join(replaced)}: it has no "
+                "config. Save its `state_dict`."
+            )
         return model_config(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the graph as a table: a copied model has a graph of its own."""
         state = super().__getstate__()
         if self.built:
+            state.pop("_program")
             graph = {key: state.pop(key) for key in _GRAPH_ATTRIBUTES}
-            state["_graph"] = FlatGraph(self._nodes, graph)
+            state["_flat_graph"] = FlatGraph(self._nodes, graph)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        graph = state.pop("_graph", None)
+        graph = state.pop("_flat_graph", None)
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if graph is not None:
             self._nodes, structures = graph.restore()
             self.__dict__.update(structures)
+            self._bind_program()
 
 
 _GRAPH_ATTRIBUTES = ("inputs", "outputs", "_input_structure", "_output_structure")

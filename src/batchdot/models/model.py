@@ -117,7 +117,9 @@ class Model(Layer):
     ) -> Any:
         """Return the outputs for all samples, computed in batches, as numpy arrays.
 
-        The model runs in evaluation mode and without gradients; each module's mode is restored.
+        The call is told not to train, as by ``training=False``, and computes no gradients. No module's mode
+        changes, so that another thread may train the model; but that of compiled and scripted torch modules
+        inside does for a while. The losses of the latest other call stay.
 
         Args:
             x: the inputs, of shape (B, ...): an array or tensor, or a list or dict of them; or an iterable of

@@ -1,6 +1,7 @@
 """Predict: run a model on all samples, batch by batch, and return numpy arrays."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from batchdot.convert import as_array
+from batchdot.layers.base.modes import obeys_calls
+from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
 
@@ -40,7 +43,8 @@ def predict_in_batches(model: Any, x: Any, batch_size: int | None, verbose: Any,
 
         total = min((number for number in (count, steps) if number is not None), default=None)
         batches = tqdm(batches, total=total, desc=model.name, unit="batch")
-    parts = list(_run(model, batches))
+    with _evaluation(model), CONTEXT.set(training=False, keeps_call_losses=False), torch.no_grad():
+        parts = [flatten(model(batch)) for batch in batches]
     if not parts:
         raise ValueError("predict received no batches.")
     return unpack_singleton(
@@ -82,14 +86,14 @@ def _cut(x: Any, batch_size: int) -> list[Any]:
     return [map_structure(itemgetter(slice(start, start + batch_size)), x) for start in starts]
 
 
-def _run(model: Any, batches: Any) -> Iterator[list[Tensor]]:
-    """Yield the outputs for each batch, in evaluation mode and without gradients."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+@contextmanager
+def _evaluation(model: Any) -> Iterator[None]:
+    """Set the mode of modules that a call cannot tell to evaluate: torch modules inside a compiled one."""
+    modes = [] if obeys_calls(model) else [(module, module.training) for module in model.modules()]
+    for module, _ in modes:
+        module.training = False
     try:
-        with torch.no_grad():
-            for batch in batches:
-                yield flatten(model(batch))
+        yield
     finally:
         for module, mode in modes:
             module.training = mode

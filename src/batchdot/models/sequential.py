@@ -8,6 +8,7 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS, deserialize_layer, serialize_layer
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.models.functional import Functional
+from batchdot.models.serialization import recognize_automatic_name
 from batchdot.models.structure import map_shapes, register_layers
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
@@ -53,7 +54,7 @@ class Sequential(Functional):
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super(Functional, self).__init__(name=name, trainable=trainable)
-        self._layer_keys: list[str] = []
+        self._keyed_layers: list[tuple[Any, str]] = []
         self._nodes: list[Node] = []
         if layers is not None:
             single = is_keras_tensor(layers) or not isinstance(layers, Iterable)
@@ -81,22 +82,26 @@ class Sequential(Functional):
 
     def _extend(self, layers: Iterable[Any]) -> None:
         """Add layers; compute the graph once, up to the last layer that could be added."""
+        self._refuse_rewired()
         output = self._output_structure if self.built else None
         inputs = self._input_structure if self.built else None
+        added: list[Any] = []
         try:
             for item in layers:
                 layer = _layer_of_input(item)
-                self._check_addition(layer)
+                known_layers = [*self._layers, *added]
+                self._check_addition(layer, known_layers)
                 if isinstance(layer, InputLayer):
                     inputs = output = layer.inbound_nodes[0].outputs[0]
                 else:
-                    if not self._layer_keys and (known := _known_input(layer)) is not None:
+                    if not known_layers and (known := _known_input(layer)) is not None:
                         inputs = output = _new_input(layer, known.shape, known.dtype)
-                        self._layer_keys += register_layers(self, [_layer_of_input(output)])
+                        added.append(_layer_of_input(output))
                     if output is not None:
                         output = _call_for_one_output(layer, output)
-                self._layer_keys += register_layers(self, [layer])
+                added.append(layer)
         finally:
+            self._keyed_layers += zip(added, register_layers(self, added), strict=True)
             if output is not None:
                 self._set_structure(inputs, output)
         if not self.trainable:
@@ -115,9 +120,10 @@ class Sequential(Functional):
         """
         if not self.layers:
             raise TypeError("There are no layers in the model.")
-        layer: Layer = self._layers[-1]
-        key = self._layer_keys.pop()
-        if key not in self._layer_keys:
+        self._refuse_rewired()
+        layer: Layer
+        layer, key = self._keyed_layers.pop()
+        if all(key != other for _, other in self._keyed_layers):
             del self._modules[key]
         if self.built:
             node = _node_of(self.outputs[0])
@@ -145,7 +151,7 @@ class Sequential(Functional):
         if self.built:
             self._check_same_shape(input_shape)
             return
-        if not self._layer_keys:
+        if not self._keyed_layers:
             raise ValueError(
                 f"Sequential model {self.name} cannot be built because it has no layers. "
                 "Call `model.add(layer)`."
@@ -163,9 +169,10 @@ class Sequential(Functional):
             for node in reversed(nodes):
                 _disconnect(node)
             raise
+        layers = [(layer, key) for layer, (_, key) in zip(self._layers, self._keyed_layers, strict=True)]
+        sources = [_layer_of_input(tensor) for tensor in flatten(inputs)]
+        self._keyed_layers = [*zip(sources, register_layers(self, sources), strict=True), *layers]
         self._set_structure(inputs, output)
-        sources = [_layer_of_input(tensor) for tensor in self.inputs]
-        self._layer_keys = register_layers(self, sources) + self._layer_keys
 
     @property
     def layers(self) -> list[Layer]:
@@ -228,9 +235,10 @@ class Sequential(Functional):
                 f"keys, or the list of layers. Received: config={config!r}"
             )
         model = cls(name=config.get("name"))
-        model._extend([deserialize_layer(entry, custom_objects) for entry in config["layers"]])
+        layers = [deserialize_layer(entry, custom_objects) for entry in config["layers"]]
+        model._extend(map(recognize_automatic_name, layers))
         shape = config.get("build_input_shape")
-        if shape and not model.built and model._layer_keys:
+        if shape and not model.built and model._keyed_layers:
             model.build(map_shapes(tuple, shape))
         if config.get("trainable") is False:
             model.trainable = False
@@ -241,20 +249,30 @@ class Sequential(Functional):
             raise AttributeError(f"Sequential model '{self.name}' has no defined {name} yet.")
         return super().__getattr__(name)
 
-    def _check_addition(self, layer: Any) -> None:
+    def _register_graph(self, layers: list[Any]) -> None:
+        """Do nothing: layers are registered when they are added."""
+
+    def _refuse_rewired(self) -> None:
+        if self.built and self._is_rewired():
+            raise ValueError(
+                f"A layer of model {self.name} was replaced, and the next one fits the graph only: make a "
+                "new Sequential of its layers."
+            )
+
+    def _check_addition(self, layer: Any, known_layers: list[Any]) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(
                 "The added layer must be an instance of class Layer. "
                 f"Received: layer={layer} of type {type(layer)}."
             )
-        if any(layer.name == other.name and layer is not other for other in self._layers):
+        if any(layer.name == other.name and layer is not other for other in known_layers):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. "
                 f'Name "{layer.name}" is already the name of a layer in this model. '
                 "Update the `name` argument to pass a unique name."
             )
-        if isinstance(layer, InputLayer) and self._layer_keys:
-            first = self._layers[0]
+        if isinstance(layer, InputLayer) and known_layers:
+            first = known_layers[0]
             raise ValueError(
                 f"Sequential model '{self.name}' has already been configured to use input shape "
                 f"{first.batch_input_shape}. You cannot add a different Input layer to it."

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
+from batchdot.layers.base.naming import as_automatic, snake_case
 from batchdot.models.operations import OperationCalls, is_operation
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
@@ -80,7 +81,7 @@ def model_from_graph_config(
     layers = {
         key: OperationCalls(entry)
         if is_operation(entry)
-        else layer_registry.deserialize_layer(entry, custom_objects)
+        else recognize_automatic_name(layer_registry.deserialize_layer(entry, custom_objects))
         for key, entry in by_name.items()
     }
     calls = [(layers[key], call) for key, entry in by_name.items() for call in entry["inbound_nodes"]]
@@ -93,6 +94,14 @@ def model_from_graph_config(
         reader.first_calls = {key: 0 if is_sequential[key] else first for key, first in first_calls.items()}
     options = {key: config[key] for key in ("name", "trainable") if config.get(key) is not None}
     return cls(reader.tensors(config["input_layers"]), reader.tensors(config["output_layers"]), **options)
+
+
+def recognize_automatic_name(layer: Any) -> Any:
+    """Return a layer from a config, whose name, if Keras or this library made it, gives no key of its own."""
+    name = type(layer).__name__
+    bases = ["model", "functional"] if name == "Functional" else [snake_case(name)]
+    layer.__dict__["_name"] = as_automatic(layer.name, bases)
+    return layer
 
 
 _KERAS_3_VALUES: dict[str, Callable[..., Any]] = {

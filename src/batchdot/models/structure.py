@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from batchdot.layers.base.layer import Layer
-from batchdot.layers.base.naming import unique_key
+from batchdot.layers.base.naming import state_keys
+from batchdot.layers.base.placeholder import without_listing
 from batchdot.symbolic.tensor import KerasTensor
 from batchdot.symbolic.tree import flatten, map_structure
 from batchdot.types import Shape
@@ -124,49 +125,59 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
 def register_layers(model: Layer, layers: Sequence[Any]) -> list[str]:
     """Register layers as submodules of a model, and return their keys, in the order of the layers.
 
-    The key is the layer's name, so that ``state_dict`` has it. A dot, which torch does not allow, becomes an
-    underscore. If the key is then taken, by another layer or by an attribute of the model, it gets a
-    number: torch finds submodules by ``getattr`` as well (``torch.func.functional_call``, ``torch.export``,
-    ``get_submodule``). Names that can stay as they are go first.
+    The keys are those of `state_keys`. None is the name of an attribute of the model: torch finds submodules
+    by ``getattr`` as well (``torch.func.functional_call``, ``torch.export``,
+    ``get_submodule``). A layer that is a submodule already keeps its key.
 
     >>> from batchdot.layers import Activation
     >>> model = Layer()
-    >>> register_layers(model, [Activation("relu", name=name) for name in ("a.b", "a_b", "forward")])
-    ['a_b_1', 'a_b', 'forward_1']
+    >>> register_layers(model, [Activation("relu", name=name) for name in ("a.b", "a_b", "forward", None)])
+    ['a_b_1', 'a_b', 'forward_1', 'activation']
     """
     keys: dict[Any, str] = {module: key for key, module in model._modules.items() if module is not None}
-    for changes in (False, True):
-        for layer in layers:
-            key = unique_key(layer.name or "layer", model._is_taken)
-            if layer not in keys and (changes or key == layer.name):
-                keys[layer] = key
-                model._modules[key] = layer
+    new = [layer for layer in dict.fromkeys(layers) if layer not in keys]
+    keys |= zip(new, state_keys([layer._name for layer in new], model._is_taken), strict=True)
     for layer in dict.fromkeys(layers):  # torch prints and iterates in this order
-        model._modules[keys[layer]] = model._modules.pop(keys[layer])
+        model._modules.pop(keys[layer], None)
+        model._modules[keys[layer]] = layer
     return [keys[layer] for layer in layers]
 
 
-def rename_saved_keys(names: dict[str, str], state: dict[str, Any], prefix: str) -> None:
-    """Rename, in a state that is about to be loaded, the keys that version 0.1 gave to layers.
+def rename_saved_keys(
+    model: Layer, keys: Sequence[str], state: dict[str, Any], prefix: str, has_version: bool
+) -> str:
+    """Rename, in a state that is about to be loaded, layers with the names that version 0.1 gave them.
 
-    It had underscores for dots, and no number after names that are taken.
+    These depended on what was built before, so the order of the layers decides.
 
     Args:
-        names: the names of a model's layers by their keys.
+        model: the model that the state is loaded into.
+        keys: the keys of its layers, in order.
         state: the state of a model that holds this one, changed in place.
         prefix: of this model in it.
+        has_version: whether torch kept the version with the state. If not, keys that fit stay.
 
-    >>> state = {"output.kernel": 1, "dense.bias": 2}
-    >>> rename_saved_keys({"output_1": "output", "dense": "dense"}, state, "")
-    >>> state
-    {'dense.bias': 2, 'output_1.kernel': 1}
+    Returns:
+        What was renamed, in words; nothing if the keys fit, or if it takes more than new names.
     """
-    for key, name in names.items():
-        former = name.replace(".", "_")
-        if former not in names:
-            start = f"{prefix}{former}."
-            for saved in [saved for saved in state if saved.startswith(start)]:
-                state[f"{prefix}{key}.{saved.removeprefix(start)}"] = state.pop(saved)
+    with without_listing():
+        own = {key: set(model._modules[key].state_dict()) for key in keys if model._modules.get(key)}  # type: ignore[union-attr]
+    own = {
+        key: inner for key, inner in own.items() if inner or not getattr(model._modules[key], "built", True)
+    }
+    given: dict[str, list[str]] = {}
+    for saved in state:
+        first, dot, rest = saved.removeprefix(prefix).partition(".")
+        if saved.startswith(prefix) and dot and (first in own or first not in model._modules):
+            given.setdefault(first, []).append(rest)
+    pairs = list(zip(given, own, strict=False))
+    fits = list(given) == list(own) or (not has_version and set(given) <= set(own))
+    if fits or len(given) != len(own) or any(own[new] and own[new] != set(given[old]) for old, new in pairs):
+        return ""
+    values = {old: {rest: state.pop(f"{prefix}{old}.{rest}") for rest in given[old]} for old in given}
+    for old, new in pairs:
+        state.update({f"{prefix}{new}.{rest}": value for rest, value in values[old].items()})
+    return ", ".join(f"{old} as {new}" for old, new in pairs if old != new)
 
 
 def _is_list_of_inputs(inputs: Sequence[Any]) -> bool:

@@ -66,7 +66,9 @@ def batch_dot(
         batch_dims: how many leading axes are shared between the samples; each index into them is a
             sample.
         normalize: whether to L2-normalize the slices along the summed axes first, which makes every
-            number of the result a cosine. A real cosine is never above 1 or below -1.
+            number of the result a cosine. A real cosine is never above 1 or below -1. Derivatives that
+            are finite and beyond the range of their dtype, as those at a slice of zeros are in float16,
+            saturate at its largest number.
         epsilon: floor on the squared norm of a slice; 1e-14 reproduces Keras 3.
 
     Returns:

@@ -10,11 +10,6 @@ from typing import TypeGuard
 from batchdot.errors import AxisError
 from batchdot.types import Axes, Pairs
 
-SHARED_AXIS = (
-    "Cannot perform batch_dot over axis {axis}{of}: the first {shared} shared between the samples. "
-    "If your inputs are not batched, add a batch axis of size 1: x.unsqueeze(0)."
-)
-
 
 def read_axes(axes: object) -> Axes:
     """Validate the form of ``axes`` and convert it to hashable integers.
@@ -99,10 +94,7 @@ def refuse_shared_axes(axes: Axes, batch_dims: int) -> None:
     for group in axes if isinstance(axes, tuple) else (axes,):
         for axis in group if isinstance(group, tuple) else (group,):
             if axis is not None and 0 <= axis < batch_dims:
-                raise ValueError(
-                    SHARED_AXIS.format(axis=axis, of="", shared=_count_axes(batch_dims))
-                    + f" Received: axes={axes!r}"
-                )
+                raise ValueError(f"{_shared_axis(str(axis), batch_dims)} Received: axes={axes!r}")
 
 
 def _resolve_group(group: int | tuple[int, ...], operand: str, rank: int, batch_dims: int) -> tuple[int, ...]:
@@ -112,9 +104,7 @@ def _resolve_group(group: int | tuple[int, ...], operand: str, rank: int, batch_
             raise AxisError(f"Axis {axis} is out of range for {operand}, whose rank is {rank}.")
         positive = axis + rank if axis < 0 else axis
         if positive < batch_dims:
-            raise ValueError(
-                SHARED_AXIS.format(axis=axis, of=f" of {operand}", shared=_count_axes(batch_dims))
-            )
+            raise ValueError(_shared_axis(f"{axis} of {operand}", batch_dims))
         if positive in resolved:
             raise ValueError(f"Axis {axis} of {operand} is contracted twice.")
         resolved.append(positive)
@@ -167,5 +157,13 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
     )
 
 
-def _count_axes(batch_dims: int) -> str:
-    return "axis is" if batch_dims == 1 else f"{batch_dims} axes are"
+def _shared_axis(axis: str, batch_dims: int) -> str:
+    if batch_dims == 1:
+        shared = (
+            "axis is shared between the samples. If your inputs are not batched, add a batch axis of size 1"
+        )
+        return f"Cannot perform batch_dot over axis {axis}: the first {shared}: x.unsqueeze(0)."
+    return (
+        f"Cannot perform batch_dot over axis {axis}: the first {batch_dims} axes are shared between the "
+        f"samples. Sum over a later one, or share fewer than batch_dims={batch_dims}."
+    )

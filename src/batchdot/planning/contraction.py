@@ -77,8 +77,8 @@ class Contraction:
             raise ValueError("Cannot do batch_dot on inputs with rank < 2.")
         if batch_dims >= min(len(x_shape), len(y_shape)):
             raise ValueError(
-                f"batch_dims={batch_dims} leaves no axis to sum over: it has to be less than both ranks, "
-                f"{len(x_shape)} and {len(y_shape)}."
+                f"batch_dims={batch_dims} leaves no axis to sum over: with inputs of ranks {len(x_shape)} "
+                f"and {len(y_shape)} it is at most {min(len(x_shape), len(y_shape)) - 1}."
             )
         shared = tuple((axis, axis) for axis in range(batch_dims))
         contracted = resolve_axes(axes, len(x_shape), len(y_shape), batch_dims)

@@ -1,6 +1,7 @@
 """`top_k`: for each query the items with the largest dot products or cosines, exactly."""
 
-from batchdot.convert import TensorLike, as_tensor, is_sharded
+from batchdot.convert import TensorLike, is_sharded
+from batchdot.ops.operation import convert_operands
 from batchdot.retrieval.search import TopK, top_k_local
 from batchdot.types import EPSILON
 
@@ -30,8 +31,9 @@ def top_k(
         float matrix product of the k-th score, that rounding can decide which of them is in.
 
         Scores have the dtype of `batch_dot`, but are summed in float64; equal 16-bit scores are in the order
-        of their float32 values. Integer scores are int64 and exact. The gradient of the scores is that of
-        the dot products of the chosen pairs; results from DTensors have none.
+        of their float32 values. Integer scores are int64 and exact. The derivatives of the
+        scores, of every order and mode, are those of the dot products of the chosen pairs; results from
+        DTensors have none. `torch.func.vmap` searches for all queries at once where the items are not mapped.
 
     Raises:
         ValueError: shapes or devices do not fit, or k is negative or larger than N.
@@ -47,7 +49,7 @@ def top_k(
     >>> top_k(users, items, k=1, normalize=True).indices.tolist()
     [[2], [1]]
     """
-    queries, items = as_tensor(queries), as_tensor(items)
+    queries, items = convert_operands(queries, items)
     if is_sharded(queries) or is_sharded(items):
         from batchdot.retrieval.sharded import top_k_sharded  # loads torch.distributed
 

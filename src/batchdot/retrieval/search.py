@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
+from batchdot._torch import are_transforms_active, in_forward_mode
 from batchdot.convert import check_operands
 from batchdot.kernels.aten.normalize import l2_normalize
 from batchdot.ops.arguments import batch_dot_operation
@@ -51,12 +53,61 @@ def top_k_local(queries: Tensor, items: Tensor, k: int, normalize: bool, epsilon
     check_operands(queries, items, "top_k", ("queries", "items"))
     check_shapes(tuple(queries.shape), tuple(items.shape), k)
     spec = SearchSpec.of(k, queries, items, normalize, epsilon)
+    if are_transforms_active():  # vmap or a derivative of torch.func
+        indices = _find(queries.detach(), items.detach(), spec)
+        return TopK(_score_chosen(spec, queries, items, indices).to(spec.dtype), indices)
     scores, indices = spec.run(queries.detach(), items.detach())
-    if torch.is_grad_enabled() and (queries.requires_grad or items.requires_grad):
-        rows = torch.arange(len(queries), device=queries.device).repeat_interleave(spec.k)
-        pairs = spec.score_pairs(queries[rows], items[indices.flatten()])
-        scores = pairs.reshape(indices.shape)
+    has_gradient = torch.is_grad_enabled() and (queries.requires_grad or items.requires_grad)
+    if has_gradient or in_forward_mode(queries, items):
+        scores = _score_chosen(spec, queries, items, indices)
     return TopK(scores.to(spec.dtype), indices)
+
+
+def _find(queries: Tensor, items: Tensor, spec: "SearchSpec") -> Tensor:
+    """Return the indices of the k best items: (Q, d), (N, d) -> (Q, k)."""
+    indices: Tensor = _Search.apply(queries, items, spec)  # type: ignore[no-untyped-call]
+    return indices
+
+
+def _score_chosen(spec: "SearchSpec", queries: Tensor, items: Tensor, indices: Tensor) -> Tensor:
+    """Return the scores of the chosen pairs, differentiable: (Q, d), (N, d), (Q, k) -> (Q, k)."""
+    rows = torch.arange(len(queries), device=queries.device).repeat_interleave(spec.k)
+    return spec.score_pairs(queries[rows], items[indices.flatten()]).reshape(indices.shape)
+
+
+class _Search(Function):
+    """The indices of the k best items, without a derivative, as a function for transforms of torch.func."""
+
+    @staticmethod
+    def forward(queries: Tensor, items: Tensor, spec: "SearchSpec") -> Tensor:
+        return spec.run(queries, items)[1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None]:
+        return None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> None:
+        return None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, queries: Tensor, items: Tensor, spec: "SearchSpec"
+    ) -> tuple[Tensor, int]:
+        """Search for all queries at once where the items are shared, else one after the other."""
+        queries_dim, items_dim, _ = in_dims
+        if items_dim is None:
+            queries = queries.movedim(queries_dim, 0)  # (B, Q, d)
+            indices = _find(queries.flatten(0, 1), items, spec)
+            return indices.reshape(*queries.shape[:2], spec.k), 0
+        all_items = items.unbind(items_dim)
+        all_queries = [queries] * len(all_items) if queries_dim is None else queries.unbind(queries_dim)
+        found = [_find(*pair, spec) for pair in zip(all_queries, all_items, strict=True)]
+        return torch.stack(found) if found else queries.new_empty((0,), dtype=torch.int64), 0
 
 
 def check_shapes(queries: tuple[int, ...], items: tuple[int, ...], k: Any) -> None:
@@ -157,7 +208,11 @@ class SearchSpec:
         if self.prefilter_dtype == torch.int64:
             return batch_dot(queries[None], items[None], 2)[0]
         out = out[: len(queries) * len(items)].view(len(queries), len(items))
-        return torch.mm(queries, items.T, out=out)
+        torch.mm(queries, items.T, out=out)
+        # A partial sum beyond the range stays infinite or becomes NaN, and so does the sum of all products.
+        if self.epsilon is not None or out.sum().isfinite():
+            return out
+        return _multiply_wide(queries, items, self.sum_dtype, out)
 
     def score_pairs(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the exact scores of rows, (P, d) and (P, d) to (P,), in ``score_dtype``."""
@@ -239,6 +294,39 @@ class Candidates:
             return tuple(t.new_empty((0, self.spec.k)) for t in (self.scores, self.indices))  # type: ignore[return-value]
         order = self.scores.sort(dim=1, descending=True, stable=True).indices[:, : self.spec.k]
         return self.scores.gather(1, order), self.indices.gather(1, order)
+
+
+def _multiply_wide(queries: Tensor, items: Tensor, sum_dtype: torch.dtype, out: Tensor) -> Tensor:
+    """Write the matrix product of (Q, d) and (N, d) to ``out`` (Q, N); only its results may be out of range.
+
+    It is computed in the dtype of sums. Where that is no wider, rows are multiplied by powers of two that
+    bring their largest elements to [1, 2), and the products by the inverse of those.
+    """
+    rows = max(1, len(out) // 8)
+    if out.dtype != sum_dtype:
+        wide_items = items.to(sum_dtype)
+        for start in range(0, len(out), rows):
+            out[start : start + rows] = queries[start : start + rows].to(sum_dtype) @ wide_items.T
+        return out
+    items, item_exponents = _scaled(items)
+    queries, query_exponents = _scaled(queries)
+    for start in range(0, len(out), rows):
+        block = slice(start, start + rows)
+        torch.mm(queries[block], items.T, out=out[block])
+        exponents = query_exponents[block, None] + item_exponents  # (rows, N)
+        half, ones = exponents // 2, torch.ones_like(out[block])  # the whole power may be out of range itself
+        out[block].mul_(torch.ldexp(ones, half)).mul_(torch.ldexp(ones, exponents - half))
+    return out
+
+
+def _scaled(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows with a largest element in [1, 2), and the exponents e of the factors 2^e left out: (N,)."""
+    largest = rows.abs().amax(1) if rows.shape[1] else rows.new_zeros(len(rows))
+    usual = largest.isfinite() & (largest > 0)
+    exponents = torch.where(usual, torch.frexp(largest).exponent - 1, 0)
+    half, ones = exponents // 2, torch.ones_like(largest)
+    scaled = rows * torch.ldexp(ones, -half)[:, None] * torch.ldexp(ones, half - exponents)[:, None]
+    return scaled, exponents
 
 
 def _prefilter(values: Tensor, k: int, floor: Tensor | None) -> Tensor:

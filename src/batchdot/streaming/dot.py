@@ -14,7 +14,7 @@ from batchdot.convert import AxesLike, check_dtypes
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
-from batchdot.io.regular_file import MAX_BYTES
+from batchdot.io.regular_file import MAX_BYTES, printable
 from batchdot.kernels import select_kernel
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.functional import batch_dot
@@ -98,7 +98,9 @@ def dot_files(
         job = _Job(contraction, x_dtype, y_dtype, operation.epsilon, x_file, y_file)
         header = place.header(job.shape, job.dtype)
         if (nbytes := prod(job.shape) * job.dtype.itemsize) > MAX_BYTES - len(header):
-            raise FileFormatError(f"no file holds a result of shape {job.shape}")
+            raise FileFormatError(
+                f"cannot write {printable(place.path)}: no file holds a result of shape {job.shape}"
+            )
         new = AtomicFile(place.path, len(header) + nbytes, (x_file.file, y_file.file))
         try:
             with new:

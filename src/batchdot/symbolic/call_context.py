@@ -16,6 +16,7 @@ class CallContext(threading.local):
         in_shape_inference: whether layers run on tensors without values, for the shapes of their outputs.
         inferred_call: the layer whose symbolic call is inferred, and its symbolic inputs.
         keeps_symbolic_losses: whether this run of shape inference is the one whose losses are kept.
+        keeps_call_losses: whether calls on tensors replace the losses of the calls before.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class CallContext(threading.local):
         self.in_shape_inference = False
         self.inferred_call: tuple[Any, list[Any]] = (None, [])
         self.keeps_symbolic_losses = True
+        self.keeps_call_losses = True
 
     @contextmanager
     def set(self, **values: Any) -> Iterator[None]:

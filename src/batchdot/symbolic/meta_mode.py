@@ -170,5 +170,5 @@ def _is_random(name: str) -> bool:
 def _address(tensor: Tensor) -> int:
     try:
         return tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # a layout without storage
+    except (RuntimeError, ValueError):  # a layout without storage, or a parameter that has none yet
         return id(tensor)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.meta_mode import META, MetaMode, ValuesNeededError
@@ -202,8 +203,13 @@ def _sizes(tensor: KerasTensor, size: int) -> list[int]:
 def _unchanged(module: nn.Module) -> Iterator[None]:
     """Remove, at the end, the meta tensors that a run has left in attributes, weights and modules.
 
-    Other changes stay, such as layers that were built. On the meta device there is nothing to tell.
+    Other changes stay, such as layers that were built, and torch's lazy modules, which get real weights.
     """
+    handles = [
+        inner.register_forward_pre_hook(_initialize, prepend=True, with_kwargs=True)
+        for inner in module.modules()
+        if isinstance(inner, LazyModuleMixin) and inner.has_uninitialized_params()
+    ]
     stores = [
         (store, dict(store))
         for inner in module.modules()
@@ -212,6 +218,8 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        for handle in handles:
+            handle.remove()
         for store, before in stores:
             for key, value in list(store.items()):
                 if value is before.get(key) or not _is_left_by_inference(value):
@@ -220,6 +228,13 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
                     store[key] = before[key]
                 else:
                     del store[key]
+
+
+def _initialize(module: Any, args: Any, kwargs: Any) -> None:
+    """Make the weights of a lazy module of torch, before its own hook would do so on meta tensors."""
+    if hasattr(module, "initialize_parameters"):  # not so in the second run
+        with real_values():
+            module.initialize_parameters(*args, **kwargs)
 
 
 def _is_left_by_inference(value: Any) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from batchdot.kernels.aten.normalize import clamp_cosine, l2_normalize, row_cosine
+from batchdot._torch import are_transforms_active, in_forward_mode
+from batchdot.kernels.aten.normalize import clamp_cosine, l2_normalize, row_cosine, saturating_cast
 from batchdot.planning.lowering import BLOCK_BYTES
 from batchdot.planning.plan import VECDOT, Executable, Plan, Run, with_output, with_views
 
@@ -102,13 +103,17 @@ def _build_matmul(plan: Plan) -> tuple[Run, Run]:
 def _cosine_matrix(plan: Plan, multiply: Run) -> Run:
     """Return left (B, I, K), right (B, K, J) -> (B, I, J): normalize the slices along K, then multiply."""
     epsilon, compute_dtype, norm_dtype = plan.epsilon, plan.compute_dtype, plan.norm_dtype
+    dtype = plan.dtype
     assert epsilon is not None
 
     def run(left: Tensor, right: Tensor) -> Tensor:
-        left = l2_normalize(left, -1, epsilon, compute_dtype, norm_dtype)
-        right = l2_normalize(right, -2, epsilon, compute_dtype, norm_dtype)
+        compute = compute_dtype
+        if compute == torch.float16 and (are_transforms_active() or in_forward_mode(left, right)):
+            compute = torch.float32  # tangents of unit vectors are up to 1 / sqrt(epsilon), beyond float16
+        left = l2_normalize(left, -1, epsilon, compute, norm_dtype)
+        right = l2_normalize(right, -2, epsilon, compute, norm_dtype)
         out = multiply(left, right)
-        return out if compute_dtype.is_complex else clamp_cosine(out)
+        return out if compute_dtype.is_complex else saturating_cast(clamp_cosine(out), dtype)
 
     return run
 

@@ -20,8 +20,11 @@ Error of a row cosine, where ``u = 2^-53`` and ``c = sum(|x·y|) / (|x| |y|)``, 
 The last term does not shrink with the result: where terms cancel, it may be any number of ulps.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from batchdot._torch import are_transforms_active, in_forward_mode, is_tracing
 from batchdot.kernels.aten import double_double
@@ -60,7 +63,7 @@ def row_cosine(
     y_scale = _inverse_norm(y_wide, dims, y_floor)
     out = (x_wide * y_wide).sum(dims, True) * x_scale * y_scale
     if not may_overflow or norm_dtype.is_complex:  # rounding to a narrower dtype never exceeds 1
-        return out.to(dtype)
+        return saturating_cast(out, dtype)
     if exact:
         value = double_double.cosine(x_wide.detach(), y_wide.detach(), dims, x_floor, y_floor)
         return straight_through(out, value).to(dtype)
@@ -70,7 +73,7 @@ def row_cosine(
 def l2_normalize(x: Tensor, dim: int, epsilon: float, dtype: torch.dtype, norm_dtype: torch.dtype) -> Tensor:
     """Return x with its slices along ``dim`` normalized in ``norm_dtype``, cast to ``dtype``; same shape."""
     x_wide, floor = _upcast(x, (dim,), epsilon, norm_dtype, _may_overflow(dtype, norm_dtype))
-    return (x_wide * _inverse_norm(x_wide, (dim,), floor)).to(dtype)
+    return saturating_cast(x_wide * _inverse_norm(x_wide, (dim,), floor), dtype)
 
 
 def clamp_cosine(cosine: Tensor) -> Tensor:
@@ -80,6 +83,50 @@ def clamp_cosine(cosine: Tensor) -> Tensor:
     is not.
     """
     return straight_through(cosine, cosine.detach().clamp(-1, 1))
+
+
+def saturating_cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return ``tensor.to(dtype)``, whose derivatives saturate where the narrower dtype cannot hold them.
+
+    A finite derivative that is beyond the range of its dtype becomes the largest number of that dtype.
+
+    The gradient of a cosine with respect to a slice whose norm is the floor is up to 1 / sqrt(epsilon), 1e6,
+    times the incoming one: infinite in float16, and NaN where a layer below multiplies it by 0. In programs
+    made by torch.export, which have to run without batchdot, it is a plain cast.
+    """
+    if tensor.dtype == dtype or tensor.is_complex() or dtype.is_complex or not tensor.is_floating_point():
+        return tensor.to(dtype)
+    if torch.compiler.is_exporting() or not _is_differentiated(tensor):
+        return tensor.to(dtype)
+    result: Tensor = _SaturatingCast.apply(tensor, dtype)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SaturatingCast(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        return tensor.to(dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.dtypes = inputs[0].dtype, inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _saturated(gradient, ctx.dtypes[0]), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, dtype: None) -> Tensor:
+        return _saturated(tangent, ctx.dtypes[1])
+
+
+def _saturated(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    most = torch.finfo(dtype).max
+    if torch.finfo(tensor.dtype).max > most:
+        tensor = torch.where(tensor.isfinite(), tensor.clamp(-most, most), tensor)
+    return tensor.to(dtype)
 
 
 def straight_through(tensor: Tensor, value: Tensor) -> Tensor:
@@ -154,7 +201,7 @@ def _upcast(
 
     (B..., K...) -> (B..., K...), and a number or (B..., 1...).
     """
-    x = x.to(norm_dtype)
+    x = saturating_cast(x, norm_dtype)
     floor = _constant(epsilon, x)
     if not (scale or _min_exponent(epsilon, norm_dtype)) or 0 in x.shape:
         return x, floor

@@ -17,6 +17,7 @@ from torch import Tensor
 from batchdot._torch import are_transforms_active, bare_apply, in_forward_mode, unwrapped_operator
 from batchdot.convert import dtype_name
 from batchdot.kernels.aten.kernel import AtenKernel
+from batchdot.kernels.aten.normalize import saturating_cast
 from batchdot.kernels.cpu import library
 from batchdot.planning.plan import (
     MATMUL,
@@ -26,6 +27,7 @@ from batchdot.planning.plan import (
     Executable,
     Plan,
     Run,
+    View,
     with_output,
     with_views,
 )
@@ -187,9 +189,27 @@ def _calls(plan: Plan) -> tuple[Operator, tuple[Any, ...], Run]:
     dtype = plan.dtype if plan.label == MATMUL and plan.compute_dtype != plan.dtype else None
     shape = plan.output_shape if out_shape != plan.output_shape else None
 
-    def bind(function: Operator) -> Run:
-        return with_output(with_views(function, plan.x, plan.y, swapped, options), dtype, shape)
+    def bind(function: Operator, x: View = plan.x, y: View = plan.y) -> Run:
+        return with_output(with_views(function, x, y, swapped, options), dtype, shape)
 
+    differentiable = bind(apply)
+    if plan.epsilon is not None and (plan.x.cast or plan.y.cast):
+        both = (plan.y, plan.x) if swapped else (plan.x, plan.y)
+        casting = _with_saturating_casts(apply, *(view.cast for view in both))
+        differentiable = bind(casting, *(replace(view, cast=None) for view in (plan.x, plan.y)))
     if not swapped and plan.x.identity and plan.y.identity and dtype is None and shape is None:
-        return values, options, bind(apply)
-    return bind(values), (), bind(apply)
+        return values, options, differentiable
+    return bind(values), (), differentiable
+
+
+def _with_saturating_casts(
+    function: Operator, x_dtype: torch.dtype | None, y_dtype: torch.dtype | None
+) -> Operator:
+    """Return a function that casts x and y before it calls another, as `saturating_cast` does."""
+
+    def run(x: Tensor, y: Tensor, *options: Any) -> Tensor:
+        x = x if x_dtype is None else saturating_cast(x, x_dtype)
+        y = y if y_dtype is None else saturating_cast(y, y_dtype)
+        return function(x, y, *options)
+
+    return run

@@ -9,12 +9,14 @@ a list that grows when an attribute is set. While all are empty, `__call__` runs
 """
 
 import inspect
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from batchdot._torch import (
     compile_time_constant,
@@ -26,6 +28,7 @@ from batchdot._torch import (
 )
 from batchdot.convert import as_tensor
 from batchdot.layers.base.losses import Losses
+from batchdot.layers.base.modes import Told, in_told_mode
 from batchdot.ops.plan_cache import are_exact_tensors
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, real_values
@@ -36,7 +39,14 @@ RESERVED = frozenset(["training", "mask"])
 """Parameters of `call` that every call of a layer accepts, and passes on to a `call` that has them."""
 
 
-class Calls(Losses):
+_BUILDING = threading.RLock()
+"""Held while a layer is built: one lock for all, as a layer that held one could not be copied."""
+
+_builds: list[Any] = []
+"""The layers that are being built: `built` may be True before `build` has returned."""
+
+
+class Calls(Told, Losses):
     """The part of `Layer` that calls it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -52,6 +62,8 @@ class Calls(Losses):
             else:
                 if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
                     return self.call(*args)
+        if not is_tracing() and isinstance(proxy := _first(args or tuple(kwargs.values())), torch.fx.Proxy):
+            return self._call_fx(proxy.tracer, args, kwargs)
         return super().__call__(*args, **kwargs)
 
     def _is_pure(self) -> bool:
@@ -77,7 +89,8 @@ class Calls(Losses):
             and "forward" not in self.__dict__
             and not has_compiled_call(self)
         ):
-            self.__dict__["_slow_path_triggers"] = ([], *module_hooks(self), *global_hooks())
+            triggers = ([], *module_hooks(self), *global_hooks())
+            self.__dict__.setdefault("_slow_path_triggers", triggers)  # those that another thread may hold
 
     def _disable_fast_call(self, why: str) -> None:
         """Make the next call a full one, and also that of programs that hold the triggers."""
@@ -102,6 +115,8 @@ class Calls(Losses):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer: `call` on tensors; on symbolic tensors, make a node."""
+        if args.__class__ is not tuple:  # torch.fx passes one placeholder for all
+            raise self._fx_error()
         if len(args) > 1 and self._call_params & RESERVED:
             args, kwargs = self._bind_reserved(args, kwargs)
         if args:
@@ -109,6 +124,25 @@ class Calls(Losses):
         if (kwargs or not are_exact_tensors(args)) and symbolic_tensors([args, kwargs]):
             return self._call_symbolic(args, kwargs)
         return self._call_eager(args, kwargs)
+
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse torch.jit.script, which asks for a module that it can compile."""
+        raise TypeError(
+            f"torch.jit.script cannot compile layer {self.name}. Use torch.export.export(layer, (inputs,)) "
+            "or torch.jit.trace(layer, (inputs,))."
+        )
+
+    def _call_fx(self, tracer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call that torch.fx traces, as one node."""
+        if tracer.root is self:
+            raise self._fx_error()
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
+
+    def _fx_error(self) -> TypeError:
+        return TypeError(
+            f"torch.fx cannot trace the inside of layer {self.name}. Trace a module that holds the layer, as "
+            "torch.fx.symbolic_trace(torch.nn.Sequential(layer)): it is one node there. Or use torch.export."
+        )
 
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call the layer on inputs, as in Keras; or a function on every module inside, as in PyTorch."""
@@ -118,14 +152,12 @@ class Calls(Losses):
 
     def is_training(self, training: bool | None) -> bool:
         """Return whether a call trains: by its argument, else by the call around it, else by the mode."""
-        if training is not None:
-            return bool(training)
-        return self.training if CONTEXT.training is None else CONTEXT.training
+        return self.training if training is None else bool(training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output for the shape of the input, or a list of shapes.
 
-        Unless a subclass overrides it, `call` is run on meta tensors.
+        Unless a subclass overrides it, `call` is run on tensors without values.
 
         Raises:
             ValueError: the layer does not fit these shapes.
@@ -141,7 +173,7 @@ class Calls(Losses):
         """Return the symbolic output of a call on symbolic tensors, without making a node.
 
         Unless a subclass overrides it, the shape is that of `compute_output_shape` if the layer defines
-        one, and `call` is run on meta tensors for the rest.
+        one, and `call` is run on tensors without values for the rest.
 
         Raises:
             ValueError: the layer does not fit these inputs.
@@ -154,11 +186,30 @@ class Calls(Losses):
         if not inferred or (name not in self._buffers and name not in self._parameters):
             super().__setattr__(name, value)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that torch.nn.Module keeps; a torch module in the mode of the call."""
+        return in_told_mode(super().__getattr__(name))
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the names of the modules directly inside, and these in the mode of the call."""
+        for name, module in super().named_children():
+            yield name, in_told_mode(module)
+
     def _build_once(self, inputs: Any) -> None:
-        """Build the layer for these inputs, unless it is built; with real weights in shape inference too."""
-        if not self.built:
-            with real_values():
+        """Build the layer for these inputs, unless it is built: in one thread, with real weights."""
+        if self.built and (is_tracing() or not _builds):
+            return
+        if is_tracing():
+            super()._build_once(inputs)
+            return
+        with _BUILDING, real_values(), CONTEXT.set(training=None):
+            if self.built:
+                return
+            _builds.append(self)
+            try:
                 super()._build_once(inputs)
+            finally:
+                _builds.pop()
 
     def _initial_value(self, name: str, shape: Any, dtype: Any, initializer: Any) -> Tensor:
         with real_values():
@@ -179,8 +230,9 @@ class Calls(Losses):
 
     def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors: convert inputs, build, pass ``training`` and ``mask``, and record losses."""
-        args = tuple([self._read_input(arg) for arg in args])
-        kwargs = {key: self._read_input(value) for key, value in kwargs.items()}
+        inputs = (args, kwargs)
+        args = tuple([self._read_input(arg, inputs) for arg in args])
+        kwargs = {key: self._read_input(value, inputs) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
@@ -251,19 +303,23 @@ class Calls(Losses):
             shape = self.compute_output_shape(as_input_shape(args[0]))
         return infer_call(self, args, kwargs, masks, shape)
 
-    def _read_input(self, value: Any) -> Any:
-        """Return an input as a tensor or nested tensors, cast if the layer was given a dtype."""
+    def _read_input(self, value: Any, beside: Any = None) -> Any:
+        """Return an input as a tensor or nested tensors, cast if the layer was given a dtype.
+
+        What is no tensor goes to the device of the first tensor in ``beside``, else to the layer's.
+        """
         if isinstance(value, Tensor):
             return value.to(self._dtype) if self.autocast and value.is_floating_point() else value
         if isinstance(value, list | tuple) and any(
             isinstance(v, Tensor | np.ndarray) for v in flatten(value)
         ):
-            return [self._read_input(item) for item in value]
+            return [self._read_input(item, value if beside is None else beside) for item in value]
         if isinstance(value, dict):
-            return {key: self._read_input(item) for key, item in value.items()}
+            return {key: self._read_input(item, beside) for key, item in value.items()}
         if value is None or isinstance(value, bool | str):
             return value
-        return as_tensor(value, self._placement.device, self._dtype)
+        devices = [leaf.device for leaf in flatten(beside) if isinstance(leaf, Tensor)]
+        return as_tensor(value, devices[0] if devices else self._placement.device, self._dtype)
 
 
 @lru_cache(maxsize=1024)
@@ -284,6 +340,13 @@ def _distinct_from(inputs: list[KerasTensor]) -> Callable[[Any], Any]:
         return KerasTensor(leaf.shape, leaf.dtype, leaf.name) if id(leaf) in taken else leaf
 
     return copy
+
+
+def _first(value: Any) -> Any:
+    """Return the first item of nested lists and tuples, None if there is none."""
+    while isinstance(value, list | tuple):
+        value = value[0] if value else None
+    return value
 
 
 def _is_shape_list(shape: Any) -> bool:

@@ -119,6 +119,7 @@ class Layer(Calls, NodeQueries):
         self._call_losses = []
         self._symbolic_losses = []
         self._updates = []
+        self._watch_parameters()
 
     # What the layer is.
 
@@ -216,10 +217,10 @@ class Layer(Calls, NodeQueries):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the graph and what is cached: a copy of a layer is not connected."""
-        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        state = super().__getstate__()
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
-        return state | {  # type: ignore[no-any-return]
+        return state | {
             "inbound_nodes": [],
             "outbound_nodes": [],
             "_call_losses": [],  # of the latest call, with its gradients: no copy of these

@@ -9,7 +9,7 @@ from batchdot._torch import is_tracing
 from batchdot.layers.base.lazy import LazyWeights
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
-from batchdot.symbolic.tree import flatten
+from batchdot.symbolic.tree import flatten, map_structure
 
 
 class Losses(LazyWeights):
@@ -51,6 +51,12 @@ class Losses(LazyWeights):
         if inputs is None:
             return [_evaluate(loss) for loss, on in own if on is None] + self._weight_losses()
         return [_evaluate(loss) for loss, on in own if on is not None and _depends([on, loss], inputs)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the values of losses that were computed: a copy has other weights."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        losses = state["_persistent_losses"]
+        return state | {"_persistent_losses": map_structure(_without_gradient, losses)}
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Keep updates of a symbolic call. On real tensors nothing is kept."""
@@ -102,6 +108,8 @@ class Losses(LazyWeights):
         self._symbolic_losses.append((loss, on))
 
     def _add_call_loss(self, loss: Any, inputs: Any) -> None:
+        if not CONTEXT.keeps_call_losses:
+            return
         if CONTEXT.calls:
             CONTEXT.layers_with_losses.append(self)
         self._call_losses.append((loss, inputs))
@@ -122,6 +130,8 @@ class Losses(LazyWeights):
         The outermost call does so for all layers inside. A layer that is called but is none of them, such
         as a global variable, does so when it is first called.
         """
+        if CONTEXT.in_shape_inference or not CONTEXT.keeps_call_losses:
+            return  # another thread may be about to use them
         if not CONTEXT.calls:
             CONTEXT.layers_with_losses = []
             self._clear_call_losses()
@@ -146,6 +156,10 @@ def reset_call_losses(layer: Losses) -> None:
 def _evaluate(loss: Any) -> Any:
     value = loss() if callable(loss) and not isinstance(loss, Tensor) else loss
     return value if isinstance(value, Tensor | KerasTensor) else torch.as_tensor(value, dtype=torch.float32)
+
+
+def _without_gradient(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) and not value.is_leaf else value
 
 
 def _call_inputs(layer: Any) -> list[KerasTensor]:

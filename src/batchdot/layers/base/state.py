@@ -68,6 +68,7 @@ class LayerState(nn.Module):
         _call_losses: losses of the latest call, likewise.
         _symbolic_losses: losses of symbolic calls, likewise.
         _updates: updates of symbolic calls, likewise.
+        _declares_weights: whether `declare_weight` was called.
         _slow_path_triggers: containers, all empty while calls may take the fast path; see `call.py`. Set
             by a full call; until then, a tuple that is never empty.
     """
@@ -96,6 +97,7 @@ class LayerState(nn.Module):
     _symbolic_losses: list[tuple[Any, Any]]
     _updates: list[tuple[Any, Any]]
     _slow_path_triggers: tuple[Any, ...] = (True,)
+    _declares_weights: bool = False
 
     _pure_call: ClassVar[bool] = False
     """Set in a class whose own `call` only computes a result: it adds no losses or updates and does not

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from batchdot import constraints, initializers, regularizers
-from batchdot.convert import as_array, as_tensor, parse_dtype
+from batchdot.convert import as_array, as_tensor, like_sharded, parse_dtype
 from batchdot.layers.base.naming import unique_key
+from batchdot.layers.base.placeholder import WeightPlaceholder, fill, is_lazy
 from batchdot.layers.base.state import LayerState
 
 
@@ -41,6 +42,42 @@ class WeightInfo:
 
 class Weights(LayerState):
     """The part of `Layer` that makes, lists, gets and sets weights."""
+
+    def declare_weight(self, name: str, dtype: Any = None) -> None:
+        """Say in ``__init__`` that `build` makes a trainable weight of this name.
+
+        ``parameters()`` then has a placeholder for it, as in torch's lazy modules: an optimizer made before
+        the first call trains the weight. `weights` has it once the layer is built.
+
+        Args:
+            name: the name of the attribute that the weight is assigned to, or that `add_weight` is given.
+            dtype: a torch dtype or its name; by default the layer's.
+
+        >>> from batchdot import Layer
+        >>> class Scale(Layer):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.declare_weight("factor")
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", input_shape[-1:], initializer="ones")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> layer = Scale()
+        >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        >>> layer(torch.ones(2, 3)).sum().backward()
+        >>> optimizer.step()
+        >>> layer.factor
+        Parameter containing:
+        tensor([0.8000, 0.8000, 0.8000], requires_grad=True)
+        """
+        self._declares_weights = True
+        own: dict[str, Any] = self._parameters
+        own[name] = WeightPlaceholder(
+            self._trainable,
+            self._placement.device,
+            self._dtype if dtype is None else parse_dtype(dtype),
+            f"{name!r} of layer {self.name!r}",
+        )
 
     def add_weight(
         self,
@@ -98,16 +135,20 @@ class Weights(LayerState):
         value = self._initial_value(name, shape, kind, initializers.get(initializer))
         info = WeightInfo(
             name,
-            self._unique_key(name),
+            self._key_of_new_weight(name),
             trainable is not False and not on_read,
             regularizers.get(regularizer),
             constraints.get(constraint),
         )
         self._weight_infos.append(info)
         if info.trainable:
+            declared = self._parameters.get(info.key)
+            if isinstance(declared, WeightPlaceholder):
+                return fill(declared, value)
             can_train = kind.is_floating_point or kind.is_complex
             self.register_parameter(info.key, nn.Parameter(value, requires_grad=trained and can_train))
             return self._parameters[info.key]
+        self._parameters.pop(info.key, None)
         self.register_buffer(info.key, value)
         return value
 
@@ -124,9 +165,10 @@ class Weights(LayerState):
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
         fixed = {info.key for info in self._weight_infos if not info.trainable}
-        for key, parameter in self._parameters.items():
+        for key in self._parameters:
+            parameter = self._parameters[key]
             if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
-                parameter.requires_grad_(self._trainable and key not in fixed)
+                parameter.requires_grad = self._trainable and key not in fixed
         for child in self.children():
             set_trainable(child, self._trainable)
 
@@ -187,7 +229,7 @@ class Weights(LayerState):
                 )
         with torch.no_grad():
             for weight, value in zip(mine, values, strict=True):
-                weight.copy_(value)
+                weight.copy_(like_sharded(value, weight))
 
     def count_params(self) -> int:
         """Return how many numbers the weights hold.
@@ -211,15 +253,36 @@ class Weights(LayerState):
             for layer in [module for module in self.modules() if isinstance(module, Weights)]:
                 for info in layer._weight_infos:
                     if info.constraint is not None:
-                        weight = layer.get_parameter_or_buffer(info.key)
-                        weight.copy_(info.constraint(weight))
+                        layer._constrain(info)
 
-    def get_parameter_or_buffer(self, key: str) -> Tensor:
-        """Return the weight of a key in ``state_dict``."""
-        parameter, buffer = self._parameters.get(key), self._buffers.get(key)
-        found = buffer if parameter is None else parameter
-        assert found is not None
-        return found
+    def _constrain(self, info: WeightInfo) -> None:
+        """Replace a weight by the value of its constraint, through its parametrization or pruning.
+
+        Raises:
+            ValueError: the weight is parametrized, and torch cannot set it.
+        """
+        value = info.constraint(self._get_weight(info.key))  # type: ignore[misc]
+        stored = self._stored(info.key)
+        if stored is None and f"{info.key}_mask" in self._buffers:
+            stored = self._parameters.get(f"{info.key}_orig")
+        if stored is not None:
+            stored.copy_(value)
+            return
+        try:
+            setattr(self, info.key, value)
+        except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"The constraint of {info.key!r} of layer {self.name} cannot be applied: the weight is "
+                "parametrized, and its parametrization cannot be set (it has no `right_inverse`)."
+            ) from error
+
+    def _stored(self, key: str) -> Tensor | None:
+        """Return the parameter or buffer of a key; None if torch computes the weight from others now.
+
+        `torch.nn.utils.parametrize`, ``prune``, ``weight_norm`` and ``spectral_norm`` do.
+        """
+        parameter = self._parameters.get(key)
+        return self._buffers.get(key) if parameter is None else parameter
 
     def _get_weight(self, key: str) -> Any:
         """Return a weight for `call`, ten times faster than as an attribute.
@@ -232,19 +295,33 @@ class Weights(LayerState):
     def _weight_losses(self) -> list[Tensor]:
         """Return the values of this layer's regularizers, those of layers inside excluded."""
         return [
-            info.regularizer(self.get_parameter_or_buffer(info.key))
+            info.regularizer(self._get_weight(info.key))
             for info in self._weight_infos
             if info.regularizer is not None
         ]
 
     def _own_weights(self) -> Iterator[Tensor]:
-        keys = dict.fromkeys([*(info.key for info in self._weight_infos), *self._parameters])
+        """Yield the layer's own weights; for one that torch computes from others, the parameters of these."""
+        keys = dict.fromkeys(info.key for info in self._weight_infos)
         for key in keys:
-            yield self.get_parameter_or_buffer(key)
+            stored = self._stored(key)
+            if stored is not None:
+                yield stored
+                continue
+            for other in self._parameters:  # kernel_orig; kernel_g and kernel_v
+                if other.startswith(f"{key}_") and other not in keys:
+                    yield self._parameters[other]  # type: ignore[misc]
+            parametrizations = self._modules.get("parametrizations")
+            if parametrizations is not None and hasattr(parametrizations, key):
+                yield from getattr(parametrizations, key).parameters()
+        for key in self._parameters:
+            parameter = self._parameters[key]
+            if key not in keys and parameter is not None and not is_lazy(parameter):
+                yield parameter
 
     def _gather_weights(self, which: str) -> list[Tensor]:
         """Return the weights of a list, the layer's own and those inside."""
-        own = list(self._own_weights())
+        own = list({id(weight): weight for weight in self._own_weights()}.values())
         if which == "weights":  # the order of a layer that is not trained: parameters first
             own.sort(key=lambda weight: not isinstance(weight, nn.Parameter))
         else:
@@ -283,6 +360,10 @@ class Weights(LayerState):
                 )
             return value.to(device=self._placement.device, dtype=dtype).clone()
 
+    def _key_of_new_weight(self, name: str) -> str:
+        """Return the key for a weight: that of its placeholder, else one that is not taken."""
+        return name if isinstance(self._parameters.get(name), WeightPlaceholder) else self._unique_key(name)
+
     def _unique_key(self, name: str) -> str:
         return unique_key(name.split(":")[0].replace("/", "_") or "weight", self._is_taken)
 
@@ -297,7 +378,7 @@ class Weights(LayerState):
         if infos and "." not in name:
             self._free_attribute(name, value)
             for info in infos:
-                if isinstance(value, Tensor) and self.get_parameter_or_buffer(info.key) is value:
+                if isinstance(value, Tensor) and self._stored(info.key) is value:
                     if self._move_to_attribute(info, name, value):
                         return
                     break
@@ -310,9 +391,9 @@ class Weights(LayerState):
         """
         infos = [info for info in self._weight_infos if info.key == name and not info.is_attribute]
         for info in infos:
-            weight = self.get_parameter_or_buffer(name)
-            mine = any(self.get_parameter_or_buffer(other.key) is value for other in self._weight_infos)
-            if weight is value or (isinstance(value, Tensor) and not mine):
+            weight = self._stored(name)
+            mine = any(self._stored(other.key) is value for other in self._weight_infos)
+            if weight is None or weight is value or (isinstance(value, Tensor) and not mine):
                 continue
             info.key = self._unique_key(name)
             store: dict[str, Any] = self._parameters if name in self._parameters else self._buffers
@@ -320,6 +401,12 @@ class Weights(LayerState):
 
     def _move_to_attribute(self, info: WeightInfo, name: str, value: Tensor) -> bool:
         """Give a weight the key ``name``, unless it is an attribute already. Return True if it is now set."""
+        declared = self._parameters.get(name)
+        if isinstance(declared, WeightPlaceholder) and info.key in self._parameters:
+            del self._parameters[info.key]
+            fill(declared, value.detach())
+            info.key, info.is_attribute = name, True
+            return True
         is_buffer = info.key in self._buffers
         if info.key != name and not info.is_attribute:
             self._parameters.pop(info.key, None)
@@ -339,7 +426,7 @@ def set_trainable(module: nn.Module, value: bool) -> None:
         return
     for parameter in module.parameters(recurse=False):
         if parameter.is_floating_point() or parameter.is_complex():
-            parameter.requires_grad_(value)
+            parameter.requires_grad = value  # torch's placeholders lack `requires_grad_`
     for child in module.children():
         set_trainable(child, value)
 
@@ -349,6 +436,7 @@ def weights_of(module: nn.Module, which: str) -> list[Tensor]:
     if isinstance(module, Weights):
         return list(getattr(module, which))
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    own = [weight for weight in own if not is_lazy(weight)]
     found = [w for w in own if which == "weights" or w.requires_grad == (which == "trainable_weights")]
     for child in module.children():
         found += weights_of(child, which)

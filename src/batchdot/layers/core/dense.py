@@ -74,6 +74,11 @@ class Dense(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self.supports_masking = True
+        self.declare_weight("kernel")
+        if self.use_bias:
+            self.declare_weight("bias")
+        else:
+            self.bias = None
         if not (self._dtype.is_floating_point or self._dtype.is_complex):
             raise TypeError(
                 f"A Dense layer can only be built with a floating-point dtype. Received: dtype={self.dtype}"
@@ -98,7 +103,6 @@ class Dense(Layer):
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
-        self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
                 "bias",

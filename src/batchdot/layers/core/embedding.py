@@ -74,6 +74,7 @@ class Embedding(Layer):
         self.mask_zero = check_bool("Embedding", "mask_zero", mask_zero)
         self.supports_masking = self.mask_zero
         self.input_length = tuple(input_length) if isinstance(input_length, list) else input_length
+        self.declare_weight("embeddings")
 
     def build(self, input_shape: Any = None) -> None:
         """Make the table."""

@@ -3,9 +3,12 @@
 import inspect
 from typing import Any
 
+from torch import nn
+
 from batchdot import activations
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
+from batchdot.layers.core.captures import find_captures, rebind
 from batchdot.registry import Registry
 from batchdot.symbolic.call_context import CONTEXT, LearningPhaseError
 from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
@@ -21,12 +24,16 @@ class Lambda(Layer):
         function: a function of a tensor, or of a list of tensors. If it has parameters ``mask`` and
             ``training``, it is given them.
         output_shape: the shape of the output without the batch axis, or a function of the input's shape
-            to the output's; by default the function is run on meta tensors.
+            to the output's. By default the function is run on tensors without values; if it needs values,
+            the shape has to be given, and the dtype of the output is that for zeros.
         mask: the mask of the output, or a function of the inputs and their mask that returns it.
         arguments: dictionary of further keyword arguments of the function.
         **kwargs: as for every `Layer`.
 
     Call it on what the function takes; the output is the function's.
+
+    Parameters and modules that the function uses from around it, or in ``arguments``, become weights of the
+    layer, so that ``parameters()`` has them; not those that only functions called by it use.
 
     A config holds the function by its name, and `from_config` looks that name up among the custom objects
     and this library's functions. It does not run bytecode, which Keras writes for a lambda: pass a function
@@ -64,17 +71,41 @@ class Lambda(Layer):
         # The parameters of the function decide what it is given, not those of `call`.
         self._call_context_args = _parameters(function) & {"mask", "training"}
         self._call_params = self._call_context_args | {"inputs"}
+        self._captures = {self._register(c.name, c.read(function)): c for c in find_captures(function)}
+        self._weight_arguments = {
+            name: self._register(name, value)
+            for name, value in self.arguments.items()
+            if isinstance(value, nn.Parameter | nn.Module)
+        }
 
     def call(self, inputs: Any, **context: Any) -> Any:
         """Return the value of the function."""
+        function, arguments = self.function, self.arguments
+        if self._captures or self._weight_arguments:
+            weights = {name: getattr(self, key) for name, key in self._weight_arguments.items()}
+            function, arguments = self._own_function(), self.arguments | weights
         try:
-            return self.function(inputs, **self.arguments, **context)
+            return function(inputs, **arguments, **context)
         except LearningPhaseError:  # the fast path does not say which layer is being called
-            CONTEXT.calls.append(self)
-            try:
-                return self.function(inputs, **self.arguments, **context)
-            finally:
-                CONTEXT.calls.pop()
+            with CONTEXT.set(calls=[*CONTEXT.calls, self]):
+                return function(inputs, **arguments, **context)
+
+    def _register(self, name: str, value: nn.Parameter | nn.Module) -> str:
+        """Make a weight or module that the function uses one of the layer, and return its key."""
+        key = next((key for key, own in {**self._parameters, **self._modules}.items() if own is value), None)
+        if key is None:
+            key = self._unique_key(name)
+            setattr(self, key, value)
+        return key
+
+    def _own_function(self) -> Any:
+        """Return the function with this layer's weights, which torch may have copied or replaced."""
+        changed = {
+            capture: getattr(self, key)
+            for key, capture in self._captures.items()
+            if getattr(self, key) is not capture.read(self.function)
+        }
+        return rebind(self.function, changed) if changed else self.function
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the argument ``mask``, or its value if it is a function."""
@@ -84,7 +115,7 @@ class Lambda(Layer):
         """Return the shape of the output: from `output_shape`, or by running the function.
 
         Raises:
-            ValueError: the function cannot be run on meta tensors, and `output_shape` was not given.
+            ValueError: the function needs values, and `output_shape` was not given.
 
         >>> Lambda(lambda x: x[:, :2]).compute_output_shape((None, 3))
         (None, 2)

@@ -1,6 +1,5 @@
 """TorchModuleWrapper: a torch.nn.Module as a layer."""
 
-import copy
 from typing import Any
 
 from torch import nn
@@ -44,12 +43,9 @@ class TorchModuleWrapper(Layer):
         self.module = module
         self._given_shape = output_shape
 
-    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
-        """Call the module, in the mode of this call."""
-        module = self.module
-        if module.training != (wanted := self.is_training(training)):
-            module = _in_mode(module, wanted)
-        return module(*args, **kwargs)
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the module."""
+        return self.module(*args, **kwargs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the argument ``output_shape``, or the shape of the module's output.
@@ -74,13 +70,3 @@ class TorchModuleWrapper(Layer):
             f"Layer {self.name} wraps a {type(self.module).__name__}, which has no config. "
             "Save the state_dict of the model, and make the model again by code."
         )
-
-
-def _in_mode(module: nn.Module, training: bool) -> nn.Module:
-    """Return a module with the same tensors and hooks in another mode, unseen by other threads."""
-    replica = copy.copy(module)
-    replica.__dict__["_modules"] = {
-        name: inner if inner is None else _in_mode(inner, training) for name, inner in module._modules.items()
-    }
-    replica.training = training
-    return replica

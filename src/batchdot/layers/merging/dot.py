@@ -103,6 +103,8 @@ class Dot(Layer):
 
     def forward(self, inputs: Any, y: Any = None, **kwargs: Any) -> Any:
         """Run the layer. The parameters have names here because torch.export names inputs by them."""
+        if kwargs.__class__ is not dict:  # torch.fx passes one placeholder for all
+            raise self._fx_error()
         return super().forward(*((inputs,) if y is None else (inputs, y)), **kwargs)
 
     def call(self, inputs: Any, y: Any = None) -> Any:
@@ -159,7 +161,7 @@ class Dot(Layer):
 
     def _bind_inputs(self, *args: Any) -> tuple[Any, ...]:
         pair = [*_pair(*args)]
-        return (pair if symbolic_tensors(pair) else [self._read_input(value) for value in pair],)
+        return (pair if symbolic_tensors(pair) else [self._read_input(value, pair) for value in pair],)
 
 
 def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:

@@ -1,0 +1,136 @@
+"""Change src/batchdot at random, many times, and see which changes the tests let through.
+
+    python -m tests.support.mutation record tests/planning tests/explanation
+    python -m tests.support.mutation run --count 30 --under planning explanation
+
+``record`` runs tests and notes which functions each of them calls, in build/mutation. ``run`` makes changes
+in a copy of the sources, each against the tests that call the changed function (and those of the same name),
+and prints the survivors: a survivor is a missing test, or a change that changes nothing. The reader of Keras
+files, ``porting``, has attacks and a fuzzer instead.
+"""
+
+import argparse
+import ast
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.mutation.changes import Change, random_change
+
+ROOT = Path(__file__).parents[3]
+SOURCES = ROOT / "src/batchdot"
+FOLDER = ROOT / "build/mutation"
+TOUCHED = FOLDER / "touched.json"
+
+
+def record(tests: list[str]) -> int:
+    """Run tests and note the functions that each calls."""
+    options = ["-q", "-p", "tests.support.mutation.touched", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, "-m", "not slow and not keras", *tests]
+    return subprocess.run(command, cwd=ROOT, env=_environment(ROOT), check=False).returncode
+
+
+def run(count: int, seed: int, under: list[str], seconds: int) -> int:
+    """Make changes, and return how many survived."""
+    generator, survivors = random.Random(seed), []
+    table: dict[str, list[str]] = json.loads(TOUCHED.read_text()) if TOUCHED.exists() else {}
+    paths = [path for path in sorted(SOURCES.rglob("*.py")) if _is_chosen(path, under)]
+    lengths = [path.stat().st_size for path in paths]
+    copy = _copy()
+    tried = 0
+    while tried < count:
+        (path,) = generator.choices(paths, lengths)
+        change = random_change(path.read_text(), generator)
+        if change is None or not (tests := _tests_of(path, change, table)):
+            continue
+        tried += 1
+        outcome = _try(copy, path, change, tests, seconds)
+        place = f"{path.relative_to(ROOT)}:{change.line}"
+        print(f"{tried:4} {outcome:9} {place}: {change.what}  ({len(tests)} tests)", flush=True)
+        survivors += [f"{place}: {change.what}"] * (outcome == "SURVIVED")
+    print(f"\n{count - len(survivors)} of {count} changes were caught. The others:", *survivors, sep="\n  ")
+    return len(survivors)
+
+
+def _is_chosen(path: Path, under: list[str]) -> bool:
+    name = path.relative_to(SOURCES).as_posix()
+    return not name.startswith("porting/") and (not under or any(name.startswith(part) for part in under))
+
+
+def _tests_of(path: Path, change: Change, table: dict[str, list[str]]) -> list[str]:
+    """Return the tests that call the innermost function around a change, those that call the least first."""
+    name, function = path.relative_to(SOURCES).as_posix(), None
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.Lambda) and node.lineno <= change.line <= (
+            node.end_lineno or 0
+        ):
+            decorators = getattr(node, "decorator_list", [])
+            first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+            function = f"{name}:{first}" if isinstance(node, ast.FunctionDef) else function
+    touching = [test for test, functions in table.items() if function in functions]
+    mirror = ROOT / "tests" / Path(name).parent / f"test_{Path(name).stem}.py"
+    own = [str(mirror.relative_to(ROOT))] if mirror.exists() else []
+    rest = sorted(touching, key=lambda test: len(table[test]))
+    return own + [test for test in rest if not own or not test.startswith(own[0])]
+
+
+def _copy() -> Path:
+    """Return a copy of the working tree, in which the changes are made."""
+    copy = FOLDER / "tree"
+    shutil.rmtree(copy, ignore_errors=True)
+    ignored = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    return copy
+
+
+def _try(copy: Path, path: Path, change: Change, tests: list[str], seconds: int) -> str:
+    target = copy / path.relative_to(ROOT)
+    target.write_text(change.source)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-qx",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow and not keras",
+        *tests,
+    ]
+    try:
+        process = subprocess.run(
+            command, cwd=copy, env=_environment(copy), capture_output=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "timed out"
+    finally:
+        shutil.copy(path, target)
+    return "SURVIVED" if process.returncode in (0, 5) else "caught"
+
+
+def _environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root / "src"), "BATCHDOT_TOUCHED": str(TOUCHED)}
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="mutation", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("record").add_argument("tests", nargs="*", default=["tests"])
+    runs = commands.add_parser("run")
+    runs.add_argument("--count", type=int, default=30)
+    runs.add_argument("--seed", type=int, default=0)
+    runs.add_argument("--seconds", type=int, default=600, help="a change that takes longer counts as caught")
+    runs.add_argument("--under", nargs="*", default=[], help="folders or files of src/batchdot")
+    arguments = parser.parse_args()
+    if arguments.command == "record":
+        return record(arguments.tests)
+    return min(1, run(arguments.count, arguments.seed, arguments.under, arguments.seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
