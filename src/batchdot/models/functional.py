@@ -321,6 +321,11 @@ class Functional(Model):
             replica._bind_program()
         return replica
 
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if (program := self.__dict__.get("_program")) is not None:
+            program.invalidate()
+
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if isinstance(value, nn.Module) and (program := self.__dict__.get("_program")) is not None:

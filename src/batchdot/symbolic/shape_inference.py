@@ -214,6 +214,7 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
         (store, dict(store))
         for inner in module.modules()
         for store in (inner.__dict__, inner._parameters, inner._buffers, inner._modules)
+        if isinstance(store, dict)  # those of a scripted module are not, and its call changes none
     ]
     try:
         yield
@@ -221,7 +222,8 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
         for handle in handles:
             handle.remove()
         for store, before in stores:
-            for key, value in list(store.items()):
+            for key in list(store.keys()):  # a script module has a store of its own
+                value = store[key]
                 if value is before.get(key) or not _is_left_by_inference(value):
                     continue
                 if key in before:

@@ -91,8 +91,12 @@ def move(placeholder: Any, like: Tensor) -> None:
 
 def fill(placeholder: Tensor, value: Tensor) -> nn.Parameter:
     """Turn a placeholder into a parameter of this value, as the same object."""
-    placeholder.data = value
-    placeholder.__class__ = nn.Parameter
+    if placeholder.device == value.device:
+        placeholder.data = value
+        placeholder.__class__ = nn.Parameter
+    else:  # made by a call whose shape is inferred, on the meta device
+        parameter = nn.Parameter(value, requires_grad=placeholder.requires_grad)
+        torch.utils.swap_tensors(placeholder, parameter)  # type: ignore[no-untyped-call]
     assert isinstance(placeholder, nn.Parameter)
     return placeholder
 

@@ -17,6 +17,7 @@ from batchdot.convert import as_array, as_tensor, like_sharded, parse_dtype
 from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.placeholder import WeightPlaceholder, fill, is_lazy
 from batchdot.layers.base.state import LayerState
+from batchdot.symbolic.shape_inference import real_values
 
 
 @dataclass
@@ -72,12 +73,11 @@ class Weights(LayerState):
         """
         self._declares_weights = True
         own: dict[str, Any] = self._parameters
-        own[name] = WeightPlaceholder(
-            self._trainable,
-            self._placement.device,
-            self._dtype if dtype is None else parse_dtype(dtype),
-            f"{name!r} of layer {self.name!r}",
-        )
+        kind = self._dtype if dtype is None else parse_dtype(dtype)
+        with real_values():  # a layer may be made while shapes are inferred
+            own[name] = WeightPlaceholder(
+                self._trainable, self._placement.device, kind, f"{name!r} of layer {self.name!r}"
+            )
 
     def add_weight(
         self,
