@@ -223,8 +223,8 @@ def binary_focal_crossentropy(
 
     Source: Lin et al. (2017), "Focal Loss for Dense Object Detection".
 
-    >>> binary_focal_crossentropy([1.0, 0.0], [0.9, 0.9])
-    tensor([0.0011, 1.8651])
+    >>> binary_focal_crossentropy([1.0, 0.0], [0.6, 0.6])
+    tensor([0.0817, 0.3299])
     """
     target, output = _targets(target, output)
     chance = output.sigmoid() if from_logits else output

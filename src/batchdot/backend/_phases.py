@@ -144,9 +144,10 @@ def function(
     Raises:
         ValueError: ``updates`` or ``kwargs``.
 
+    >>> import numpy as np
     >>> from batchdot import Input
     >>> x = Input((2,))
-    >>> function([x], [x * 2, x + 1])([[[1.0, 2.0]]])
+    >>> function([x], [x * 2, x + 1])([np.array([[1.0, 2.0]])])
     [array([[2., 4.]], dtype=float32), array([[2., 3.]], dtype=float32)]
     """
     if updates or kwargs:
