@@ -12,8 +12,11 @@ from batchdot.keras_names.lookup import KerasImports as _KerasImports
 from batchdot.keras_names.lookup import attribute_error as _attribute_error
 from batchdot.ops.handlers import Handler as _Handler
 from batchdot.ops.handlers import register as _register
+from batchdot.registry import HOOKS as _HOOKS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from batchdot import (
         activations,
         backend,
@@ -96,6 +99,22 @@ _KerasImports.install()
 
 # `ops` is below `distributed`, which loads torch.distributed and is imported for the first DTensor.
 _register(_Handler("sharded", _is_sharded, _run_sharded))
+
+
+def _load_model(path: str, custom: "Mapping[str, Callable[..., object]] | None") -> object:
+    from batchdot.porting import load
+
+    return load(path, custom=custom)
+
+
+def _read_weights(config: str, path: str) -> object:
+    from batchdot.porting.filling import read_weights
+
+    return read_weights(config, path)
+
+
+# `models` is below `porting`, which reads what Keras saved.
+_HOOKS.update(load_model=_load_model, read_weights=_read_weights)
 
 
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker

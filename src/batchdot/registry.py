@@ -24,6 +24,9 @@ CustomObjects: TypeAlias = Mapping[str, Callable[..., object]]
 Identifier: TypeAlias = str | Config | Callable[..., object] | None
 """What `Registry.get` accepts: a name, a config, a class, a callable or None."""
 
+HOOKS: dict[str, Callable[..., Any]] = {}
+"""Functions of higher packages by name. `batchdot` fills it, so that no package imports one above it."""
+
 _custom_objects: ContextVar[CustomObjects] = ContextVar("custom_objects")
 
 

@@ -88,6 +88,49 @@ def inspect(arguments: "Namespace") -> int:
     return 0
 
 
+def port(arguments: "Namespace") -> int:
+    """Run ``batchdot port``: `batchdot.porting.port`."""
+    import shutil
+
+    from batchdot.cli.translations import parse_translations
+    from batchdot.io.regular_file import printable
+    from batchdot.porting import port
+
+    ported = port(
+        arguments.model,
+        weights=arguments.weights,
+        custom=parse_translations(arguments.custom),
+        channels=arguments.channels,
+        with_batchdot=arguments.with_batchdot,
+    )
+    ported.save(arguments.output)
+    print(ported)
+    for note in ported.notes:
+        print("", wrap(f"Note: {note}", shutil.get_terminal_size().columns), sep="\n")
+    name = printable(arguments.output)
+    print(f"\n{name}: class {ported.class_name}\n{name.removesuffix('.py')}.safetensors: its weights")
+    return 0
+
+
+def verify(arguments: "Namespace") -> int:
+    """Run ``batchdot verify``: `batchdot.porting.verify`. The exit status is 1 if an output differs."""
+    from batchdot.cli.translations import parse_translations
+    from batchdot.porting import verify
+
+    if (arguments.data is None) == (arguments.against is None):
+        raise ValueError("give either --data IO.npz or --against keras (see batchdot verify --help)")
+    result = verify(
+        arguments.model,
+        weights=arguments.weights,
+        custom=parse_translations(arguments.custom),
+        channels=arguments.channels,
+        data=arguments.data,
+        against=arguments.against,
+    )
+    print(result)
+    return 0 if result.agrees else 1
+
+
 def demo(arguments: "Namespace") -> int:
     """Run ``batchdot demo``; the exit status is 1 if the results are not as promised."""
     from batchdot.cli.demo import run
@@ -103,7 +146,16 @@ def info(arguments: "Namespace") -> int:
     return 0
 
 
-COMMANDS = {"dot": dot, "top-k": top_k, "explain": explain, "inspect": inspect, "demo": demo, "info": info}
+COMMANDS = {
+    "dot": dot,
+    "top-k": top_k,
+    "explain": explain,
+    "inspect": inspect,
+    "port": port,
+    "verify": verify,
+    "demo": demo,
+    "info": info,
+}
 """The function of each command, by the name in `batchdot.cli.parser`."""
 
 LIBRARIES = {
@@ -111,6 +163,8 @@ LIBRARIES = {
     "top-k": "batchdot.streaming.top_k",
     "explain": "batchdot.explanation.explain",
     "inspect": "batchdot.porting",
+    "port": "batchdot.porting.ported",
+    "verify": "batchdot.porting.verification",
     "demo": "batchdot.cli.demo",
     "info": "batchdot.cli.info",
 }

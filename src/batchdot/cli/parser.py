@@ -51,6 +51,25 @@ examples:
 It reads what any Keras saved, from 1.0 on, without Keras and TensorFlow, and runs nothing that a file holds.
 """
 
+PORT_EXAMPLE = """\
+examples:
+  batchdot port model.h5 -o tower.py
+  batchdot port model.json --weights model.weights.h5 -o tower.py
+  batchdot port model.keras -o tower.py --custom double=layers:double --with-batchdot
+
+tower.py needs PyTorch alone; tower.safetensors, beside it, has the weights. Neither Keras nor TensorFlow is
+needed, and nothing that MODEL holds is run.
+"""
+
+VERIFY_EXAMPLE = """\
+examples:
+  batchdot verify model.h5 --data recorded.npz
+  batchdot verify model.keras --against keras
+
+recorded.npz has the inputs x0, x1, ... and the outputs y0, y1, ... that Keras computed. The exit status is 0
+if all outputs agree, 1 if one differs, and 2 if they could not be compared.
+"""
+
 DEMO_EXAMPLE = """\
 example:
   batchdot demo
@@ -136,6 +155,12 @@ def build_parser() -> ArgumentParser:
     _add_inspect_arguments(
         add("inspect", "describe a model that Keras saved: its layers, shapes and weights", INSPECT_EXAMPLE)
     )
+    _add_port_arguments(
+        add("port", "port a model that Keras saved to a PyTorch module, as source and weights", PORT_EXAMPLE)
+    )
+    _add_verify_arguments(
+        add("verify", "compare a ported model with what Keras computes, output by output", VERIFY_EXAMPLE)
+    )
     add(
         "demo",
         "classify real handwritten digits by cosine, and compare with Keras and PyTorch",
@@ -178,9 +203,44 @@ def _add_explain_arguments(command: ArgumentParser) -> None:
     command.add_argument("--svg", metavar="FILE", help="also write the diagram to an .svg file")
 
 
-def _add_inspect_arguments(command: ArgumentParser) -> None:
+def _add_model_arguments(command: ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="an .h5 or .keras file, or the JSON of to_json()")
     command.add_argument("--weights", metavar="FILE", help="file with the weights of a MODEL without weights")
+
+
+def _add_translation_arguments(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--custom",
+        metavar="NAME=MODULE:FUNCTION",
+        action="append",
+        default=[],
+        help="your translation of a layer, class or activation that Keras does not have; may be given again",
+    )
+    command.add_argument(
+        "--channels", choices=["first"], help="take and return images as (B, C, H, W) (default: as in Keras)"
+    )
+
+
+def _add_port_arguments(command: ArgumentParser) -> None:
+    _add_model_arguments(command)
+    command.add_argument("-o", "--output", metavar="NAME.py", required=True, help="file to write")
+    _add_translation_arguments(command)
+    command.add_argument(
+        "--with-batchdot", action="store_true", help="write batchdot.Dot for Dot layers, not plain PyTorch"
+    )
+
+
+def _add_verify_arguments(command: ArgumentParser) -> None:
+    _add_model_arguments(command)
+    command.add_argument("--data", metavar="IO.npz", help="inputs and outputs that Keras computed")
+    command.add_argument(
+        "--against", choices=["keras", "tf_keras"], help="run this Keras, if installed, on random inputs"
+    )
+    _add_translation_arguments(command)
+
+
+def _add_inspect_arguments(command: ArgumentParser) -> None:
+    _add_model_arguments(command)
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.add_argument("--svg", metavar="FILE", help="also write the graph to an .svg file")
 

@@ -4,9 +4,10 @@ import os
 import re
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import ClassVar, Self
 
 try:
     import fcntl
@@ -43,6 +44,8 @@ class AtomicFile:
         FileFormatError: ``path`` is one of the inputs, or exists and is not a regular file.
         OSError: the folder is missing or not writable, the file is read-only, or the disk is full.
     """
+
+    may_be_nameless: ClassVar = True
 
     def __init__(self, path: str, nbytes: int, inputs: Sequence[RegularFile] = ()) -> None:
         self.shown_path = printable(path)
@@ -119,11 +122,11 @@ class AtomicFile:
                 f"cannot write {self.shown_path}: it takes {nbytes:,} bytes and the disk has {free:,} free",
             )
 
-    def __enter__(self) -> "AtomicFile":
+    def __enter__(self) -> Self:
         try:
             with with_path_in_errors("write", self.shown_path):
                 remove_stale_files(self.folder)
-                descriptor = _open_nameless(self.folder)
+                descriptor = _open_nameless(self.folder) if self.may_be_nameless else None
                 self.nameless = descriptor is not None
                 if descriptor is None:
                     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -148,10 +151,14 @@ class AtomicFile:
                         if self.nameless:
                             self._link()
             if kind is None and not self.nameless:
-                with with_path_in_errors("write", self.shown_path):
-                    os.replace(self.temporary, self.path)
+                self.replace()
         finally:
             self.remove()
+
+    def replace(self) -> None:
+        """Rename the temporary file to the path."""
+        with with_path_in_errors("write", self.shown_path):
+            os.replace(self.temporary, self.path)
 
     def _link(self) -> None:
         """Give the nameless file its name; where there is an older file, by way of a temporary name."""
@@ -165,6 +172,86 @@ class AtomicFile:
         """Remove the temporary file, unless it was renamed or never had a name."""
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+
+
+class AtomicPart(AtomicFile):
+    """One of several files that are replaced together, by `write_files`.
+
+    At its end the data are on the disk under the temporary name, and what was at the path stays at hand as
+    ``backup``, so that `restore` can undo `replace`.
+    """
+
+    may_be_nameless: ClassVar = False
+
+    def __init__(self, path: str, nbytes: int) -> None:
+        super().__init__(path, nbytes)
+        self.backup = f"{self.temporary}.old"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.raw:
+            if kind is None:
+                with with_path_in_errors("write", self.shown_path):
+                    os.fsync(self.raw.fileno())
+
+    def replace(self) -> None:
+        """Rename the older file to ``backup``, and the temporary file to the path."""
+        with suppress(FileNotFoundError):
+            os.replace(self.path, self.backup)
+        try:
+            super().replace()
+        except BaseException:
+            self.restore()
+            raise
+
+    def restore(self) -> None:
+        """Undo `replace`."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+        with suppress(FileNotFoundError):
+            os.replace(self.backup, self.path)
+
+    def remove(self) -> None:
+        """Remove the temporary file and the older one, where they are."""
+        super().remove()
+        with suppress(FileNotFoundError):
+            os.unlink(self.backup)
+
+
+def write_files(contents: Mapping[str, Sequence["bytes | Tensor"]]) -> None:
+    """Write several files together: all have all of their data, or none is changed.
+
+    Args:
+        contents: by path, the parts of the file in order.
+
+    Raises:
+        FileFormatError, OSError: as `AtomicFile`.
+    """
+    files: list[AtomicPart] = []
+    try:
+        for path, parts in contents.items():
+            files.append(AtomicPart(path, sum(map(_nbytes, parts))))
+            with files[-1] as file:
+                for part in parts:
+                    if isinstance(part, Tensor):
+                        file.write_tensor(part)
+                    else:
+                        file.write(part)
+        for number, file in enumerate(files):
+            try:
+                file.replace()
+            except BaseException:
+                for other in reversed(files[:number]):
+                    other.restore()
+                raise
+    finally:
+        for file in files:
+            file.remove()
+
+
+def _nbytes(part: "bytes | Tensor") -> int:
+    return part.nbytes if isinstance(part, Tensor) else len(part)
 
 
 def remove_stale_files(folder: str) -> None:

@@ -1,4 +1,4 @@
-"""The .safetensors file format: strict parser of its header, and writer of headers for one tensor.
+"""The .safetensors file format: strict parser of its header, and writer of headers.
 
 A file is the length of the header in 8 bytes, the header in JSON, and the data of all tensors, contiguous.
 Source of the format: the README of the safetensors project.
@@ -7,7 +7,7 @@ Source of the format: the README of the safetensors project.
 import gc
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from math import prod
@@ -85,13 +85,30 @@ def header(shape: tuple[int, ...], dtype: torch.dtype, tensor: str) -> bytes:
     >>> header((2,), torch.int8, "out")[8:].rstrip()
     b'{"out":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}'
     """
-    if dtype not in _NAMES:
-        raise FileFormatError(f"a .safetensors file cannot hold {dtype_name(dtype)}; write a .npy file")
-    if tensor in ("", METADATA) or not _is_unicode(tensor):
-        raise FileFormatError(f"{abbreviated(tensor)} cannot be the name of a tensor in a .safetensors file")
-    nbytes = prod(shape) * dtype.itemsize
-    entry = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [0, nbytes]}
-    text = json.dumps({tensor: entry}, separators=(",", ":")).encode("ascii")
+    return header_of({tensor: (shape, dtype)})
+
+
+def header_of(tensors: Mapping[str, tuple[tuple[int, ...], torch.dtype]]) -> bytes:
+    """Return the bytes that precede the data of a .safetensors file, whose tensors follow in order.
+
+    Args:
+        tensors: shape and dtype by name.
+
+    Raises:
+        FileFormatError: the format has no such dtype, or does not allow such a name.
+    """
+    entries: dict[str, object] = {}
+    end = 0
+    for name, (shape, dtype) in tensors.items():
+        if dtype not in _NAMES:
+            raise FileFormatError(f"a .safetensors file cannot hold {dtype_name(dtype)}; write a .npy file")
+        if name in ("", METADATA) or not _is_unicode(name):
+            raise FileFormatError(
+                f"{abbreviated(name)} cannot be the name of a tensor in a .safetensors file"
+            )
+        start, end = end, end + prod(shape) * dtype.itemsize
+        entries[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 

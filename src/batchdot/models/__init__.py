@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from batchdot.keras_names.lookup import attribute_error
 from batchdot.layers.base.registry import deserialize_layer
 from batchdot.models.functional import Functional
+from batchdot.models.loading import load_model
 from batchdot.models.model import Model
 from batchdot.models.sequential import Sequential
 
-__all__ = ["Functional", "Model", "Sequential", "model_from_config", "model_from_json"]
+__all__ = ["Functional", "Model", "Sequential", "load_model", "model_from_config", "model_from_json"]
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -1,5 +1,6 @@
 """Model: a layer made of layers, with the methods that Keras's models share."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from batchdot.keras_names.lookup import check_compile_arguments, find
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.weights import weights_of
+from batchdot.models.loading import load_weights
 from batchdot.models.predict import predict_in_batches
 from batchdot.models.serialization import model_from_graph_config, model_to_json
 from batchdot.models.summary import print_summary
@@ -140,6 +142,21 @@ class Model(Layer):
     def _prepare_inputs(self, x: Any) -> Any:
         """Return the inputs of `predict` as tensors that the model can be called on."""
         return self._read_input(x)
+
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Load weights that any version of Keras saved: ``.weights.h5``, ``.h5`` or ``.keras``.
+
+        Args:
+            filepath: the file, of weights or of a whole model with the same layers.
+
+        Raises:
+            OSError: the file cannot be opened.
+            ValueError: the model has no config.
+            batchdot.porting.ModelFileError: the file holds no weights, or they do not fit the model.
+
+        Source: ``keras.Model.load_weights``.
+        """
+        load_weights(self, filepath)
 
     def summary(self, line_length: int = 98, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print a table of the layers: type, output shape, number of weights, and their inputs' layers.

@@ -146,7 +146,7 @@ class Program:
     @compile_time_constant
     def can_compile(self) -> bool:
         """Return whether every built-in layer is on its fast path, and generate the function then."""
-        if not self.graph.is_simple:
+        if not self.graph.is_simple or not self.modules:  # invalidated, or there is nothing to call
             return False
         for layer in self._pure_layers:
             if any(layer._slow_path_triggers) and layer._prepare_compile():

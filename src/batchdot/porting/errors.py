@@ -1,5 +1,7 @@
 """The error for a saved Keras model that cannot be read, and how file contents are quoted in messages."""
 
+from collections.abc import Sequence
+
 from batchdot.errors import FileFormatError
 
 LONGEST_QUOTE = 60
@@ -61,3 +63,21 @@ def _brief(value: object) -> str:
     if isinstance(value, (list, tuple, dict)):
         return f"a {'dict' if isinstance(value, dict) else 'list'} of {len(value):,} items"
     return quote(value)
+
+
+class NotPortableError(ValueError):
+    """A saved model was read, and has layers that cannot be ported.
+
+    Attributes:
+        missing: name of each such layer, and why.
+
+    >>> print(NotPortableError([("double", "it holds code, which is not run")]))
+    'double' cannot be ported: it holds code, which is not run
+    """
+
+    def __init__(self, missing: Sequence[tuple[str, str]]) -> None:
+        super().__init__(tuple(missing))
+        self.missing = tuple(missing)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{quote(name)} cannot be ported: {reason}" for name, reason in self.missing)

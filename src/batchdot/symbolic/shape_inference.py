@@ -222,7 +222,7 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
         for handle in handles:
             handle.remove()
         for store, before in stores:
-            for key in list(store.keys()):  # a script module has a store of its own
+            for key in list(store):
                 value = store[key]
                 if value is before.get(key) or not _is_left_by_inference(value):
                     continue

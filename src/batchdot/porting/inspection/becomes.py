@@ -9,6 +9,8 @@ MODULES = {
     **{f"SeparableConv{rank}D": f"two nn.Conv{rank}d" for rank in (1, 2)},
     **{f"MaxPooling{rank}D": f"nn.MaxPool{rank}d" for rank in (1, 2, 3)},
     **{f"AveragePooling{rank}D": f"nn.AvgPool{rank}d" for rank in (1, 2, 3)},
+    **{f"AdaptiveMaxPooling{rank}D": f"nn.AdaptiveMaxPool{rank}d" for rank in (1, 2, 3)},
+    **{f"AdaptiveAveragePooling{rank}D": f"nn.AdaptiveAvgPool{rank}d" for rank in (1, 2, 3)},
     **{f"GlobalMaxPooling{rank}D": "amax" for rank in (1, 2, 3)},
     **{f"GlobalAveragePooling{rank}D": "mean" for rank in (1, 2, 3)},
     **{f"ZeroPadding{rank}D": "F.pad" for rank in (1, 2, 3)},
@@ -32,8 +34,7 @@ MODULES = {
     "CenterCrop": "a slice", "Attention": "softmax(q @ k.mT) @ v", "AdditiveAttention": "a small class",
     "GroupedQueryAttention": "a small class", "MultiHeadAttention": "nn.MultiheadAttention",
     "Highway": "a small class", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
-    "SReLU": "a small function", "SpectralNormalization": "its layer", "RNN": "a small class",
-    "StackedRNNCells": "a small class", "SimpleRNN": "nn.RNN", "CuDNNLSTM": "nn.LSTM",
+    "SReLU": "a small function", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",
     "CuDNNGRU": "nn.GRU",
 }  # fmt: skip
 
@@ -52,8 +53,13 @@ def becomes(layer: LayerRecord) -> str:
     if layer.kind == "operation":
         return f"torch: {layer.class_name}"
     config = layer.config
-    if layer.is_a("LSTM", "GRU"):
-        return f"nn.{layer.class_name}" if _is_plain(layer) else "a small class"
+    if layer.is_a("LSTM", "GRU", "LSTMCell", "GRUCell"):
+        return f"nn.{layer.class_name.removesuffix('Cell')}" if _is_plain(layer) else "a small class"
+    if layer.is_a("SimpleRNN", "SimpleRNNCell"):
+        activation = layer.config.get("activation")
+        return "nn.RNN" if activation in (Activation("tanh"), Activation("relu")) else "a small class"
+    if layer.is_a("RNN", "StackedRNNCells") and layer.inner:
+        return ", ".join(dict.fromkeys(map(becomes, layer.inner.values())))
     if layer.is_a("BatchNormalization"):
         return "nn.BatchNorm" if config.get("mode") == 0 else "a small class"
     if layer.is_a("Bidirectional", "TimeDistributed"):

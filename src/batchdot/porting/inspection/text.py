@@ -46,7 +46,7 @@ def describe(model: ModelRecord, warnings: Sequence[str] | None = None) -> str:
         model: the record.
         warnings: what is printed as warnings; None prints the record's notes.
     """
-    sections = [_head(model), _ends(model), _layers(model), _dots(dot_calls(model)), _graph(model)]
+    sections = [_head(model), _ends(model), layer_table(model), _dots(dot_calls(model)), _graph(model)]
     sections.append(
         _list("Compiled with", [f"{key}: {_brief(value)}" for key, value in model.training.items()])
     )
@@ -103,7 +103,8 @@ def _named(ends: object, refs: Sequence[TensorRef]) -> Iterator[tuple[str, Tenso
         yield from ((shown(ref.layer) + (f"[{ref.output}]" if ref.output else ""), ref) for ref in refs)
 
 
-def _layers(model: ModelRecord) -> str:
+def layer_table(model: ModelRecord) -> str:
+    """Return a table of the layers, nested ones too: class, output, parameters, what each becomes."""
     rows = [["layer", "class", "output", "parameters", "becomes"]]
     rows += _rows(model, "")
     if not model.has_weights:

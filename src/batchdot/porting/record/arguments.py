@@ -4,7 +4,10 @@ from batchdot.porting.record.nodes import Node, refused
 from batchdot.porting.record.operations import operation_arguments
 from batchdot.porting.record.values import FrozenMap, LayerRecord, TensorRef, Value, refs_in
 
-RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+RECURRENT = (
+    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "CuDNNLSTM", "CuDNNGRU"),
+    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+)
 MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
 HEADS = ("MultiHeadAttention", "GroupedQueryAttention")
 LISTS = (*MERGES, "Attention", "AdditiveAttention")

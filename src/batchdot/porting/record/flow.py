@@ -96,11 +96,13 @@ def _with_input_shapes(model: ModelRecord) -> ModelRecord:
     calls = tuple(
         replace(call, input_shapes=tuple(shape_of[ref] for ref in call.tensors())) for call in model.calls
     )
-    layers = tuple(
-        layer if layer.model is None else replace(layer, model=_with_input_shapes(layer.model))
-        for layer in model.layers
-    )
-    return replace(model, calls=calls, layers=layers)
+    return replace(model, calls=calls, layers=tuple(map(_with_input_shapes_inside, model.layers)))
+
+
+def _with_input_shapes_inside(layer: LayerRecord) -> LayerRecord:
+    model = None if layer.model is None else _with_input_shapes(layer.model)
+    inner = {key: _with_input_shapes_inside(inside) for key, inside in layer.inner.items()}
+    return replace(layer, model=model, inner=FrozenMap(inner))
 
 
 DATA = ("inputs", "query", "value", "key")
@@ -126,7 +128,28 @@ class _Shapes:
                 raise ModelFileError(
                     f"output {ref.output} of a call of {quote(ref.layer)}, which is not there"
                 )
-        return replace(model, calls=tuple(calls))
+        return replace(model, layers=self._with_steps(model.layers, calls), calls=tuple(calls))
+
+    def _with_steps(self, layers: tuple[LayerRecord, ...], calls: list[Call]) -> tuple[LayerRecord, ...]:
+        """Return layers with shapes in the models that run over the steps of a sequence.
+
+        Such a model, inside of a TimeDistributed, may not say what it takes.
+        """
+        shape_of = {
+            call.output(number): shape for call in calls for number, shape in enumerate(call.output_shapes)
+        }
+        seen = {call.layer: shape_of.get(call.tensors()[0]) for call in calls if call.tensors()}
+        return tuple(self._seeing(layer, seen.get(layer.name)) for layer in layers)
+
+    def _seeing(self, layer: LayerRecord, shape: Shape) -> LayerRecord:
+        inside = layer.inner.get("layer")
+        if not layer.is_a("TimeDistributed") or inside is None or shape is None or len(shape) < 2:
+            return layer
+        step = (shape[0], *shape[2:])
+        if inside.model is not None and len(inside.model.input_refs) == 1:
+            _, calls = self._run(inside.model, (step,))
+            inside = replace(inside, model=replace(inside.model, calls=tuple(calls)))
+        return replace(layer, inner=FrozenMap({"layer": self._seeing(inside, step)}))
 
     def _layer(self, layer: LayerRecord) -> LayerRecord:
         if not layer.inner and layer.model is None:

@@ -56,9 +56,7 @@ class MaskFlow:
         }
         formulas = _Formulas()
         calls: list[Call] = []
-        inside: dict[str, set[int]] = {
-            name: set() for name, layer in layers.items() if layer.model is not None
-        }
+        inside: dict[str, set[int]] = {name: set() for name in layers}
         for call in model.calls:
             layer = layers[call.layer]
             formulas.add(call, layer)
@@ -66,16 +64,16 @@ class MaskFlow:
             for number in range(len(call.output_shapes)):
                 if out is not None and (number == 0 or layer.model is not None):
                     mask_of.setdefault(call.output(number), out)
-            if layer.model is not None:
-                inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
+            inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
-        made = tuple(
-            layer
-            if layer.model is None
-            else replace(layer, model=self.annotate(layer.model, frozenset(inside[layer.name])))
-            for layer in model.layers
-        )
+        made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
         return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+
+    def _inside(self, layer: LayerRecord, passed: frozenset[int]) -> LayerRecord:
+        """Return a layer with masks in the models that it is, or that are inside of it."""
+        model = None if layer.model is None else self.annotate(layer.model, passed)
+        inner = {key: self._inside(inside, passed) for key, inside in layer.inner.items()}
+        return replace(layer, model=model, inner=FrozenMap(inner))
 
     def _call(
         self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: "_Formulas"
@@ -91,9 +89,18 @@ class MaskFlow:
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
+        if kind == "rnn" and obeyed and "initial_state" in arguments:
+            if self.era.is_keras3 and "mask" not in explicit:
+                obeyed = {}  # Keras 3 passes masks along by itself only where there is one tensor argument
+            if self._begins_with_state():
+                arguments["first_output"] = "initial_state"
         if not obeyed and not explicit:
             return call, out
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
+
+    def _begins_with_state(self) -> bool:
+        """Whether steps before the first that counts put out the initial state, not 0."""
+        return self.era.before(keras2=(9,), tf=(1, 13))
 
     def _given(
         self,
@@ -152,9 +159,7 @@ class MaskFlow:
         if kind == "rnn":
             return obeyed, first if _returns_sequences(layer) else None
         if kind == "time":
-            inner = layer.inner["layer"]
-            used = inner.model is not None or self._kind(inner) in ("rnn", "average", "softmax")
-            return (obeyed if used else {}), first
+            return self._over_steps(layer.inner["layer"], given, refs)
         if kind == "attention":
             return obeyed, given.get("query")
         if kind == "heads":
@@ -168,6 +173,23 @@ class MaskFlow:
         if kind == "nested":
             return obeyed, self._through(layer, given)
         return {}, first if kind == "pass" else None
+
+    def _over_steps(
+        self, inner: LayerRecord, given: dict[str, Mask | None], refs: list[TensorRef]
+    ) -> tuple[dict[str, Mask], Mask | None]:
+        """TensorFlow asks the inner layer; a step whose mask ends there counts if any part of it did."""
+        kind = "nested" if inner.model is not None else self._kind(inner)
+        first = next(iter(given.values()), None)
+        used = kind in ("nested", "rnn", "average", "softmax", "time")
+        obeyed = {key: mask for key, mask in given.items() if mask is not None and used}
+        if self.era.family != "tf":
+            return obeyed, first
+        if kind == "embedding" and inner.config["mask_zero"] and refs:
+            return {}, Mask("not_equal", refs[0], 0.0)
+        passes = kind in ("pass", "softmax", "time") or (kind == "rnn" and _returns_sequences(inner))
+        if kind == "nested":
+            passes = self._through(inner, given) is not None
+        return obeyed, first if passes or first is None else Mask("any_part", masks=(first,))
 
     def _merged(self, masks: list[Mask | None]) -> Mask | None:
         """In Keras 2 a step counts if it does in all masks; in Keras 3 in any, if all inputs have one."""

@@ -83,9 +83,12 @@ def _separable(config: Config) -> tuple[Slot, ...]:
 
 
 def _local(config: Config) -> tuple[Slot, ...]:
+    """One matrix a position; implementation 2 stores a full matrix, 3 the numbers of it that are not zero."""
     rank, filters = len(whole_tuple(config, "kernel_size")), whole(config, "filters")
+    shapes: Mapping[Value, tuple[int | None, ...]] = {1: (None, None, filters), 3: (None,)}
+    kernel = shapes.get(config["implementation"], (None,) * (2 * rank + 2))
     return (
-        Slot("kernel", (None, None, filters), suffixes=("W",)),
+        Slot("kernel", kernel, suffixes=("W",)),
         *bias(config, *(None for _ in range(rank)), filters),
     )
 
@@ -196,6 +199,14 @@ def _upsampled(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
 
 def _local_symbols(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | None]:
     return {}
+
+
+def _adaptive_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    shape = shapes[0] if shapes else None
+    size = whole_tuple(config, "output_size")
+    if shape is None or len(shape) != len(size) + 2:
+        return (None,)
+    return (join(config, shape[0], size, split(config, shape)[1]),)
 
 
 def _finish_pool(config: dict[str, Value], era: Era) -> dict[str, Value]:
@@ -349,6 +360,15 @@ def _images(rank: int) -> tuple[Spec, ...]:
             infer=_global_shape,
             old=(f"GlobalAvgPool{rank}D",),
             mask=mask,
+        ),
+        *(
+            Spec(
+                f"Adaptive{kind}Pooling{rank}D",
+                {"output_size": Field(fields.sizes(rank)), **format_},
+                infer=_adaptive_shape,
+                mask="stop",
+            )
+            for kind in ("Max", "Average")
         ),
         Spec(
             f"ZeroPadding{rank}D",

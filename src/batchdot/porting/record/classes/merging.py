@@ -3,6 +3,7 @@
 from batchdot.planning.contraction import Contraction
 from batchdot.porting.record import fields
 from batchdot.porting.record.classes.core import whole
+from batchdot.porting.record.classes.recurrent import finish_sequence
 from batchdot.porting.record.classes.spec import (
     ACTIVATION,
     USE_BIAS,
@@ -205,6 +206,7 @@ WRAPPERS = (
         },
         infer=unknown_shape,
         children=("cell",),
+        finish=finish_sequence,
         drops=frozenset({"unroll"}),
         mask="rnn",
     ),

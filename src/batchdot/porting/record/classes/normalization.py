@@ -52,6 +52,11 @@ def _finish_batch(config: dict[str, Value], era: Era) -> dict[str, Value]:
     return {**config, "frozen_infers": frozen, "running_variance": variance[era.family]}
 
 
+def _finish_unit(config: dict[str, Value], era: Era) -> dict[str, Value]:
+    """Say how short a vector is divided by at least: Keras 3 bounds the norm, TensorFlow its square."""
+    return {**config, "epsilon": 1e-12 if era.is_keras3 else 1e-6}
+
+
 def _renorm_flag(item: Item, era: Era) -> Value:
     return item.flag()
 
@@ -169,7 +174,7 @@ SPECS = (
         },
         slots=_group_norm,
     ),
-    Spec("UnitNormalization", {"axis": Field(fields.axes, (-1,))}),
+    Spec("UnitNormalization", {"axis": Field(fields.axes, (-1,))}, finish=_finish_unit),
     Spec(
         "RMSNormalization",
         {"axis": Field(fields.axes, (-1,)), "epsilon": Field(fields.number, 1e-6)},

@@ -1,0 +1,71 @@
+"""The module that a ported file defines: the text is checked, run, and given its weights."""
+
+import linecache
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from batchdot.porting.source import check
+
+Functions = Mapping[str, Callable[..., object]]
+"""The user's functions that a text calls without importing them, by name."""
+
+MODULE = "batchdot_ported"
+"""``__module__`` of the classes of all texts."""
+
+_lock = threading.Lock()
+_known: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {}
+_LARGEST = 256
+
+
+def classes_of(
+    text: str, imports: tuple[str, ...] = (), functions: Functions | None = None
+) -> dict[str, Any]:
+    """Return what the text of a ported file defines, by name. The text is checked, then run once.
+
+    Args:
+        text: the file.
+        imports: statements that import the user's functions.
+        functions: the user's functions that cannot be imported.
+
+    Raises:
+        SourceError: it holds what translations do not write.
+    """
+    functions = functions or {}
+    key = text, tuple(map(id, functions.values()))
+    with _lock:
+        if key not in _known:
+            check(text, imports, functions)
+            name = f"<ported {len(linecache.cache)}>"
+            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+            namespace: dict[str, Any] = {"__name__": MODULE, **functions}
+            exec(compile(text, name, "exec"), namespace)
+            for value in namespace.values():
+                if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == MODULE:
+                    value.__reduce_ex__ = _reducer(text, imports, functions)  # type: ignore[method-assign]
+            while len(_known) >= _LARGEST:
+                _known.pop(next(iter(_known)))
+            _known[key] = namespace
+        return _known[key]
+
+
+def _reducer(text: str, imports: tuple[str, ...], functions: Functions) -> Any:
+    """Return the ``__reduce_ex__`` of modules of one text: they are pickled and copied as text and state."""
+
+    def reduce(module: nn.Module, protocol: int) -> tuple[object, ...]:
+        return blank, (text, type(module).__name__, imports, dict(functions)), module.__dict__
+
+    return reduce
+
+
+def blank(text: str, name: str, imports: tuple[str, ...], functions: Functions) -> nn.Module:
+    """Return a module of a class of a text, without attributes. Unpickling calls it.
+
+    Raises:
+        SourceError: the text holds what translations do not write.
+    """
+    cls = classes_of(text, imports, functions)[name]
+    module: nn.Module = cls.__new__(cls)
+    return module

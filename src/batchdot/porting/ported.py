@@ -1,0 +1,127 @@
+"""Port a saved model: record, program, source, state dict, module."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+import torch
+from torch import Tensor, nn
+
+from batchdot.io.atomic import write_files
+from batchdot.io.safetensors import header_of
+from batchdot.porting.inspection.text import layer_table
+from batchdot.porting.module import classes_of
+from batchdot.porting.program import Array, Function
+from batchdot.porting.record import ModelRecord
+from batchdot.porting.source import check, helper_names, write
+from batchdot.porting.translation import Options, translate
+
+
+@dataclass(frozen=True)
+class Ported:
+    """A saved Keras model as PyTorch source with its weights.
+
+    Attributes:
+        source: the text of a Python file whose last class is the model.
+        class_name: the name of that class.
+        notes: what a reader of the source should know, in sentences.
+        record: the saved model. Printed, the value is a table of its layers and what they became.
+    """
+
+    source: str
+    class_name: str
+    notes: tuple[str, ...]
+    record: ModelRecord = field(repr=False)
+    _arrays: Mapping[str, Array] = field(repr=False)
+    _functions: tuple[Function, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return layer_table(self.record)
+
+    @property
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights by the keys of the module's state dict, read anew from the saved model."""
+        return {key: _tensor(array) for key, array in self._arrays.items()}
+
+    def module(self) -> nn.Module:
+        """Return the module with its weights, in ``eval()``: the source, executed."""
+        imports = tuple(function.import_line for function in self._functions if function.place)
+        given = {function.alias: function.function for function in self._functions if not function.place}
+        with torch.device("meta"):
+            module: nn.Module = classes_of(self.source, imports, given)[self.class_name]()
+        module.load_state_dict(self.state_dict, assign=True)
+        return module.eval()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the source, and the weights beside it as ``.safetensors``: both files or neither.
+
+        Args:
+            path: the file of the source, whose name ends in ``.py``. Files that are there are replaced.
+
+        Raises:
+            ValueError: the name does not end in ``.py``, or a function of ``custom`` cannot be imported.
+            OSError: the files cannot be written.
+        """
+        target = Path(path)
+        if target.suffix != ".py":
+            raise ValueError(f"a ported model is saved as a file NAME.py, not as {os.fsdecode(path)!r}")
+        for function in self._functions:
+            if function.place is None:
+                raise ValueError(
+                    f"the custom function for {function.alias!r} cannot be imported by the saved file: "
+                    "define it in a module, at the top level"
+                )
+        state = {key: tensor.contiguous() for key, tensor in self.state_dict.items()}
+        header = header_of({key: (tuple(tensor.shape), tensor.dtype) for key, tensor in state.items()})
+        weights = target.with_suffix(".safetensors")
+        write_files(
+            {os.fsdecode(weights): [header, *state.values()], os.fsdecode(target): [self.source.encode()]}
+        )
+
+
+def port_record(record: ModelRecord, options: Options) -> Ported:
+    """Return a record as source with its weights.
+
+    Raises:
+        NotPortableError: layers cannot be ported.
+    """
+    program = translate(record, title_of(record), name_of(record), helper_names(), options)
+    source = write(program)
+    imports = tuple(function.import_line for function in program.functions if function.place)
+    check(source, imports, {function.alias for function in program.functions})
+    arrays = dict(program.model.arrays())
+    return Ported(source, program.model.name, program.notes, record, arrays, program.functions)
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.tensor(array.read()).to(getattr(torch, array.dtype))
+
+
+GENERIC = re.compile(r"(model|functional|sequential)(_\d+)?")
+"""Names that Keras gives to models of its own accord."""
+
+
+def title_of(record: ModelRecord) -> str:
+    """Return the first line of a ported file."""
+    written = record.written
+    if written is None:
+        return "Ported from a Keras model."
+    file = PurePath(os.fsdecode(written.file)).name
+    return f"Ported from {_printable(file)}, saved by {_printable(written.by)}."
+
+
+def name_of(record: ModelRecord) -> str:
+    """Return what to call the class: the model, or the file where the model has a name that Keras chose."""
+    if record.written is None or not GENERIC.fullmatch(record.name):
+        return record.name
+    return PurePath(record.written.file).name.split(".")[0]
+
+
+def _printable(text: str) -> str:
+    """Return text that can stand in a docstring: ASCII, short, on one line."""
+    return "".join(
+        letter if letter.isascii() and letter.isprintable() and letter not in "\"'\\" else "_"
+        for letter in text[:60]
+    )

@@ -1,0 +1,222 @@
+"""Write a program as the text of a Python file: imports, helpers, classes, and a check of the weights."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from batchdot.porting.program import ModelClass, Program
+from batchdot.porting.program.expressions import names_in
+from batchdot.porting.program.values import Loop, Names, Results, Shape, Statement, Submodule, leaves
+from batchdot.porting.source.library import helpers_for
+from batchdot.porting.source.lines import INDENT, WIDTH, break_statement
+
+BODY = INDENT * 2
+
+LICENSE = "This file is yours, under the 0BSD license: no conditions, no warranty."
+
+MAIN = """
+if __name__ == "__main__":
+    from pathlib import Path
+
+    from safetensors.torch import load_file
+
+    model = {name}()
+    model.load_state_dict(load_file(Path(__file__).with_suffix(".safetensors")))
+    print(model)
+"""
+
+
+def write(program: Program) -> str:
+    """Return the file that a program is. Equal programs give equal text."""
+    classes = list(_classes(program.model))
+    names = {name for each in classes for name in _names(each, program.dtype)}
+    helpers = list(helpers_for(names))
+    names = names.union(*(helper.names for helper in helpers))
+    blocks = [helper.text for helper in helpers] + [
+        _class(each, program.dtype, each is program.model) for each in classes
+    ]
+    imports = "\n".join([*_imports(names, program.dtype), *_own_imports(program, names)])
+    title = f'"""{program.title}\n\n{LICENSE}\n"""'
+    main = MAIN.format(name=program.model.name).strip("\n")
+    return f"{title}\n\n{imports}\n\n\n" + "\n\n\n".join([*blocks, main]) + "\n"
+
+
+def _classes(model: ModelClass) -> Iterator[ModelClass]:
+    """Yield the classes of a program, each after those that it uses."""
+    for submodule in model.submodules:
+        if submodule.child is not None:
+            yield from _classes(submodule.child)
+    yield model
+
+
+def _names(model: ModelClass, dtype: str) -> Iterator[str]:
+    for submodule in model.submodules:
+        yield from names_in(_constructor(submodule, dtype))
+    for part in model.statements:
+        for statement in part.statements if isinstance(part, Loop) else [part]:
+            yield from names_in(statement.expression)
+    for expression in leaves(model.results):
+        yield from names_in(expression)
+
+
+def _imports(names: set[str], dtype: str) -> Iterator[str]:
+    if "torch" in names or dtype != "float32":
+        yield "import torch"
+    yield "from torch import Tensor, nn"
+    if "F" in names:
+        yield "from torch.nn import functional as F"
+    if "pack_padded_sequence" in names:
+        yield "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence"
+
+
+def _own_imports(program: Program, names: set[str]) -> Iterator[str]:
+    """Yield the imports of batchdot and of the user's functions, behind an empty line."""
+    lines = [function.import_line for function in program.functions if function.place]
+    lines = (["import batchdot"] if "batchdot" in names else []) + sorted(lines)
+    if lines:
+        yield ""
+        yield from lines
+
+
+def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
+    lines = [f"class {model.name}(nn.Module):"]
+    if model.description:
+        lines += [f'{INDENT}"""{model.description}"""', ""]
+    if model.submodules:
+        lines += [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
+        for submodule in model.submodules:
+            lines += break_statement(f"{BODY}self.{submodule.attribute} = ", _constructor(submodule, dtype))
+            if submodule.trainable and model.trainable:
+                lines += _frozen_parts(submodule)
+        if not model.trainable and any(True for _ in model.arrays()):
+            lines.append(f"{BODY}self.requires_grad_(False)")
+        if is_root and dtype != "float32":
+            lines.append(f"{BODY}self.to(torch.{dtype})")
+        lines.append("")
+    lines += _signature(model)
+    return "\n".join([*lines, *_from_dict(model), *_statements(model)])
+
+
+def _constructor(submodule: Submodule, dtype: str) -> str:
+    """Return the expression that builds a sub-module, frozen and of another dtype where it is."""
+    text = submodule.expression
+    own = next((array.dtype for array in submodule.state.values() if "float" in array.dtype), dtype)
+    if own != dtype:
+        is_tensor = "" in submodule.state
+        text = f"{text[:-2]}, dtype=torch.{own}))" if is_tensor else f"{text}.to(torch.{own})"
+    return text if submodule.trainable else f"{text}.requires_grad_(False)"
+
+
+def _frozen_parts(submodule: Submodule) -> Iterator[str]:
+    """Yield statements that freeze the parameters of a sub-module that Keras does not have."""
+    for key, array in submodule.state.items():
+        if key and not array.trainable and "float" in array.dtype:
+            yield f"{BODY}self.{submodule.attribute}.{key}.requires_grad_(False)"
+
+
+def _signature(model: ModelClass) -> list[str]:
+    types = ["Tensor"] * len(model.parameters)
+    if model.keys:
+        types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
+    pairs = zip(model.parameters, types, strict=True)
+    given = ["self", *(f"{name}: {annotation}" for name, annotation in (*pairs, *model.borrowed))]
+    returned = _type(model.results)
+    line = f"{INDENT}def forward({', '.join(given)}) -> {returned}:"
+    if len(line) <= WIDTH:
+        return [line]
+    joined = f"{BODY}{', '.join(given)}"
+    inside = [joined] if len(joined) <= WIDTH else [f"{BODY}{each}," for each in given]
+    return [f"{INDENT}def forward(", *inside, *break_statement(f"{INDENT}) -> ", returned, ":")]
+
+
+def _from_dict(model: ModelClass) -> Iterator[str]:
+    """Yield the lines that take the inputs out of a dict, where the model takes one."""
+    if not model.keys:
+        return
+    first, *rest = map(str, model.parameters)
+    yield f"{BODY}if isinstance({first}, dict):"
+    pairs = zip([first, *rest], model.keys, strict=True)
+    _, *values = lines = [(f"{name} = ", f"{first}[{json.dumps(key)}]") for name, key in pairs]
+    for prefix, value in [*values, lines[0]]:  # the dict itself last
+        line = f"{BODY}{INDENT}{prefix}{value}"
+        inside = f"{BODY}{INDENT * 2}{value}"
+        yield from [line] if len(line) <= WIDTH else [f"{BODY}{INDENT}{prefix}(", inside, f"{BODY}{INDENT})"]
+    yield from (f"{BODY}assert {name} is not None" for name in rest)
+
+
+def _type(results: Results) -> str:
+    if isinstance(results, str):
+        return "tuple[Tensor, ...]" if results.startswith("tuple(") else "Tensor"
+    if isinstance(results, dict):
+        return "dict[str, Tensor]"
+    types = [_type(part) for part in results]
+    return (
+        "tuple[Tensor, ...]" if len(types) > 4 and set(types) == {"Tensor"} else f"tuple[{', '.join(types)}]"
+    )
+
+
+def _statements(model: ModelClass) -> Iterator[str]:
+    """Yield the lines of ``forward``; a last result that has a name for nothing else is returned as it is."""
+    *most, last = model.statements or (None,)
+    if isinstance(last, Statement) and model.results == last.targets:
+        yield from _block(most, BODY)
+        yield from break_statement(f"{BODY}return ", last.expression, _comment(last.shape))
+    else:
+        yield from _block(model.statements, BODY)
+        yield from break_statement(f"{BODY}return ", _returned(model.results))
+
+
+def _block(block: Sequence[Statement | Loop | None], indent: str) -> Iterator[str]:
+    """Yield the lines of statements and loops."""
+    for part in block:
+        if isinstance(part, Loop):
+            yield f"{indent}for _ in range({part.count}):"
+            yield from _block(part.statements, indent + INDENT)
+        elif part is not None:
+            left = f"{_targets(part.targets)} = " if part.targets else ""
+            lines = break_statement(f"{indent}{left}", part.expression, _comment(part.shape))
+            if len(lines[0]) > WIDTH and not isinstance(part.targets, str):
+                yield f"{indent}("
+                for name in part.targets:
+                    yield from break_statement(f"{indent}{INDENT}", _targets(name, inside=True), ",")
+                lines = break_statement(f"{indent}) = ", part.expression, _comment(part.shape))
+            yield from lines
+
+
+def _targets(targets: Names, *, inside: bool = False) -> str:
+    if isinstance(targets, str):
+        return targets
+    text = ", ".join(_targets(part, inside=True) for part in targets) + ("," if len(targets) == 1 else "")
+    return f"({text})" if inside else text
+
+
+def _returned(results: Results) -> str:
+    if isinstance(results, str):
+        return results
+    if isinstance(results, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {_returned(part)}" for key, part in results.items()) + "}"
+    if len(results) == 1:
+        return f"({_returned(results[0])},)"
+    return ", ".join(
+        f"({_returned(part)})" if isinstance(part, tuple) else _returned(part) for part in results
+    )
+
+
+UNKNOWN = {2: "N", 3: "T", 4: "HW", 5: "DHW"}
+"""Letters of sizes that are not known, by the number of axes."""
+
+
+def _comment(shape: Shape) -> str:
+    """Return a shape as a comment.
+
+    >>> _comment((None, None, 3))
+    '  # (B, T, 3)'
+    """
+    if shape is None:
+        return ""
+    letters = iter(UNKNOWN.get(len(shape), ""))
+    sizes = [str(size) if size is not None else next(letters, "N") for size in shape[1:]]
+    if shape and shape[0] is None:
+        sizes.insert(0, "B")
+    elif shape:
+        sizes.insert(0, str(shape[0]))
+    return f"  # ({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"

@@ -1,0 +1,22 @@
+"""Translation: one Keras layer, one function, from its config and weights to sub-modules and statements.
+
+`translates` registers a function under the names of Keras's classes; see docs/developing/new-translation.md.
+Files are named after the folders of Keras's layers.
+"""
+
+from importlib import import_module
+
+from batchdot.porting.translation.model import Options, translate
+from batchdot.porting.translation.registry import Entry, table
+
+__all__ = ["Entry", "Options", "table", "translate"]
+
+FILES = (
+    *("activations", "core", "merging", "regularization", "reshaping"),
+    *("convolution", "pooling", "spatial", "normalization", "preprocessing"),
+    *("bidirectional", "conv_lstm", "recurrent", "time_distributed"),
+)
+"""The files that hold translations."""
+
+for _file in FILES:
+    import_module(f"{__name__}.{_file}")

@@ -1,0 +1,109 @@
+"""Translate a layer by a function that the user gives for it."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from batchdot.porting.errors import quote
+from batchdot.porting.program import Array, Function
+from batchdot.porting.program.expressions import literal
+from batchdot.porting.record import Activation, FrozenMap, LayerRecord
+from batchdot.porting.translation.layer import Layer
+from batchdot.porting.translation.registry import Forward, Result
+from batchdot.porting.translation.site import Site
+
+Custom = Callable[..., Any]
+"""``function(config, weights, input_shapes)``; returns a module or a function of tensors."""
+
+
+def custom_layer(layer: Layer, function: Function) -> Forward:
+    """Call the user's function for what the layer is; the ported file calls it again, without weights.
+
+    Args:
+        layer: the layer.
+        function: the user's function, and what the ported file calls it.
+
+    Raises:
+        TypeError: it returns neither a module nor a function.
+    """
+    record = layer.record
+    config = plain(record.raw or record.config)
+    shapes = [None if shape is None else tuple(shape) for shape in layer.input_shapes]
+    weights = {role: weight.read() for role, weight in record.weights.items()}
+    made = function.function(config, weights, shapes)
+    if not callable(made):
+        raise TypeError(
+            f"custom[{record.class_name!r}] returned {type(made).__name__}, not a module or a function"
+        )
+    tensors = made.state_dict() if isinstance(made, nn.Module) else {}
+    state = {key: _array(tensor) for key, tensor in tensors.items()}
+    called = layer.module(f"{function.alias}({literal(config)}, None, {literal(shapes)})", state)
+
+    def forward(site: Site) -> Result:
+        given = [value for key in site.arguments for value in site.values(key)]
+        call = f"{called}({', '.join(str(site.last(value)) for value in given)})"
+        if len(site.output_shapes) == 1:
+            return call
+        names = tuple(str(number) if number else "" for number in range(len(site.output_shapes)))
+        return tuple(map(str, site.unpack(call, names)))
+
+    return forward
+
+
+def custom_activation(layer: Layer, activation: Activation, function: Function) -> Activation:
+    """Call the user's function for an activation that is not Keras's own; return what it is."""
+    config = plain(activation.parameters)
+    called = layer.module(f"{function.alias}({literal(config)}, None, [])", suffix=activation.name)
+    return Activation("custom", FrozenMap({"function": called}))
+
+
+def importable(function: Custom) -> tuple[str, str] | None:
+    """Return the module and the name by which a function can be imported, None if it cannot.
+
+    >>> from os.path import join
+    >>> importable(join), importable(lambda: 0)
+    (('posixpath', 'join'), None)
+    """
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if not isinstance(module, str) or module == "__main__" or not name.isidentifier():
+        return None
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    return (module, name) if found is function else None
+
+
+def plain(value: object) -> Any:
+    """Return a value of a record as dicts, lists and constants; what is none of these becomes None.
+
+    >>> plain(FrozenMap({"rate": 0.5, "axes": (1, 2)}))
+    {'rate': 0.5, 'axes': [1, 2]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [plain(part) for part in value]
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def wanted(record: LayerRecord) -> str:
+    """Return what a person needs to know to write a replacement: config keys and weight shapes.
+
+    >>> wanted(LayerRecord("double", "custom", "Double", raw=FrozenMap({"factor": 2})))
+    'give custom={"Double": function}; its config: factor; it has no weights'
+    """
+    keys = ", ".join(quote(key)[1:-1] for key in record.raw if key not in ("name", "trainable", "dtype"))
+    weights = ", ".join(f"{role} {weight.shape}" for role, weight in record.weights.items())
+    name = record.class_name if record.kind == "custom" else record.name
+    return f'give custom={{"{quote(name)[1:-1]}": function}}; its config: {keys or "empty"}; ' + (
+        f"its weights: {weights}" if weights else "it has no weights"
+    )
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    numbers = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+    return Array(str(tensor.dtype).removeprefix("torch."), lambda: numbers.cpu().numpy())
