@@ -101,7 +101,7 @@ def exists(name: str) -> bool:
 MODULE_ERRORS = [
     ("batchdot.layers", "LSTM", "batchdot has no layers.LSTM: PyTorch has the module. Write `layers.Torch"),
     ("batchdot.backend", "conv2d", "Write `torch.nn.functional.conv2d("),
-    ("batchdot.models", "load_model", "Write `batchdot.porting.read(path)`"),
+    ("batchdot.models", "save_model", "Write `torch.save(model.state_dict(), path)`"),
     ("batchdot.activations", "glu", "Write `torch.nn.functional.glu(x)`"),
     ("batchdot", "optimizers", "Write `torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)`"),
     ("batchdot", "losses", "a loss is a function of two tensors"),
@@ -131,7 +131,7 @@ IMPORTS = [
     ("from batchdot.optimizers import Adam", "batchdot has no optimizers: "),
     ("from batchdot.callbacks import EarlyStopping", "batchdot has no callbacks: "),
     ("from batchdot.backend import rnn", "batchdot has no backend.rnn: "),
-    ("from batchdot.models import load_model", "batchdot has no models.load_model: "),
+    ("from batchdot.models import save_model", "batchdot has no models.save_model: "),
     ("from batchdot.layers import Lstm", "cannot import name 'Lstm' from 'batchdot.layers'"),
     ("import batchdot.nothing", "No module named 'batchdot.nothing'"),
 ]

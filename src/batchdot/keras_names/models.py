@@ -35,7 +35,7 @@ MODELS: list[Answer] = [
         "Model",
         "a torch.nn.Module is saved by its state",
         f"{_KEEP}; `model.to_json()` has the layers.",
-        "save save_weights load_weights save_own_variables load_own_variables save_spec get_state_tree "
+        "save save_weights save_own_variables load_own_variables save_spec get_state_tree "
         "set_state_tree finalize_state",
     ),
     *answers(
@@ -86,12 +86,6 @@ MODELS: list[Answer] = [
         "torch.ao has it",
         "Write `torch.ao.quantization.quantize_dynamic(model)`.",
         "quantize quantized_build quantized_call quantization_mode get_quantization_layer_structure",
-    ),
-    *answers(
-        "models",
-        "`batchdot.porting` reads what Keras saved",
-        "Write `batchdot.porting.read(path)`.",
-        "load_model",
     ),
     *answers("models", "a torch.nn.Module is saved by its state", f"{_KEEP}.", "save_model"),
     *answers("models", "Python has it", "Write `copy.deepcopy(model)`.", "clone_model"),
