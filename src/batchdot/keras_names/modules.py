@@ -73,14 +73,14 @@ MODULES: list[Answer] = [
     Answer(
         "applications",
         "they are networks of convolutions, and no dot products",
-        "Write `torchvision.models.resnet50()`, or save the model in Keras and read its file with "
-        "`batchdot.porting`.",
+        "Write `torchvision.models.resnet50()`, or save the model in Keras and port its file with "
+        "`batchdot.porting.load(path)`.",
     ),
     *answers("applications", _NETWORK, "Write `{}`.", _ARCHITECTURES),
     *answers(
         "applications",
         _NETWORK,
-        "Save it in Keras and read its file with `batchdot.porting`.",
+        "Save it in Keras and port its file with `batchdot.porting.load(path)`.",
         _OTHER_ARCHITECTURES,
     ),
     Answer(
@@ -173,7 +173,7 @@ MODULES: list[Answer] = [
             "KerasTensor": "Input(shape)",
             "Initializer": "initializers.Initializer()",
             "Regularizer": "regularizers.Regularizer()",
-            "saving": "batchdot.porting.read(path)",
+            "saving": "models.load_model(path)",
             "distillation": "torch.nn.KLDivLoss()(student, teacher)",
             "visualization": "torchvision.utils.draw_bounding_boxes(image, boxes)",
             "wrappers": "sklearn.base.BaseEstimator()",
