@@ -1,6 +1,9 @@
 """The report: what it says, as text, as data, as a picture, and at the command line."""
 
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -122,6 +125,18 @@ def weights_of(value):
     return make
 
 
+def nan_inside(tmp_path):
+    inner = json.loads(dense())["config"]
+    outer = {"class_name": "Functional", "name": "tower", "config": inner, "inbound_nodes": [[["x", 0, 0]]]}
+    path = weights_of(np.nan)(tmp_path)
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = model(outer, outputs=[["tower", 1, 0]])
+        group = file["model_weights"]
+        group.attrs["layer_names"] = np.array([b"tower"])
+        group.move("d", "tower")
+    return path
+
+
 def lost_mask(tmp_path):
     extra = layer("InputLayer", "mask", batch_input_shape=[None, 4])
     return write(
@@ -133,11 +148,12 @@ def lost_mask(tmp_path):
     ("make", "said"),
     [
         (softmax_of_one, "d: a softmax over an axis of size 1 is always 1"),
-        (weights_of(np.nan), "d: its kernel holds NaN"),
-        (weights_of(np.inf), "d: its kernel holds infinity"),
+        (weights_of(np.nan), "d: NaN in its kernel"),
+        (weights_of(np.inf), "d: infinity in its kernel"),
+        (nan_inside, "tower/d: NaN in its kernel"),
         (lost_mask, "Nothing uses the input 'mask'"),
     ],
-    ids=["softmax", "nan", "infinity", "lost mask"],
+    ids=["softmax", "nan", "infinity", "nan inside", "lost mask"],
 )
 def test_warning_given(tmp_path, make, said):
     report = porting.inspect(make(tmp_path))
@@ -203,3 +219,42 @@ def test_weights_alone_refused_with_advice(tmp_path):
         file.attrs["layer_names"] = np.zeros(0)
     with pytest.raises(porting.ModelFileError, match="this file as weights="):
         porting.inspect(tmp_path / "w.h5")
+
+
+def shared_layer():
+    both = layer("Dense", "d", units=4)
+    both["inbound_nodes"] = [[["x", 0, 0, {}]], [["d", 0, 0, {}]]]
+    return model(both, outputs=[["d", 1, 0]])
+
+
+def test_table_counts_calls(tmp_path):
+    assert "  d      Dense       (B, 4), 2 calls" in str(porting.inspect(write(tmp_path, shared_layer())))
+
+
+def test_config_without_weights_has_no_counts(tmp_path):
+    report = porting.inspect(write(tmp_path, dense()))
+    assert "no weights" in str(report)
+    assert "parameters" not in str(report)
+    assert report.data()["parameters"] is report.data()["layers"][-1]["parameters"] is None
+
+
+def test_repr_of_record_has_no_control_characters(tmp_path):
+    name = "a\x1b[31m"
+    dot = layer("Dot", "dot", name, name, axes=1, **{name: 1})
+    shared = layer("Dense", name, "x", units=2, activation="b\x1b[0m")
+    assert repr(porting.read(write(tmp_path, model(shared, dot)))).isprintable()
+
+
+def test_report_printed_on_ascii_terminal(tmp_path):
+    path = write(
+        tmp_path, model(layer("Dense", "d\u00e9", "x", units=2), layer("Dot", "s", "x", "x", axes=1))
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "batchdot", "inspect", str(path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"},
+        capture_output=True,
+        check=True,
+    )
+    text = run.stdout.decode("ascii")
+    assert "d\\xe9" in text
+    assert "(B, 4) * (B, 4)" in text

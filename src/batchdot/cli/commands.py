@@ -78,7 +78,7 @@ def inspect(arguments: Namespace) -> int:
     report = inspect(arguments.model, weights=arguments.weights)
     if arguments.svg is not None:
         _write_svg(arguments.svg, report.svg())
-    print(json.dumps(report.data(), indent=2, allow_nan=False) if arguments.json else report)
+    print(json.dumps(report.data(), indent=2, allow_nan=False) if arguments.json else _printable(str(report)))
     return 0
 
 
@@ -121,6 +121,13 @@ def _write_svg(path: str, svg: str) -> None:
     if not path.endswith(".svg"):
         raise ValueError(f"the picture is an SVG: {printable(path)!r} should end with .svg")
     write_file(path, svg.encode())
+
+
+def _printable(text: str) -> str:
+    """Return text in the encoding of stdout: our own signs in ASCII, other characters as escapes."""
+    if _can_print(text):
+        return text
+    return text.replace("·", "*").replace("…", "...").encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _can_print(text: str) -> bool:

@@ -65,9 +65,14 @@ def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
     >>> record.layer("dense").config["units"], record.calls[-1].output_shapes
     (2, ((None, 2),))
     """
-    return _naming(
-        path, lambda: record_of(open_archive(path), None if weights is None else open_weights(weights))
-    )
+
+    def record() -> ModelRecord:
+        archive = open_archive(path)
+        if weights is None:
+            return record_of(archive)
+        return record_of(archive, open_weights(weights), os.fsdecode(weights))
+
+    return _naming(path, record)
 
 
 def inspect(path: Path, *, weights: Path | None = None) -> Inspection:

@@ -397,7 +397,7 @@ def test_argument_under_any_of_its_names(tmp_path, class_name, config, version, 
         ({"class_name": "LeakyReLU", "config": {"alpha": 0.1}}, "leaky_relu(negative_slope=0.1)"),
         ({"class_name": "LeakyReLU", "config": {}}, "leaky_relu(negative_slope=0.3)"),
         ({"class_name": "ELU", "config": {"alpha": 2.0}}, "elu(alpha=2.0)"),
-        ({"class_name": "Softmax", "config": {"axis": 1}}, "softmax(axis=(1,))"),
+        ({"class_name": "Softmax", "config": {"axis": 1}}, "softmax(axis=1)"),
         ({"class_name": "ReLU", "config": {}}, "relu"),
         (
             {"class_name": "ReLU", "config": {"max_value": 6.0}},
@@ -515,3 +515,183 @@ def test_file_written_to_since_it_was_read_refused(tmp_path):
     path.write_bytes(data + b"more")
     with pytest.raises(porting.ModelFileError, match="written to since"):
         weight.read()
+
+
+# Layers at several places, and numbers of other kinds
+
+
+def sequential(name, *layers):
+    first = layer("InputLayer", "i", batch_input_shape=[None, 4])
+    return {
+        "class_name": "Sequential",
+        "name": name,
+        "config": {"name": name, "layers": [first, *layers]},
+        "inbound_nodes": [[["x", 0, 0, {}]]],
+    }
+
+
+def beside():
+    """A layer in a nested model, the same one beside it, and one more."""
+    shared = layer("Dense", "shared", "x", units=4)
+    add = layer("Add", "add", "shared", "x")
+    add["inbound_nodes"] = [[["shared", 0, 0, {}], ["inner", 1, 0, {}]]]
+    return model(sequential("inner", shared), shared, add, layer("Dense", "extra", "add", units=4))
+
+
+def places(*names):
+    return {
+        f"{name}/vars/{at}": square(n) if not at else row(n) for n, name in enumerate(names) for at in (0, 1)
+    }
+
+
+def test_layer_met_before_takes_no_number(tmp_path):
+    """tf_keras stores "extra" as the first Dense of the outer model, and Keras 3 as the second."""
+    arrays = places("layers/sequential/layers/dense", "layers/dense")
+    empty = {f"layers/{name}/vars": {} for name in ("input_layer", "sequential", "add")}
+    with h5py.File(objects(tmp_path / "w.h5", arrays), "a") as file:
+        for name in empty:
+            file.create_group(name)
+    record = read(tmp_path, beside(), tmp_path / "w.h5")
+    assert record.layer("extra").weights["kernel"].read()[0, 0] == 1
+    assert record.layer("shared").weights["kernel"].read()[0, 0] == 0
+    assert record.layer("inner").model.layer("shared").weights["bias"].read()[0] == 0
+
+
+def test_namesake_that_is_stored_itself_not_shared(tmp_path):
+    arrays = places("layers/sequential/layers/dense", "layers/dense", "layers/dense_1")
+    record = read(tmp_path, beside(), objects(tmp_path / "w.h5", arrays))
+    assert [record.layer(name).weights["bias"].read()[0] for name in ("shared", "extra")] == [1, 2]
+
+
+def test_several_layers_that_may_be_the_shared_one_refused(tmp_path):
+    shared = layer("Dense", "shared", "x", units=4)
+    first, second = sequential("a", shared), sequential("b", shared)
+    add = layer("Add", "add")
+    add["inbound_nodes"] = [[["a", 1, 0, {}], ["b", 1, 0, {}], ["shared", 0, 0, {}]]]
+    weights = objects(
+        tmp_path / "w.h5", places("layers/sequential/layers/dense", "layers/sequential_1/layers/dense")
+    )
+    with pytest.raises(porting.ModelFileError, match="several layers 'shared' that may be this one"):
+        read(tmp_path, model(first, second, shared, add), weights)
+
+
+def twice_inside():
+    """A model in two models in a third one."""
+    base = sequential("base", layer("Dense", "d", "x", units=4))
+    around = [sequential(name, base, layer("Dense", f"d_{name}", "x", units=4)) for name in "ab"]
+    middle = sequential("middle", *around)
+    return model(middle, outputs=[["middle", 1, 0]])
+
+
+def test_model_inside_of_two_models_saved_once(tmp_path):
+    names = ("d", "d_a", "d_b")
+    arrays = [
+        pair
+        for n, name in enumerate(names)
+        for pair in ((f"{name}/kernel:0", square(n)), (f"{name}/bias:0", row(n)))
+    ]
+    weights = legacy(tmp_path / "w.h5", {"x": [], "middle": arrays}, keras_version="2.15.0")
+    middle = read(tmp_path, twice_inside(), weights).layer("middle").model
+    inner = [
+        middle.layer(name).model.layer("base").model.layer("d").weights["kernel"].read()[0, 0]
+        for name in "ab"
+    ]
+    own = [middle.layer(name).model.layer(f"d_{name}").weights["bias"].read()[0] for name in "ab"]
+    assert (inner, own) == ([0, 0], [1, 2])
+
+
+@pytest.mark.parametrize("version", ["2.15.0", "3.12.0"])
+def test_frozen_model_with_layer_that_trains_ordered_by_version(tmp_path, version):
+    """Before Keras 3 what trains inside comes first; in Keras 3 a frozen model keeps its order."""
+    layers = [layer("Dense", "one", "x", units=4, trainable=False), layer("Dense", "two", "x", units=4)]
+    inner = sequential("inner", *layers)
+    inner["config"]["trainable"] = False
+    if version == "3.12.0":
+        inner["inbound_nodes"] = [{"args": [tensor("x")], "kwargs": {}}]
+    first, second = (
+        (("three/kernel", square(0)), ("three/bias", row(0))),
+        (("four/kernel", square(1)), ("four/bias", row(1))),
+    )
+    weights = legacy(tmp_path / "w.h5", {"x": [], "inner": [*first, *second]}, keras_version=version)
+    outputs = [["inner", 0 if version == "3.12.0" else 1, 0]]
+    record = read(tmp_path, model(inner, outputs=outputs, version=version), weights).layer("inner").model
+    found = [record.layer(name).weights["bias"].read()[0] for name in ("one", "two")]
+    assert found == ([0, 1] if version == "3.12.0" else [1, 0])
+
+
+def tensor(name):
+    config = {"shape": [None, 4], "dtype": "float32", "keras_history": [name, 0, 0]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+@pytest.mark.parametrize("attribute", [{}, {"dtype": "bfloat16"}])
+def test_two_bytes_of_keras3_are_bfloat16(tmp_path, attribute):
+    numbers = np.array([[1.5, -2], [0.25, 3]], "f4")
+    stored = (numbers.view("u4") >> 16).astype("u2").view("V2")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["layers/dense/vars/0"] = stored
+        file["layers/dense/vars/0"].attrs.update(attribute)
+    config = model(layer("Dense", "d", "x", units=2, use_bias=False, dtype="bfloat16"))
+    weight = (
+        read(tmp_path, config.replace(b"[null, 4]", b"[null, 2]"), tmp_path / "w.h5")
+        .layer("d")
+        .weights["kernel"]
+    )
+    assert weight.dtype == "bfloat16"
+    assert np.array_equal(weight.read(), numbers)
+
+
+def test_quantized_layer_read_and_not_portable(tmp_path):
+    policy = {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}}
+    arrays = {"layers/dense/vars/0": np.ones((4, 3), "i1"), "layers/dense/vars/1": np.ones(3, "f4")}
+    record = read(tmp_path, dense(dtype=policy, use_bias=False), objects(tmp_path / "w.h5", arrays))
+    assert record.layer("d").parameters == 15
+    assert dict(record.problems) == {
+        "d": "it is quantized to int8; port the model as it was before quantize()"
+    }
+
+
+def test_damaged_weight_read_later_names_file(tmp_path):
+    weights = legacy(
+        tmp_path / "w.h5",
+        {"d": [("d/kernel:0", np.zeros((4, 3), "f4")), ("d/bias:0", np.zeros(3, "f4"))]},
+        keras_version="2.15.0",
+    )
+    record = read(tmp_path, dense(), weights)
+    with weights.open("r+b") as file:
+        file.truncate(weights.stat().st_size // 2)
+    with pytest.raises(porting.ModelFileError) as caught:
+        [weight.read() for weight in record.layer("d").weights.values()]
+    assert caught.value.file == str(weights)
+
+
+def test_weights_that_do_not_fit_name_their_file(tmp_path):
+    weights = legacy(tmp_path / "w.h5", {"d": []}, keras_version="2.15.0")
+    with pytest.raises(porting.ModelFileError) as caught:
+        read(tmp_path, dense(), weights)
+    assert caught.value.file == str(weights)
+
+
+def test_softmax_layer_as_activation_is_the_function(tmp_path):
+    activation = {"class_name": "Softmax", "config": {"axis": -1}}
+    plain, given = (read(tmp_path, dense(activation=value)).layer("d") for value in ("softmax", activation))
+    assert plain.config["activation"] == given.config["activation"]
+
+
+@pytest.mark.parametrize("groups", [0, -2, True])
+def test_number_of_groups_that_is_none_refused(tmp_path, groups):
+    with pytest.raises(porting.ModelFileError, match="groups"):
+        read(tmp_path, model(layer("GroupNormalization", "g", "x", groups=groups)))
+
+
+def test_shape_with_constant_array(tmp_path):
+    op = {"module": "keras.src.ops.numpy", "registered_name": None}
+    add = layer("Add", "a") | op | {"inbound_nodes": [{"args": [tensor("x"), [[0.5] * 4] * 3], "kwargs": {}}]}
+    assert read(tmp_path, model(add, version="3.12.0")).calls[-1].output_shapes == ((3, 4),)
+
+
+def test_weights_of_one_name_in_custom_layer_told_apart(tmp_path):
+    arrays = [(f"{part}/w:0", row(number)) for number, part in enumerate("abc")]
+    weights = legacy(tmp_path / "w.h5", {"mine": arrays}, keras_version="2.15.0")
+    found = read(tmp_path, model(layer("Mine", "mine", "x")), weights).layer("mine").weights
+    assert {role: weight.read()[0] for role, weight in found.items()} == {"w": 0, "b/w": 1, "c/w": 2}

@@ -1,6 +1,6 @@
 """Fuzz the parsers: mutated files are read or refused with ModelFileError, and nothing else ever happens.
 
-Targets are the parsers (hdf5, zip, json), a whole ``.keras`` archive (archive), the record that a config
+Targets are the parsers (hdf5, zip, json, npz), a whole ``.keras`` archive (archive), the record that a config
 is made into (record), and that of a config with weights (model). Seeds are the
 fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
 
@@ -11,6 +11,7 @@ such inputs are written to the folder that --keep names.
 """
 
 import argparse
+import io
 import json
 import math
 import random
@@ -20,9 +21,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from tests.support.porting.corpus import fixture_files
 
-from batchdot.porting.archive import json_text
+from batchdot.porting.archive import json_text, npz
 from batchdot.porting.archive.container import parse_archive
 from batchdot.porting.archive.hdf5 import open_hdf5
 from batchdot.porting.archive.source import BytesSource, PartSource, blocks
@@ -72,6 +74,11 @@ def read_archive_file(data):
         read_arrays(parse_archive("fuzzed", BytesSource(data)))
 
 
+def read_npz(data):
+    for array in npz.arrays(BytesSource(data)):
+        array.read()
+
+
 def read_json(data):
     parse_archive("fuzzed", BytesSource(data))
 
@@ -94,6 +101,7 @@ READERS = {
     "hdf5": read_hdf5,
     "zip": read_zip,
     "json": read_json,
+    "npz": read_npz,
     "archive": read_archive_file,
     "record": read_record,
     "model": read_model,
@@ -215,7 +223,23 @@ def mutate_json(value, rng):
     return json.dumps(value).encode()
 
 
+def npz_seeds():
+    """Return archives of arrays of several dtypes, ranks and orders, stored and deflated."""
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        for dtype in ("f4", ">f8", "i1", "?"):
+            file = io.BytesIO()
+            square = np.arange(12).reshape(3, 4).astype(dtype)
+            save(
+                file, **{"a/vars/0": square, "a/vars/1": np.asfortranarray(square), "b/vars/0": square[0, 0]}
+            )
+            made.append(file.getvalue())
+    return made
+
+
 def seeds(target):
+    if target == "npz":
+        return npz_seeds()
     suffixes = {"hdf5": (".h5",), "model": (".h5",), "zip": (".keras",), "archive": (".keras",)}.get(
         target, (".json",)
     )

@@ -4,6 +4,7 @@ Python's own parser does the work. What it would accept or fail on by itself is 
 deep nesting ends in a RecursionError that depends on the caller, huge integers cost quadratic time.
 """
 
+import itertools
 import json
 import re
 from typing import TypeAlias
@@ -18,8 +19,11 @@ from batchdot.porting.errors import ModelFileError, quote
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
-"""A string, closed or running to the end (so that no byte is read twice), or punctuation."""
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+"""A string, closed or running to the end, so that no byte is read twice."""
+
+_LEVELS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NOT_TOKENS = bytes(byte for byte in range(256) if byte not in (*_LEVELS, ord(",")))
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -54,17 +58,13 @@ def parse(data: bytes, place: str) -> Json:
 
 
 def _check_structure(data: bytes, place: str) -> None:
-    depth = 0
-    for count, match in enumerate(_TOKEN.finditer(data)):
-        token = data[match.start()]
-        if token in b"[{":
-            depth += 1
-            if depth > MAX_JSON_DEPTH:
-                raise ModelFileError("JSON nested deeper", f"{MAX_JSON_DEPTH} levels", place=place)
-        elif token in b"]}":
-            depth -= 1
-        if count > MAX_JSON_TOKENS:
-            raise ModelFileError("more text in JSON", f"{MAX_JSON_TOKENS:,} tokens", place=place)
+    bare, strings = _STRING.subn(b"", data, MAX_JSON_TOKENS + 1)  # a limit to the memory that it takes
+    tokens = bare.translate(None, _NOT_TOKENS)
+    if len(tokens) + strings > MAX_JSON_TOKENS:
+        raise ModelFileError("more text in JSON", f"{MAX_JSON_TOKENS:,} tokens", place=place)
+    brackets = tokens.replace(b",", b"")
+    if max(itertools.accumulate(map(_LEVELS.__getitem__, brackets)), default=0) > MAX_JSON_DEPTH:
+        raise ModelFileError("JSON nested deeper", f"{MAX_JSON_DEPTH} levels", place=place)
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -38,6 +38,9 @@ MAX_OBJECTS = 200_000
 MAX_PATH = 4096
 """Characters of the path of an HDF5 object: models that stand in each other make paths of 100."""
 
+MAX_PATHS = 16 * MIB
+"""Characters of the paths of all objects of an HDF5 file: 100,000 arrays at paths of 100 have 10 million."""
+
 MAX_ATTRIBUTE_BYTES = 32 * MIB
 """Bytes of one HDF5 attribute; the config is one."""
 
@@ -50,8 +53,11 @@ MAX_CHUNKS = 1_000_000
 MAX_NAME = 1024
 """Characters of the name of a layer or of a weight."""
 
-MAX_LAYERS = 20_000
-"""Layers of one model, those of nested models included."""
+MAX_LAYERS = 10_000
+"""Layers of one model, those of nested models included. The largest that Keras has for images has 1,000."""
 
-MAX_CALLS = 100_000
-"""Calls of layers in one model."""
+MAX_CALLS = 20_000
+"""Calls of layers in one model: an attention decoder calls ten layers at each step. 20,000 take a second."""
+
+MAX_CELLS = 100
+"""Cells on each other in one recurrent layer. Models have up to ten."""

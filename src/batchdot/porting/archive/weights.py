@@ -64,11 +64,13 @@ class ObjectWeights:
     Attributes:
         arrays: per object, its variables in order: {"layers/dense": (kernel, bias)}.
         names: the name of the layer at a path, where the file tells it (Keras 3.8 and later).
+        owners: paths of all objects, of those without variables too, where the file tells them.
         container: "layers", or "_layer_checkpoint_dependencies" in TF 2.12 and 2.13.
     """
 
     arrays: Mapping[str, tuple[Array, ...]]
     names: Mapping[str, str]
+    owners: frozenset[str]
     container: str
 
 
@@ -164,8 +166,10 @@ def object_weights(root: Group) -> ObjectWeights:
     """
     found: dict[str, list[tuple[str, Array]]] = {}
     layer_names: dict[str, str] = {}
+    owners: set[str] = set()
     for group in root.groups():  # names stand on groups without datasets, too
         if group.path.endswith("/vars"):
+            owners.add(_owner(group.path))
             name = group.attributes.get("name")
             if isinstance(name, str):
                 layer_names[_owner(group.path)] = name
@@ -174,7 +178,7 @@ def object_weights(root: Group) -> ObjectWeights:
         if not head.endswith("/vars"):
             raise ModelFileError("a dataset that is no variable of an object", place=array.place)
         found.setdefault(_owner(head), []).append((number, array))
-    return _ordered(found, layer_names)
+    return _ordered(found, layer_names, owners)
 
 
 def npz_weights(arrays: Iterable[NpyArray]) -> ObjectWeights:
@@ -187,14 +191,16 @@ def npz_weights(arrays: Iterable[NpyArray]) -> ObjectWeights:
     for array in arrays:
         head, _, number = array.path.rpartition("/")
         found.setdefault(_owner("/" + head), []).append((number, array))
-    return _ordered(found, {})
+    return _ordered(found, {}, ())
 
 
 def _owner(path: str) -> str:
     return path.removesuffix("/vars").strip("/")
 
 
-def _ordered(found: dict[str, list[tuple[str, Array]]], layer_names: dict[str, str]) -> ObjectWeights:
+def _ordered(
+    found: dict[str, list[tuple[str, Array]]], layer_names: dict[str, str], owners: Iterable[str]
+) -> ObjectWeights:
     arrays: dict[str, tuple[Array, ...]] = {}
     for owner, variables in found.items():
         parts = owner.split("/")
@@ -209,4 +215,4 @@ def _ordered(found: dict[str, list[tuple[str, Array]]], layer_names: dict[str, s
             raise ModelFileError("variables that are not numbered from 0", place=quote(owner))
         arrays[owner] = tuple(numbered[number] for number in sorted(numbered))
     container = CONTAINERS[any(owner.startswith(CONTAINERS[1]) for owner in found)]
-    return ObjectWeights(arrays, layer_names, container)
+    return ObjectWeights(arrays, layer_names, frozenset(owners), container)

@@ -9,7 +9,7 @@ from batchdot.porting.inspection.dots import dot_calls
 from batchdot.porting.record import (
     Activation,
     Blob,
-    Ellipsis_,
+    EllipsisIndex,
     LayerRecord,
     Mask,
     ModelRecord,
@@ -45,8 +45,8 @@ def as_data(model: ModelRecord, warnings: Sequence[str]) -> dict[str, Data]:
     return {
         "format": 1,
         **file,
-        **_model(model),
-        "parameters": sum(layer.parameters for layer in model.layers),
+        **_model(model, model.has_weights),
+        "parameters": sum(layer.parameters for layer in model.layers) if model.has_weights else None,
         "dots": dots,
         "training": plain(model.training),
         "warnings": list(warnings),
@@ -54,15 +54,15 @@ def as_data(model: ModelRecord, warnings: Sequence[str]) -> dict[str, Data]:
     }
 
 
-def _model(model: ModelRecord) -> dict[str, Data]:
+def _model(model: ModelRecord, has_weights: bool) -> dict[str, Data]:
     return {
         "name": model.name,
         "kind": model.kind,
-        "has_weights": model.has_weights,
+        "has_weights": has_weights,
         "trainable": model.trainable,
         "inputs": plain(model.inputs),
         "outputs": plain(model.outputs),
-        "layers": [_layer(layer) for layer in model.layers],
+        "layers": [_layer(layer, has_weights) for layer in model.layers],
         "calls": [
             {
                 "layer": call.layer,
@@ -77,14 +77,14 @@ def _model(model: ModelRecord) -> dict[str, Data]:
     }
 
 
-def _layer(layer: LayerRecord) -> dict[str, Data]:
+def _layer(layer: LayerRecord, has_weights: bool) -> dict[str, Data]:
     data: dict[str, Data] = {
         "name": layer.name,
         "kind": layer.kind,
         "class": layer.class_name,
         "trainable": layer.trainable,
         "dtype": layer.dtype,
-        "parameters": layer.parameters,
+        "parameters": layer.parameters if has_weights else None,
         "becomes": becomes(layer),
         "config": plain(layer.config),
         "weights": [_weight(weight) for weight in layer.weights.values()],
@@ -93,9 +93,9 @@ def _layer(layer: LayerRecord) -> dict[str, Data]:
         data["problem"] = layer.problem
         data["raw_config"] = plain(layer.raw)
     if layer.inner:
-        data["inner"] = {key: _layer(inside) for key, inside in layer.inner.items()}
+        data["inner"] = {key: _layer(inside, has_weights) for key, inside in layer.inner.items()}
     if layer.model is not None:
-        data["model"] = _model(layer.model)
+        data["model"] = _model(layer.model, has_weights)
     return data
 
 
@@ -134,6 +134,6 @@ def plain(value: object) -> Data:
         return {**parts, "axis": value.axis}
     if isinstance(value, Slice):
         return {"slice": [plain(value.start), plain(value.stop), plain(value.step)]}
-    if isinstance(value, Ellipsis_):
+    if isinstance(value, EllipsisIndex):
         return "..."
     return f"({value.what})" if isinstance(value, Blob) else repr(value)

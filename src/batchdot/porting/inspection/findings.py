@@ -1,5 +1,7 @@
 """Warnings about a saved model that is valid: NaN in weights, a softmax that is always 1, a lost mask."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from batchdot.porting.record import Activation, LayerRecord, ModelRecord
@@ -49,12 +51,17 @@ def _bad_numbers(model: ModelRecord) -> list[str]:
     total = sum(layer.parameters for layer in model.layers)
     if total > MOST_CHECKED:
         return [f"{total:,} numbers were not searched for NaN: at most {MOST_CHECKED:,} are"]
-    found = []
-    for layer in model.all_layers():
+    return list(_bad_layers(model.layers, ""))
+
+
+def _bad_layers(layers: Iterable[LayerRecord], prefix: str) -> Iterator[str]:
+    """Yield a warning for each weight that is not finite, with the path of its layer."""
+    for layer in layers:
+        path = f"{prefix}{layer.name}"
         for weight in layer.weights.values():
             numbers = weight.read()
-            if numbers.dtype.kind != "f" or bool(np.isfinite(numbers).all()):
-                continue
-            what = "NaN" if bool(np.isnan(numbers).any()) else "infinity"
-            found.append(f"{layer.name}: its {weight.role} holds {what}")
-    return found
+            if numbers.dtype.kind == "f" and not bool(np.isfinite(numbers).all()):
+                what = "NaN" if bool(np.isnan(numbers).any()) else "infinity"
+                yield f"{path}: {what} in its {weight.role}"
+        yield from _bad_layers(layer.inner.values(), f"{path}/")
+        yield from _bad_layers(layer.model.layers if layer.model is not None else (), f"{path}/")

@@ -1,6 +1,6 @@
 """Write the report of a saved model as text for a terminal, with control characters in names escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from batchdot.porting.inspection.becomes import becomes
 from batchdot.porting.inspection.dots import DotCall, dot_calls
@@ -84,27 +84,30 @@ def _ends(model: ModelRecord) -> str:
     shape_of = {
         call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)
     }
+    layers = {layer.name: layer for layer in model.layers}
     inputs = [
-        [
-            _key(model.inputs, ref),
-            shape_text(shape_of.get(ref)),
-            str(model.layer(ref.layer).config.get("dtype", "")),
-        ]
-        for ref in model.input_refs
+        [name, shape_text(shape_of.get(ref)), str(layers[ref.layer].config.get("dtype", ""))]
+        for name, ref in _named(model.inputs, model.input_refs)
     ]
-    outputs = [[_key(model.outputs, ref), shape_text(shape_of.get(ref)), ""] for ref in model.output_refs]
+    outputs = [
+        [name, shape_text(shape_of.get(ref)), ""] for name, ref in _named(model.outputs, model.output_refs)
+    ]
     return _table("Inputs", inputs) + "\n\n" + _table("Outputs", outputs)
 
 
-def _key(ends: object, ref: TensorRef) -> str:
+def _named(ends: object, refs: Sequence[TensorRef]) -> Iterator[tuple[str, TensorRef]]:
+    """Yield inputs or outputs with their names: the keys of a dict, else what makes them."""
     if isinstance(ends, FrozenMap):
-        return next((f"{shown(str(key))!r}" for key, value in ends.items() if value == ref), shown(ref.layer))
-    return shown(ref.layer) + (f"[{ref.output}]" if ref.output else "")
+        yield from ((f"{shown(str(key))!r}", ref) for key, ref in ends.items())
+    else:
+        yield from ((shown(ref.layer) + (f"[{ref.output}]" if ref.output else ""), ref) for ref in refs)
 
 
 def _layers(model: ModelRecord) -> str:
     rows = [["layer", "class", "output", "parameters", "becomes"]]
     rows += _rows(model, "")
+    if not model.has_weights:
+        rows = [[*row[:3], row[4]] for row in rows]
     return _table("Layers", rows)
 
 
@@ -115,7 +118,7 @@ def _rows(model: ModelRecord, indent: str) -> list[list[str]]:
     rows = []
     for layer in model.layers:
         shapes = outputs.get(layer.name, [])
-        calls = f" x{len(shapes)}" if len(shapes) > 1 else ""
+        calls = f", {len(shapes)} calls" if len(shapes) > 1 else ""
         shape = shapes[0] if shapes else "not called"
         rows.append(
             [

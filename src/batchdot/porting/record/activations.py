@@ -135,6 +135,9 @@ def _layer(name: str, item: Item, era: Era) -> Activation:
     function, arguments = LAYERS[name]
     config = item.get("config")
     parameters = {key: field.read(key, config, era) for key, field in arguments.items()}
+    if name == "Softmax":
+        axes = parameters["axis"]
+        parameters = {"axis": axes[0] if isinstance(axes, tuple) and len(axes) == 1 else axes}
     if name == "ReLU" and parameters == {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}:
         parameters = {}
     return Activation(function, FrozenMap(parameters))

@@ -15,12 +15,13 @@ from batchdot.porting.record.values import ModelRecord, Written
 from batchdot.porting.record.weights import attach
 
 
-def record_of(archive: Archive, weights: Weights | None = None) -> ModelRecord:
+def record_of(archive: Archive, weights: Weights | None = None, weights_path: str = "") -> ModelRecord:
     """Return the record of what an archive holds.
 
     Args:
         archive: a model or a config.
         weights: arrays from another file, for an archive that has none.
+        weights_path: that file, for errors.
 
     Raises:
         ModelFileError: the config makes no sense, or the weights do not fit it.
@@ -45,7 +46,13 @@ def record_of(archive: Archive, weights: Weights | None = None) -> ModelRecord:
     if own is None:
         model = replace(model, has_weights=False)
     else:
-        model = fill_inputs(attach(model, own, era, same_file=weights is None), notes)
+        path = weights_path or archive.path
+        try:
+            model = attach(model, own, era, same_file=weights is None, path=path)
+        except ModelFileError as error:
+            error.file = error.file or path
+            raise
+        model = fill_inputs(model, notes)
     model = annotate(model, era, reader.shapes, notes)
     written = Written(era.words, archive.version, archive.backend, archive.container, archive.path)
     return replace(model, training=training_of(archive.training), notes=tuple(notes), written=written)

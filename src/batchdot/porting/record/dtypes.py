@@ -2,6 +2,19 @@
 
 from batchdot.porting.record.item import Item
 
+QUANTIZED = "_from_"
+"""What stands in Keras's names of policies between the quantized dtype and that of the other numbers."""
+
+
+def quantization(dtype: str | None) -> str:
+    """Return what a layer of a dtype policy is quantized to, "" where it is not.
+
+    >>> quantization("int8_from_float32"), quantization("mixed_float16")
+    ('int8', '')
+    """
+    mode, found, _ = (dtype or "").partition(QUANTIZED)
+    return mode if found else ""
+
 
 def dtype_name(item: Item) -> str | None:
     """Return the name of a dtype or policy, None where the config names none.
@@ -14,9 +27,22 @@ def dtype_name(item: Item) -> str | None:
     if isinstance(item.value, str):
         return _known(item)
     if isinstance(item.value, dict) and isinstance(item.value.get("config"), dict):
-        name = item.get("config").get("name")
+        config = item.get("config")
+        if config.has("mode") and config.has("source_name"):
+            mode = config.get("mode").name().partition("/")[0]
+            return f"{_known(Item(mode, 'mode', config))}{QUANTIZED}{_known(config.get('source_name'))}"
+        if config.has("policy_map"):
+            return _of_parts(config)
+        name = config.get("name")
         return None if name.value is None else _known(name)
     raise item.wrong("the name of a dtype, or a policy")
+
+
+def _of_parts(config: Item) -> str | None:
+    """Return the policy of a layer whose parts have policies: that of a quantized part if there is one."""
+    parts = [dtype_name(part) for _, part in config.get("policy_map").members()]
+    quantized = next((name for name in parts if quantization(name)), None)
+    return quantized or dtype_name(config.get("default_policy"))
 
 
 def _known(item: Item) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from batchdot.porting.archive.limits import MAX_RANK
 from batchdot.porting.record.era import Era
-from batchdot.porting.record.item import Item
+from batchdot.porting.record.item import Item, shortest
 from batchdot.porting.record.values import FrozenMap, Penalty, Value
 
 Parse: TypeAlias = Callable[[Item, Era], Value]
@@ -153,7 +154,10 @@ def axis(item: Item, era: Era) -> Value:
 def numbers(item: Item, era: Era) -> Value:
     """A number, or lists of numbers."""
     if isinstance(item.value, list):
-        return tuple(numbers(part, era) for part in item.items())
+        return tuple(
+            shortest(part) if type(part) is float and abs(part) < 3e38 else numbers(Item(part, at, item), era)
+            for at, part in enumerate(item.value)
+        )
     return item.number()
 
 
@@ -166,6 +170,8 @@ def shape(item: Item, era: Era) -> Value:
 
 def target_shape(item: Item, era: Era) -> Value:
     """Sizes, of which one may be -1."""
+    if len(item.sequence()) > MAX_RANK:
+        raise item.wrong(f"up to {MAX_RANK} sizes")
     return tuple(part.integer(-1) for part in item.items())
 
 

@@ -128,6 +128,8 @@ def _without_settings(model: ModelRecord) -> ModelRecord:
     def changed(layer: LayerRecord) -> LayerRecord:
         if layer.kind == "operation":
             return replace(layer, config=FrozenMap())
+        if not layer.inner and layer.model is None:
+            return layer
         nested = None if layer.model is None else _without_settings(layer.model)
         inner = {key: changed(inside) for key, inside in layer.inner.items()}
         return replace(layer, inner=FrozenMap(inner), model=nested)

@@ -57,6 +57,8 @@ def _with_axes(model: ModelRecord) -> ModelRecord:
 
     def changed(layer: LayerRecord, several: tuple[int, ...]) -> LayerRecord:
         config = layer.config
+        if not layer.is_a("Dot", *AXES) and not layer.inner and layer.model is None:
+            return layer
         rank = several[0] if several and several[0] >= 0 else None
         if layer.is_a("Dot"):
             config = FrozenMap({**config, "axes": _pair(config["axes"], several)})
@@ -150,6 +152,8 @@ class _Shapes:
         return replace(layer, inner=FrozenMap({"layer": self._seeing(inside, step)}))
 
     def _layer(self, layer: LayerRecord) -> LayerRecord:
+        if not layer.inner and layer.model is None:
+            return layer
         inner = {key: self._layer(inside) for key, inside in layer.inner.items()}
         model = None if layer.model is None else self.annotate(layer.model)
         return replace(layer, inner=FrozenMap(inner), model=model)

@@ -86,7 +86,8 @@ class ModelReader:
             flat = operations.is_flat(entry)
             for node in entry.get("inbound_nodes").items() if entry.has("inbound_nodes") else ():
                 draft.nodes[layer.name].append(parse_node(node, known, flat))
-                keras3_shapes(node, draft.shapes)  # type: ignore[arg-type]
+                if isinstance(node.value, dict):
+                    keras3_shapes(node, draft.shapes)  # type: ignore[arg-type]
                 self._count_call(node)
         inputs = _structure(config.get("input_layers"))
         outputs = _structure(config.get("output_layers"))
@@ -174,7 +175,7 @@ class ModelReader:
     def _call(self, layer: LayerRecord, number: int, node: Node, base: Mapping[str, int]) -> Call:
         args = tuple(renumber(value, base) for value in node.args)
         kwargs = {key: renumber(value, base) for key, value in node.kwargs.items()}
-        arguments = call_arguments(layer, Node(args, kwargs, node.place), self.era.is_keras3)
+        arguments = call_arguments(layer, Node(args, kwargs, node.item), self.era.is_keras3)
         return Call(layer.name, number, FrozenMap(arguments))
 
     # Sequentials
@@ -221,7 +222,7 @@ class _Chain:
                 here = self._input(layer, entry)
             self.reader._add(self.draft, layer, entry)
             if not layer.is_a("InputLayer"):
-                self.draft.nodes[layer.name].append(Node((here,), place=entry.place))
+                self.draft.nodes[layer.name].append(Node((here,), item=entry))
                 self.reader._count_call(entry)
             here = TensorRef(layer.name)
         if not isinstance(here, TensorRef):
@@ -348,7 +349,8 @@ def _bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dic
 
 def renumber_ref(ref: TensorRef, base: Mapping[str, int]) -> TensorRef:
     """Return a tensor with its call counted from 0."""
-    return TensorRef(ref.layer, ref.call - base[ref.layer], ref.output)
+    number = base[ref.layer]
+    return TensorRef(ref.layer, ref.call - number, ref.output) if number else ref
 
 
 def renumber(value: Value, base: Mapping[str, int]) -> Value:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from batchdot.porting.archive import Json
+from batchdot.porting.archive.limits import MAX_CELLS
 from batchdot.porting.errors import quote
 from batchdot.porting.record import keras1, operations
 from batchdot.porting.record.classes import SPECS, parse_config
 from batchdot.porting.record.classes.core import STRINGS
-from batchdot.porting.record.dtypes import dtype_name
+from batchdot.porting.record.dtypes import dtype_name, quantization
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
 from batchdot.porting.record.operation_names import PARAMETERS
@@ -59,7 +60,12 @@ def read_layer(entry: Item, era: Era, read_model: ReadModel) -> LayerRecord:
     arguments, problem = parse_config(class_name, config, era)
     inner, inner_problem = _inner(spec.name, config, era, read_model, name)
     problem = (
-        spec.problem or problem or inner_problem or _custom_activation(arguments) or _on_strings(arguments)
+        spec.problem
+        or problem
+        or inner_problem
+        or _quantized(dtype)
+        or _custom_activation(arguments)
+        or _on_strings(arguments)
     )
     record = LayerRecord(
         name, "layer", spec.name, arguments, FrozenMap(), FrozenMap(inner), None, trainable, dtype
@@ -136,6 +142,12 @@ def _custom(name: str, class_name: str, config: Item, trainable: bool, dtype: st
     )
 
 
+def _quantized(dtype: str | None) -> str:
+    """Say that a layer rounds its inputs too when it runs, so that no scaled kernel computes the same."""
+    mode = quantization(dtype)
+    return f"it is quantized to {mode}; port the model as it was before quantize()" if mode else ""
+
+
 def _custom_activation(arguments: FrozenMap[str, Value]) -> str:
     for value in arguments.values():
         if isinstance(value, Activation) and value.is_custom:
@@ -160,6 +172,8 @@ def _inner(
     for key in SPECS[class_name].children:
         value = config.get(key)
         if isinstance(value.value, list) and key in ("cell", "cells"):
+            if len(value.value) > MAX_CELLS:
+                raise value.wrong(f"up to {MAX_CELLS} cells")
             for number, item in enumerate(value.items()):
                 found[f"{key}.{number}"] = read_layer(item, era, read_model)
         elif isinstance(value.value, dict):

@@ -7,6 +7,7 @@ its files as operations of the graph; they become the same formulas, and the ope
 from collections.abc import Mapping
 from dataclasses import replace
 
+from batchdot.porting.errors import ModelFileError
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.values import (
     Call,
@@ -23,6 +24,9 @@ from batchdot.porting.record.classes import SPECS  # isort: skip
 
 LARGEST = 64
 """Parts of the formula of one mask; beyond, it is the tensor that the graph computes."""
+
+MAX_PARTS = 200
+"""Parts of the mask that layers of Keras 2 make: no graph computes it, so that it has to be a formula."""
 
 MASK_OPERATIONS = {
     "not_equal", "any", "logical_or", "logical_and", "expand_dims", "zeros_like", "ones_like", "concatenate",
@@ -90,6 +94,8 @@ class MaskFlow:
                 obeyed = {}  # Keras 3 passes masks along by itself only where there is one tensor argument
             if self._begins_with_state():
                 arguments["first_output"] = "initial_state"
+        if not obeyed and not explicit:
+            return call, out
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
 
     def _begins_with_state(self) -> bool:
@@ -206,7 +212,7 @@ class MaskFlow:
             return combined("any" if self.era.is_keras3 else "all", present)
         if not isinstance(axis, int):
             return None
-        return Mask("concatenate", masks=tuple(given.values()), axis=axis, like=tuple(refs))
+        return bounded(Mask("concatenate", masks=tuple(given.values()), axis=axis, like=tuple(refs)))
 
     def _through(self, layer: LayerRecord, given: Mapping[str, Mask | None]) -> Mask | None:
         """Return what a nested model's only output carries on, where that is the mask of its only input."""
@@ -250,13 +256,21 @@ def _returns_sequences(layer: LayerRecord) -> bool:
 
 def combined(kind: str, masks: list[Mask]) -> Mask | None:
     """Return "all" or "any" of masks, each once; None where there are none."""
-    unique: list[Mask] = []
-    for mask in masks:
-        if mask not in unique:
-            unique.append(mask)
+    unique = tuple(dict.fromkeys(masks))
     if not unique:
         return None
-    return unique[0] if len(unique) == 1 else Mask(kind, masks=tuple(unique))
+    return unique[0] if len(unique) == 1 else bounded(Mask(kind, masks=unique))
+
+
+def bounded(mask: Mask) -> Mask:
+    """Return a mask unless it is too large: each step of a graph may double it.
+
+    Raises:
+        ModelFileError: it has more parts than any model needs.
+    """
+    if _size(mask) > MAX_PARTS:
+        raise ModelFileError("a mask made of more masks", f"{MAX_PARTS}")
+    return mask
 
 
 def _size(mask: Mask) -> int:

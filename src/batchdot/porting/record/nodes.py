@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from batchdot.porting.errors import ModelFileError, quote
 from batchdot.porting.record.item import Item
-from batchdot.porting.record.values import Blob, Ellipsis_, FrozenMap, Slice, TensorRef, Value, refs_in
+from batchdot.porting.record.values import Blob, EllipsisIndex, FrozenMap, Slice, TensorRef, Value, refs_in
 
 MAX_NODE = 1_000_000
 
@@ -22,16 +22,16 @@ class Node:
     Attributes:
         args: positional arguments.
         kwargs: keyword arguments; a key that is there with None was passed as None.
-        place: where the call stands in the file.
+        item: where the call stands in the file.
     """
 
     args: tuple[Value, ...]
     kwargs: dict[str, Value] = field(default_factory=dict)
-    place: str = ""
+    item: Item | None = None
 
     def refs(self) -> list[TensorRef]:
         """Return the tensors that go in."""
-        return list(refs_in((self.args, tuple(self.kwargs.values()))))
+        return refs_in((self.args, *self.kwargs.values()))
 
 
 def parse_node(item: Item, names: Collection[str], flat: bool = False) -> Node:
@@ -49,12 +49,12 @@ def parse_node(item: Item, names: Collection[str], flat: bool = False) -> Node:
         kwargs = (
             {key: _keras3(value) for key, value in item.get("kwargs").members()} if item.has("kwargs") else {}
         )
-        return Node(tuple(_keras3(part) for part in item.get("args").items()), kwargs, item.place)
+        return Node(tuple(_keras3(part) for part in item.get("args").items()), kwargs, item)
     kwargs = {}
     value = _keras2(item, names, kwargs)
     if isinstance(value, tuple) and not flat:
         value = value[0] if len(value) == 1 else value
-    return Node((value,), kwargs, item.place)
+    return Node((value,), kwargs, item)
 
 
 def is_ref(item: Item) -> bool:
@@ -114,7 +114,7 @@ def _constant(item: Item, names: Collection[str]) -> Value:
         return tuple(_constant(part, names) for part in item.items())
     if isinstance(value, dict):
         if value.get("class_name") == "__ellipsis__" or value.get("type") == "ellipsis":
-            return Ellipsis_()
+            return EllipsisIndex()
         if set(value) == {"start", "stop", "step"}:
             return Slice(*(_constant(item.get(key), names) for key in ("start", "stop", "step")))
         if value.get("class_name") == "TypeSpec" or "tensor" in value:
@@ -126,6 +126,8 @@ def _constant(item: Item, names: Collection[str]) -> Value:
 def _keras3(item: Item) -> Value:
     value = item.value
     if isinstance(value, list):
+        if not any(isinstance(part, (list, dict)) for part in value):
+            return tuple(value)  # type: ignore[arg-type]
         return tuple(_keras3(part) for part in item.items())
     if not isinstance(value, dict):
         return value
@@ -136,7 +138,7 @@ def _keras3(item: Item) -> Value:
         config = item.get("config")
         return Slice(*(_keras3(config.get(key)) for key in ("start", "stop", "step")))
     if kind == "__ellipsis__":
-        return Ellipsis_()
+        return EllipsisIndex()
     if kind in ("__numpy__", "__tensor__", "__array__"):
         return _keras3(item.get("config").get("value"))
     if kind == "__bytes__":
@@ -168,4 +170,4 @@ def keras3_shapes(item: Item, found: dict[TensorRef, tuple[int | None, ...]]) ->
 
 def refused(node: Node, why: str, allowed: str = "") -> ModelFileError:
     """Return the error that a call cannot be what it says."""
-    return ModelFileError(why, allowed, place=node.place)
+    return ModelFileError(why, allowed, place=node.item.place if node.item is not None else "")

@@ -5,7 +5,7 @@ from math import prod
 from batchdot.porting.record.classes.core import product
 from batchdot.porting.record.classes.merging import broadcast, concatenated
 from batchdot.porting.record.operation_names import BINARY, REDUCTIONS, UNARY
-from batchdot.porting.record.values import Ellipsis_, FrozenMap, Shape, Slice, TensorRef, Value
+from batchdot.porting.record.values import EllipsisIndex, FrozenMap, Shape, Slice, TensorRef, Value
 
 SAME = {*UNARY, "softmax", "log_softmax", "normalize", "clip", "cast", "flip", "cumsum"} - {"shape"}
 
@@ -17,7 +17,7 @@ def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef,
         value = arguments.get(key)
         if isinstance(value, TensorRef):
             return shape_of.get(value)
-        return () if isinstance(value, (int, float)) else None
+        return _constant(value)
 
     if name in SAME:
         return (shape("x"),)
@@ -36,6 +36,15 @@ def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef,
     if name == "einsum":
         return (_einsum(arguments, shape_of),)
     return (_moved(name, shape("x"), arguments),)
+
+
+def _constant(value: Value) -> Shape:
+    """Return the shape of a number, or of lists of numbers of one length."""
+    sizes = []
+    while isinstance(value, tuple) and value:
+        sizes.append(len(value))
+        value = value[0]
+    return tuple(sizes) if isinstance(value, (int, float)) else None
 
 
 def _einsum(arguments: FrozenMap[str, Value], shape_of: dict[TensorRef, Shape]) -> Shape:
@@ -96,7 +105,7 @@ def _reshaped(shape: tuple[int | None, ...], target: Value) -> Shape:
 
 def _indexed(shape: tuple[int | None, ...], key: Value) -> Shape:
     keys = key if isinstance(key, tuple) else (key,)
-    used = sum(1 for part in keys if part is not None and not isinstance(part, Ellipsis_))
+    used = sum(1 for part in keys if part is not None and not isinstance(part, EllipsisIndex))
     if used > len(shape):
         return None
     result: list[int | None] = []
@@ -104,7 +113,7 @@ def _indexed(shape: tuple[int | None, ...], key: Value) -> Shape:
     for part in keys:
         if part is None:
             result.append(1)
-        elif isinstance(part, Ellipsis_):
+        elif isinstance(part, EllipsisIndex):
             skipped = len(shape) - used
             result += shape[axis : axis + skipped]
             axis += skipped

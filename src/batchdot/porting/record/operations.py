@@ -21,7 +21,7 @@ from batchdot.porting.record.operation_names import (
     PARAMETERS,
     RENAMED,
 )
-from batchdot.porting.record.values import Ellipsis_, FrozenMap, Slice, TensorRef, Value
+from batchdot.porting.record.values import EllipsisIndex, FrozenMap, Slice, TensorRef, Value
 
 FLAT = ("TFOpLambda", "SlicingOpLambda")
 CLASSES = (*FLAT, "TensorFlowOpLayer")
@@ -267,7 +267,7 @@ def _strided(bounds: list[Value], attributes: Mapping[str, Value], node: Node) -
     key: list[Value] = []
     for axis in range(len(begin)):
         if bit("ellipsis", axis):
-            key.append(Ellipsis_())
+            key.append(EllipsisIndex())
         elif bit("new_axis", axis):
             key.append(None)
         elif bit("shrink_axis", axis):

@@ -4,7 +4,7 @@
 defaults of the version that wrote it, and its weights; `Call` one use of a layer. Nothing here knows files.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -20,9 +20,15 @@ Shape: TypeAlias = "tuple[int | None, ...] | None"
 
 Value: TypeAlias = (
     "bool | int | float | str | tuple[Value, ...] | FrozenMap[str, Value] | Activation | Penalty"
-    " | Slice | TensorRef | LayerRecord | Blob | Ellipsis_ | None"
+    " | Slice | TensorRef | LayerRecord | Blob | EllipsisIndex | None"
 )
 """What a config or an argument may be."""
+
+
+def _escaped(text: object) -> str:
+    """Return text without control characters, which a name in a file may have."""
+    shown = str(text)
+    return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 
 class FrozenMap(Mapping[K, V], Generic[K, V]):
@@ -43,6 +49,19 @@ class FrozenMap(Mapping[K, V], Generic[K, V]):
     def __iter__(self) -> Iterator[K]:
         return iter(self._items)  # type: ignore[attr-defined]
 
+    # Those of `Mapping` are right, and slower.
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items  # type: ignore[attr-defined]
+
+    def items(self) -> ItemsView[K, V]:
+        """Return the pairs of keys and values."""
+        return self._items.items()  # type: ignore[attr-defined, no-any-return]
+
+    def values(self) -> ValuesView[V]:
+        """Return the values."""
+        return self._items.values()  # type: ignore[attr-defined, no-any-return]
+
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[attr-defined]
 
@@ -56,7 +75,7 @@ class FrozenMap(Mapping[K, V], Generic[K, V]):
         return hash(frozenset(self.items()))
 
     def __repr__(self) -> str:
-        return "{" + ", ".join(f"{key}: {value!r}" for key, value in self.items()) + "}"
+        return "{" + ", ".join(f"{_escaped(key)}: {value!r}" for key, value in self.items()) + "}"
 
 
 EMPTY: FrozenMap[str, Any] = FrozenMap()
@@ -78,8 +97,8 @@ class Activation:
     is_custom: bool = False
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
-        return f"{self.name}({inside})" if inside else self.name
+        inside = ", ".join(f"{_escaped(key)}={value!r}" for key, value in self.parameters.items())
+        return f"{_escaped(self.name)}({inside})" if inside else _escaped(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +124,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Ellipsis_:  # noqa: N801 -- ``Ellipsis`` is a builtin
+class EllipsisIndex:
     """``...`` of an index."""
 
 
@@ -135,9 +154,8 @@ class TensorRef:
     output: int = 0
 
     def __repr__(self) -> str:
-        return (
-            self.layer + (f"@{self.call}" if self.call else "") + (f"[{self.output}]" if self.output else "")
-        )
+        call = f"@{self.call}" if self.call else ""
+        return _escaped(self.layer) + call + (f"[{self.output}]" if self.output else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,24 +324,32 @@ class Call:
 
     def tensors(self) -> tuple[TensorRef, ...]:
         """Return the tensors in the arguments, in order, repeated ones too."""
-        return tuple(refs_in(tuple(self.arguments.values())))
+        return tuple(refs_in(self.arguments))
 
     def output(self, number: int = 0) -> TensorRef:
         """Return the name of one of its results."""
         return TensorRef(self.layer, self.number, number)
 
 
-def refs_in(value: object) -> Iterator[TensorRef]:
-    """Yield the tensors in a value, at any depth."""
+def refs_in(value: object) -> list[TensorRef]:
+    """Return the tensors in a value, at any depth."""
+    found: list[TensorRef] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: object, found: list[TensorRef]) -> None:
     if isinstance(value, TensorRef):
-        yield value
+        found.append(value)
     elif isinstance(value, tuple):
         for item in value:
-            yield from refs_in(item)
-    elif isinstance(value, Mapping):
-        yield from refs_in(tuple(value.values()))
+            if not isinstance(item, (float, int, str)):
+                _collect(item, found)
+    elif isinstance(value, FrozenMap):
+        for item in value.values():
+            _collect(item, found)
     elif isinstance(value, Slice):
-        yield from refs_in((value.start, value.stop, value.step))
+        _collect((value.start, value.stop, value.step), found)
 
 
 @dataclass(frozen=True, slots=True)

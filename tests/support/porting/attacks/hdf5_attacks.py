@@ -49,6 +49,8 @@ EXPECTED = {
     "variables_with_gaps": "not numbered from 0",
     "variables_with_odd_numbers": "a variable '01'",
     "deep_groups": "deeper|weights without a model",
+    "long_paths": "in all",
+    "text_named_many_times": "more text",
 }
 
 for _name, _refused in EXPECTED.items():

@@ -334,3 +334,67 @@ def an_ordering_of_keras_1_that_is_a_list():
     return model(
         layer("Convolution2D", "c", "x", nb_filter=1, nb_row=1, nb_col=1, dim_ordering=[1]), version="1.2.2"
     )
+
+
+@attack("a mask made of more masks")
+def masks_that_double_in_keras_2():
+    """Every layer joins the mask of the one before with itself, which no tensor of the graph holds."""
+    layers = [layer("Embedding", "c0", "x", input_dim=3, output_dim=4, mask_zero=True)]
+    layers += [layer("Concatenate", f"c{n}", *[f"c{n - 1}"] * 2, axis=1) for n in range(1, 60)]
+    return model(*layers, layer("LSTM", "last", "c59", units=2))
+
+
+@attack("up to 100 cells")
+def ten_thousand_cells():
+    cells = [{"class_name": "LSTMCell", "config": {"name": f"c{i}", "units": 2}} for i in range(10_000)]
+    return model(layer("Reshape", "r", "x", target_shape=[2, 2]), layer("RNN", "rnn", "r", cell=cells))
+
+
+@attack("up to 32 sizes")
+def a_shape_of_100_000_axes():
+    return model(layer("Reshape", "r", "x", target_shape=[1] * 100_000))
+
+
+@attack(None)
+def eight_thousand_named_inputs():
+    config = json.loads(dense())
+    inputs = [layer("InputLayer", f"i{number}", batch_input_shape=[None, 4]) for number in range(8000)]
+    config["config"]["layers"] += inputs
+    config["config"]["input_layers"] = {f"k{i}": [f"i{i}", 0, 0] for i in range(8000)} | {"x": ["x", 0, 0]}
+    return json.dumps(config).encode()
+
+
+@attack("the name of a dtype")
+def a_quantization_that_is_code():
+    policy = {
+        "class_name": "QuantizedDTypePolicy",
+        "config": {"mode": "\x1b[2Jint8", "source_name": "float32"},
+    }
+    return dense(dtype=policy)
+
+
+@attack(None)
+def policies_in_policies():
+    policy = "float32"
+    for _ in range(60):
+        policy = {"class_name": "DTypePolicyMap", "config": {"policy_map": {"a": policy}}}
+    return dense(dtype=policy)
+
+
+@attack("groups")
+def a_normalization_by_groups_of_nothing():
+    return model(layer("GroupNormalization", "g", "x", groups=0))
+
+
+@attack("numbers? of|an integer|a number")
+def a_rate_of_lists():
+    return model(layer("Dropout", "d", "x", rate=[[0.5] * 1000] * 100))
+
+
+@attack(None)
+def twenty_thousand_constants():
+    """Constants of a function, which a position encoding may be; only their first are printed."""
+    op = {"module": "keras.src.ops.numpy", "registered_name": None}
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "keras_history": ["x", 0, 0]}}
+    add = layer("Add", "a") | op | {"inbound_nodes": [{"args": [tensor, [[0.5] * 4] * 5000], "kwargs": {}}]}
+    return model(add, version="3.12.0")

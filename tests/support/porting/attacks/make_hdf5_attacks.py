@@ -108,6 +108,28 @@ def main():
         group = file.create_group("layers")
         for _ in range(900):
             group = group.create_group("layers")
+    text_named_many_times()
+    with h5py.File(FOLDER / "long_paths.h5", "w", libver="latest") as file:
+        file.attrs["layer_names"] = np.zeros(0)
+        group = file
+        for letter in "abcd":
+            group = group.create_group(letter * 1000)
+        for number in range(4500):
+            group.create_group(str(number))
+
+
+def text_named_many_times():
+    """A list of names whose places all point to one long string."""
+    path, length, count = FOLDER / "text_named_many_times.h5", 100_001, 2000
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([b"a"])
+        names = ["x" * length, *["y"] * (count - 1)]
+        file.create_group("a").attrs.create("weight_names", names, dtype=h5py.string_dtype())
+    data = path.read_bytes()
+    start = data.index(length.to_bytes(4, "little"))
+    while data[start + 16 : start + 20] != (1).to_bytes(4, "little"):
+        start = data.index(length.to_bytes(4, "little"), start + 1)
+    path.write_bytes(data[:start] + data[start : start + 16] * count + data[start + 16 * count :])
 
 
 if __name__ == "__main__":

@@ -313,3 +313,40 @@ def weights_that_nothing_uses():
         head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }" + b" " * 20 + b"\n"
         file.writestr("layers/dense/0.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + bytes(8))
     return archive(entry("config.json", CONFIG), entry("model.weights.npz", inner.getvalue()))
+
+
+@attack("does not have")
+def name_with_an_end_inside():
+    return archive(entry("metadata.json", b"{}"), entry("config.json\0.txt", CONFIG))
+
+
+@attack("does not have|zip without")
+def name_in_capitals():
+    return archive(entry("CONFIG.JSON", CONFIG))
+
+
+@attack("after|more|bytes|deflate|damaged")
+def deflated_with_bytes_behind():
+    packed = zlib.compress(CONFIG, 9)[2:-4] + b"{}" * 50
+    return archive(entry("config.json", CONFIG, method=8, packed_data=packed))
+
+
+@attack("end|bytes|two|zip|behind")
+def an_end_in_the_comment_of_another():
+    inner = archive(entry("config.json", b"{}"))
+    outer = bytearray(plain())
+    outer[-2:] = struct.pack("<H", len(inner))
+    return bytes(outer) + inner
+
+
+@attack(None)
+def sizes_left_to_a_descriptor():
+    """As writers of streams do: what counts is the directory at the end."""
+    lies = {"flags": 8, "local_crc": 0, "local_packed": 0, "local_size": 0}
+    return archive(entry("config.json", CONFIG, **lies), entry("metadata.json", b"{}"))
+
+
+@attack("overlaps|headers")
+def zip64_sizes_where_none_belong():
+    extra = struct.pack("<HHQQ", 1, 16, 2**40, 2**40)
+    return archive(entry("config.json", CONFIG, extra=extra, size=2**32 - 1, packed=2**32 - 1))

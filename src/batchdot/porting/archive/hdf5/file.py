@@ -15,7 +15,7 @@ from batchdot.porting.archive.hdf5.chunked import read_chunks
 from batchdot.porting.archive.hdf5.header import Attribute, Attributes, read_messages
 from batchdot.porting.archive.hdf5.heaps import read_local_heap
 from batchdot.porting.archive.hdf5.trees import symbol_table
-from batchdot.porting.archive.limits import MAX_OBJECTS, MAX_PATH
+from batchdot.porting.archive.limits import MAX_OBJECTS, MAX_PATH, MAX_PATHS
 from batchdot.porting.archive.source import PartSource, Source
 from batchdot.porting.errors import ModelFileError, quote
 
@@ -30,6 +30,7 @@ class _File:
     reader: Reader
     attributes: Attributes
     claimed: int = 0
+    path_left: int = MAX_PATHS
     opened: set[int] = field(default_factory=set)
 
     def open(self, address: int, path: str) -> dict[int, list[bytes]]:
@@ -40,9 +41,11 @@ class _File:
         """
         if address in self.opened:
             raise ModelFileError("an HDF5 object with two names, or a cycle of groups", "a tree")
-        if len(self.opened) >= MAX_OBJECTS or len(path) > MAX_PATH:
+        self.path_left -= len(path)
+        if len(self.opened) >= MAX_OBJECTS or len(path) > MAX_PATH or self.path_left < 0:
             raise ModelFileError(
-                "more or deeper HDF5 objects", f"{MAX_OBJECTS:,}, paths of {MAX_PATH:,} characters"
+                "more or deeper HDF5 objects",
+                f"{MAX_OBJECTS:,}, paths of {MAX_PATH:,} characters, {MAX_PATHS:,} in all",
             )
         self.opened.add(address)
         return read_messages(self.reader, address)

@@ -104,6 +104,7 @@ class Attributes:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._heap = GlobalHeap(reader)
+        self._text_left = 2 * reader.source.size  # each string stands in the file once
 
     def read(self, found: dict[int, list[bytes]]) -> dict[str, Attribute]:
         """Return the attributes that an object's messages hold or point to.
@@ -192,6 +193,9 @@ class Attributes:
         fields = Fields(data)
         while fields.left:
             size, address, index = fields.unsigned(4), fields.unsigned(8), fields.unsigned(4)
+            self._text_left -= size
+            if self._text_left < 0:
+                raise ModelFileError("more text in HDF5 attributes than in the file")
             text = self._heap.get(address, index)[:size] if size else b""
             if len(text) != size:
                 raise ModelFileError("a string longer than its place in an HDF5 heap")

@@ -60,6 +60,8 @@ def parse_datatype(fields: Fields) -> Datatype:
         return _float(fields, order, size, vax=bool(bits0 & 0x40))
     if kind == 3:
         return Datatype("string", _at_least_one(size))
+    if kind == 5 and size == 2:  # bfloat16 of Keras 3, which NumPy knows as two bytes
+        return Datatype("bfloat16", size, "<u2")
     if kind == 5:
         return Datatype("opaque", _at_least_one(size))
     if kind == 8:

@@ -80,6 +80,11 @@ def _normalization(config: Config) -> tuple[Slot, ...]:
     )
 
 
+def _groups(item: Item, era: Era) -> Value:
+    """At least one group, or -1 for one of each channel."""
+    return -1 if item.value == -1 else item.integer(1)
+
+
 def _axes_or_none(item: Item, era: Era) -> Value:
     return () if item.value is None or item.value == [] else fields.axes(item, era)
 
@@ -161,7 +166,7 @@ SPECS = (
     Spec(
         "GroupNormalization",
         {
-            "groups": Field(fields.integer, 32),
+            "groups": Field(_groups, 32),
             "axis": Field(fields.axis, -1),
             "epsilon": EPSILON,
             **CENTER,

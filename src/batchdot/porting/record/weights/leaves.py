@@ -8,6 +8,7 @@ from batchdot.porting.errors import ModelFileError, quote
 from batchdot.porting.record import convert
 from batchdot.porting.record.classes import SPECS, Slot
 from batchdot.porting.record.convert import Source
+from batchdot.porting.record.dtypes import quantization
 from batchdot.porting.record.values import LayerRecord
 
 Found = dict[str, "dict[str, Source]"]
@@ -23,7 +24,6 @@ class Leaf:
     path: str
     layer: LayerRecord
     slots: tuple[Slot, ...]
-    trainable: bool
 
 
 def is_rms(layer: LayerRecord, arrays: int) -> bool:
@@ -35,27 +35,28 @@ def is_rms(layer: LayerRecord, arrays: int) -> bool:
     return arrays == 1 and layer.is_a("LayerNormalization") and bool(config["center"] and config["scale"])
 
 
+def is_open(layer: LayerRecord) -> bool:
+    """Whether only the file knows which weights a layer has: it is the user's, or quantized."""
+    return layer.kind == "custom" or bool(quantization(layer.dtype))
+
+
 def slots_of(layer: LayerRecord) -> tuple[Slot, ...]:
     """Return the weights that a layer has itself, without those of layers inside of it."""
-    return (
-        SPECS[layer.class_name].slots(layer.config)
-        if layer.kind == "layer" and layer.class_name in SPECS
-        else ()
-    )
+    if layer.kind != "layer" or layer.class_name not in SPECS or is_open(layer):
+        return ()
+    return SPECS[layer.class_name].slots(layer.config)
 
 
-def leaves(layer: LayerRecord, path: str, trainable: bool = True) -> Iterator[Leaf]:
+def leaves(layer: LayerRecord, path: str) -> Iterator[Leaf]:
     """Yield what has weights in a layer, in Keras's order: inner layers before their wrapper's own."""
-    trainable = trainable and layer.trainable
     for key, inside in layer.inner.items():
-        yield from leaves(inside, f"{path}/.{key}", trainable)
+        yield from leaves(inside, f"{path}/.{key}")
     if layer.model is not None:
-        inner = trainable and layer.model.trainable
         for inside in layer.model.layers:
-            yield from leaves(inside, f"{path}/{inside.name}", inner)
+            yield from leaves(inside, f"{path}/{inside.name}")
     slots = slots_of(layer)
-    if slots or layer.kind == "custom":
-        yield Leaf(path, layer, slots, trainable)
+    if slots or is_open(layer):
+        yield Leaf(path, layer, slots)
 
 
 def finished(leaf: Leaf, sources: dict[str, Source]) -> dict[str, Source]:

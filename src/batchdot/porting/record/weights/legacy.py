@@ -1,7 +1,9 @@
 """Match arrays of the legacy layout, which lists a layer's trainable arrays first, then the others."""
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from batchdot.porting.archive import Array, LegacyWeights
@@ -11,7 +13,20 @@ from batchdot.porting.record.classes import Slot
 from batchdot.porting.record.convert import Source
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.values import LayerRecord, ModelRecord
-from batchdot.porting.record.weights.leaves import Found, Leaf, finished, is_rms, leaves
+from batchdot.porting.record.weights.leaves import Found, Leaf, finished, is_open, is_rms, leaves
+from batchdot.porting.record.weights.order import copies, stored_order
+
+MAX_PAIRS = 100_000
+"""Pairs of layers of one name among which names of models decide: 50 towers of 20 layers have 50,000."""
+
+MAX_ROUNDS = 8
+"""Rounds in which places that are taken leave one place to others."""
+
+MAX_DEPTH = 64
+"""Last parts of the name of a weight that are compared with names of layers."""
+
+MAX_PARTS = 8
+"""Parts of a layer's name between slashes: DenseNet of tf_keras has three."""
 
 
 def match_legacy(model: ModelRecord, weights: LegacyWeights, era: Era) -> Found:
@@ -63,9 +78,18 @@ class _LegacyGroup:
         self.weights = weights
         self.found = found
         self.group = group
-        self.leaves = list(leaves(layer, f"/{layer.name}"))
+        self.layer = layer
+        self.path = f"/{layer.name}"
+        self.leaves = list(leaves(layer, self.path))
+        self.stored = {leaf.path: self._stored(leaf) for leaf in self.leaves}
         if is_rms(layer, len(arrays)):
             self.leaves = [replace(self.leaves[0], slots=self.leaves[0].slots[:1])]
+            self.stored[self.path] = self.leaves[0].slots
+        self.named: dict[str, list[Leaf]] = {}
+        for leaf in self.leaves:
+            for name in _own_names(leaf):
+                self.named.setdefault(name, []).append(leaf)
+        self.longest = min(MAX_PARTS, max((name.count("/") + 1 for name in self.named), default=1))
 
     def match(self) -> None:
         """Give every array to a slot.
@@ -73,29 +97,47 @@ class _LegacyGroup:
         Raises:
             ModelFileError: one is left over, missing, or does not fit.
         """
-        if any(leaf.layer.kind == "custom" for leaf in self.leaves):
-            self._match_around_custom()
+        if any(is_open(leaf.layer) for leaf in self.leaves):
+            self._match_around_open()
             return
-        units = [*self._units()]
+        copies = self._copies()
+        units = self._units(copies)
         for leaf, sources in self._by_name(units) or self._by_order(units):
             self._take(leaf, sources)
+        for path, first in copies.items():
+            self.found[path] = self.found[first]
 
-    def _units(self) -> Iterator[tuple[Leaf, tuple[Slot, ...]]]:
-        """Yield runs of slots as the file has them: what trains first, then the rest, each in order."""
-        for flag in (True, False):
-            for leaf in self.leaves:
-                slots = tuple(
-                    slot for slot in self._stored(leaf) if (leaf.trainable and slot.trainable) is flag
-                )
-                if slots:
-                    yield leaf, slots
+    def _copies(self) -> dict[str, str]:
+        """Return the layers that the file has under another path: a model in two others is saved once.
+
+        Only the number of arrays tells whether two layers of one name are one.
+        """
+        missing = sum(map(len, self.stored.values())) - len(self.arrays)
+        if missing <= 0 or self.era.family == "keras1":
+            return {}
+        for whole_models in (True, False):
+            found = copies(self.layer, self.path, whole_models)
+            if sum(len(self.stored[path]) for path in found) == missing:
+                return found
+        return {}
+
+    def _units(self, copies: Mapping[str, str]) -> list[tuple[Leaf, tuple[Slot, ...]]]:
+        """Return runs of slots as the file has them."""
+        by_path = {leaf.path: leaf for leaf in self.leaves if leaf.path not in copies}
+        order = [
+            (path, slot)
+            for path, slot in stored_order(self.layer, self.path, self.stored, self.era)
+            if path in by_path
+        ]
+        runs = itertools.groupby(order, key=lambda part: part[0])
+        return [(by_path[path], tuple(slot for _, slot in run)) for path, run in runs]
 
     def _stored(self, leaf: Leaf) -> tuple[Slot, ...]:
         """Return the slots of a layer as stored: an adapter freezes the kernel and adds two factors."""
-        if "lora_rank" not in leaf.layer.raw or not any("lora_kernel" in name for name, _ in self.arrays):
+        if "lora_rank" not in leaf.layer.raw or not any("lora_" in name for name, _ in self.arrays):
             return leaf.slots
         head = leaf.slots[0]
-        factors = (Slot("lora_kernel_a", None), Slot("lora_kernel_b", None))
+        factors = tuple(Slot(f"lora_{head.role}_{letter}", None) for letter in "ab")
         return (*leaf.slots[1:], *factors, replace(head, trainable=False))
 
     def _by_order(self, units: list[tuple[Leaf, tuple[Slot, ...]]]) -> list[tuple[Leaf, dict[str, Source]]]:
@@ -149,12 +191,7 @@ class _LegacyGroup:
         )
 
     def _check_name(self, leaf: Leaf, slot: Slot, name: str, array: Array) -> None:
-        others = [  # wrappers around the layer name its weights too
-            other
-            for other in self.leaves
-            if other.layer.name != leaf.layer.name and not leaf.path.startswith(f"{other.path}/")
-        ]
-        if not _is_named(leaf, name) and any(_is_named(other, name) for other in others):
+        if not _is_named(leaf, name) and self._names_another(leaf, name):
             raise ModelFileError(
                 f"the weight {quote(name)} where one of {quote(leaf.layer.name)} belongs",
                 "weights in the order of the config, or named after their layers",
@@ -172,55 +209,86 @@ class _LegacyGroup:
                 place=array.place,
             )
 
+    def _names_another(self, leaf: Leaf, name: str) -> bool:
+        """Whether a weight is called after another layer; wrappers around this one name its weights too."""
+        others = self._near(name.split("/")[:-1])
+        return any(not leaf.path.startswith(f"{other.path}/") for other in others)
+
+    def _near(self, parts: list[str]) -> Iterator[Leaf]:
+        """Yield the layers that a weight may be named after, whose own names may have slashes."""
+        parts = parts[-MAX_DEPTH:]
+        for start in range(len(parts)):
+            for end in range(start + 1, min(len(parts), start + self.longest) + 1):
+                yield from self.named.get("/".join(parts[start:end]), ())
+
     def _by_name(
         self, units: list[tuple[Leaf, tuple[Slot, ...]]]
     ) -> list[tuple[Leaf, dict[str, Source]]] | None:
         """Match by the names of layers in the names of weights, where they tell all of them apart.
 
         Files may have been saved with other ``trainable`` flags than the config says, and then the
-        names are right and the order is not.
+        names are right and the order is not. Where layers in several models have one name, the names of
+        the models before it decide, or that only one place is left.
         """
-        names = [leaf.layer.name for leaf in self.leaves]
-        if len(set(names)) != len(names) or len(names) < 2 or self.era.family == "keras1":
+        if self.era.family == "keras1" or len(self.named) < 2:
             return None
-        wanted_of: dict[str, list[Slot]] = {}
-        for leaf, slots in units:
-            wanted_of.setdefault(leaf.path, []).extend(slots)
-        result = []
-        for leaf in self.leaves:
-            mine = [(name, array) for name, array in self.arrays if _is_named(leaf, name)]
-            wanted = wanted_of.get(leaf.path, [])
-            roles = {slot.role.rsplit(".", 1)[-1]: slot for slot in wanted}
-            given = {
-                re.sub(r"_\d+$", "", name.rsplit("/", 1)[-1].split(":")[0]): array for name, array in mine
-            }
-            if len(mine) != len(wanted) or len(roles) != len(wanted) or set(given) != set(roles):
-                return None
-            result.append((leaf, {slot.role: convert.plain(given[word]) for word, slot in roles.items()}))
-        return result
-
-    def _match_around_custom(self) -> None:
-        """Give known layers their weights by name, and all others to the custom layer."""
+        places = {(leaf.path, slot.role): (leaf, slot) for leaf, slots in units for slot in slots}
+        pairs = sum(len(namesakes) ** 2 for namesakes in self.named.values())
+        if len(places) != len(self.arrays) or pairs > MAX_PAIRS:
+            return None
         left = dict(self.arrays)
+        result: dict[str, tuple[Leaf, dict[str, Source]]] = {}
+        for _ in range(MAX_ROUNDS):
+            for name, place in self._decided(left, places).items():
+                leaf, slot = places.pop(place)
+                result.setdefault(leaf.path, (leaf, {}))[1][slot.role] = convert.plain(left.pop(name))
+            if not left:
+                return list(result.values())
+        return None
+
+    def _decided(
+        self, left: Iterable[str], places: Mapping[tuple[str, str], tuple[Leaf, Slot]]
+    ) -> dict[str, tuple[str, str]]:
+        """Return, for each weight whose name fits one free place better than all others, that place."""
+        free: dict[tuple[str, str], list[str]] = {}
+        for path, role in places:
+            free.setdefault((path, _word(role)), []).append(role)
+        wanted: dict[tuple[str, str], list[str]] = {}
+        for name in left:
+            *parts, last = name.split("/")
+            word = re.sub(r"_\d+$", "", last.split(":")[0])
+            near = {leaf.path: leaf for leaf in self._near(parts)}
+            scores = {
+                (path, role): _agreement(leaf, role, parts)
+                for path, leaf in near.items()
+                for role in free.get((path, word), ())
+            }
+            best = [place for place, score in scores.items() if score == max(scores.values())]
+            if len(best) == 1:
+                wanted.setdefault(best[0], []).append(name)
+        return {names[0]: place for place, names in wanted.items() if len(names) == 1}
+
+    def _match_around_open(self) -> None:
+        """Give known layers their weights by name, and all others to those that only the file knows."""
+        left = dict(self.arrays)
+        by_part: dict[str, list[str]] = {}
+        for name in left:
+            for part in dict.fromkeys(name.split("/")[:-1]):
+                by_part.setdefault(part, []).append(name)
         for leaf in self.leaves:
-            if leaf.layer.kind == "custom":
+            if is_open(leaf.layer):
                 continue
-            mine = [(name, array) for name, array in left.items() if leaf.layer.name in name.split("/")[:-1]]
+            mine = [(name, left[name]) for name in by_part.get(leaf.layer.name, ()) if name in left]
             if len(mine) != len(leaf.slots):
                 raise self._mismatch(len(leaf.slots))
             self._take(leaf, self._sources(leaf, leaf.slots, tuple(mine)))
             for name, _ in mine:
                 del left[name]
-        custom = [leaf for leaf in self.leaves if leaf.layer.kind == "custom"]
-        for leaf in custom:
-            mine = [
-                (name, array)
-                for name, array in left.items()
-                if leaf is custom[-1] or leaf.layer.name in name.split("/")
-            ]
+        opened = [leaf for leaf in self.leaves if is_open(leaf.layer)]
+        for leaf in opened:
+            names = list(left) if leaf is opened[-1] else by_part.get(leaf.layer.name, ())
+            mine = [(name, left.pop(name)) for name in names if name in left]
             self.found.setdefault(leaf.path, {}).update(_unnamed(mine))
-            for name, _ in mine:
-                del left[name]
 
     def _take(self, leaf: Leaf, sources: dict[str, Source]) -> None:
         here = self.found.setdefault(leaf.path, {})
@@ -230,19 +298,41 @@ class _LegacyGroup:
             if self.weights.backend == "theano":
                 source = convert.theano_kernel(leaf.layer, role, source)
             here[role] = source
-        if {"kernel", "lora_kernel_a", "lora_kernel_b"} <= set(here):
-            here["kernel"] = convert.with_lora(
-                here["kernel"], here.pop("lora_kernel_a"), here.pop("lora_kernel_b"), _lora_scale(leaf)
-            )
+        role = leaf.slots[0].role
+        a, b = f"lora_{role}_a", f"lora_{role}_b"
+        if {role, a, b} <= set(here):
+            here[role] = convert.with_lora(here[role], here.pop(a), here.pop(b), _lora_scale(leaf))
         if len(here) == len(leaf.slots):
             self.found[leaf.path] = finished(leaf, here)
 
 
+def _own_names(leaf: Leaf) -> tuple[str, ...]:
+    """Return what a layer is called in names of weights: Bidirectional renames the layer that it copies."""
+    name = leaf.layer.name
+    return (name, f"forward_{name}") if leaf.path.endswith("/.forward_layer") else (name,)
+
+
 def _is_named(leaf: Leaf, name: str) -> bool:
     """Whether the name of a weight has that of a layer among its parts."""
-    parts = name.split("/")[:-1]
-    forward = leaf.path.endswith("/.forward_layer") and f"forward_{leaf.layer.name}" in parts
-    return forward or leaf.layer.name in parts
+    return any(f"/{own}/" in f"/{name}" for own in _own_names(leaf))
+
+
+def _agreement(leaf: Leaf, role: str, parts: list[str]) -> int:
+    """Return how many of the objects around a weight the parts of a name list, outwards from it."""
+    count = 0
+    before = f"/{'/'.join(parts)}/"
+    models = leaf.path.removesuffix(f"/{leaf.layer.name}").split("/")
+    for name in reversed([*models, leaf.layer.name, *role.split(".")[:-1]]):
+        start, found, _ = before.rpartition(f"/{name}/")
+        if name and found:
+            before = f"{start}/"
+            count += 1
+    return count
+
+
+def _word(role: str) -> str:
+    """Return the last part of the name of a weight of a role."""
+    return role.rsplit(".", 1)[-1]
 
 
 def _lora_scale(leaf: Leaf) -> float:
@@ -257,9 +347,9 @@ def _lora_scale(leaf: Leaf) -> float:
 def _unnamed(arrays: Iterable[tuple[str, Array]]) -> dict[str, Source]:
     """Return the weights of a layer that is not Keras's, by the last part of their names."""
     found: dict[str, Source] = {}
+    met = Counter[str]()
     for name, array in arrays:
         role = name.rsplit("/", 1)[-1].split(":")[0]
-        while role in found:
-            role += "_"
-        found[role] = convert.plain(array)
+        met[role] += 1
+        found[role if met[role] == 1 else name.split(":")[0]] = convert.plain(array)
     return found
