@@ -24,7 +24,7 @@ def attention(layer: Layer) -> Forward:
         factor = layer.parameter(layer.array("concat_score_weight"), (), "weight")
 
     def forward(site: Site) -> Result:
-        query, value, key = _inputs(site)
+        query, _, key = _inputs(site)
         if factor:
             total = _sum(query, key)
             inside = f"{scale} * ({total})" if scale else total
@@ -146,7 +146,7 @@ def grouped_query_attention(layer: Layer) -> Forward:
 def _is_torchs(layer: Layer) -> bool:
     """Whether nn.MultiheadAttention means the same.
 
-    Its features are as many as those of all heads together, and it has no number for a step that sees nothing.
+    Its features are as many as those of all heads together; a step that a mask hides from everything is NaN.
     """
     size, heads, key = layer.shape("query.kernel")
     rank = len(layer.input_shape or (None,) * 3)
@@ -186,10 +186,8 @@ def _torchs(layer: Layer) -> Forward:
             arguments += f", attn_mask={hidden}"
         if site.arguments.get("return_attention_scores") is True:
             call = f"{module}({arguments}, average_attn_weights=False)"
-            made, weights = site.unpack(call, ("", "scores"))
-            return str(made), str(weights)
-        made, _ = site.unpack(f"{module}({arguments}, need_weights=False)", ("", "weights"))
-        return str(made)
+            return _pair(site, call, "scores")
+        return _pair(site, f"{module}({arguments}, need_weights=False)", "weights")[0]
 
     return forward
 
@@ -227,12 +225,17 @@ def _heads(layer: Layer, heads: int, sharing: int) -> Forward:
         more = f", {mask}" if mask else ", is_causal=True" if is_causal else ""
         call = f"{module}({query}, {key}, {value}{more})"
         if scores:
-            made, weights = site.unpack(call, ("", "scores"))
-            asked = site.arguments.get("return_attention_scores") is True
-            return (str(made), str(weights)) if asked else str(made)
+            pair = _pair(site, call, "scores")
+            return pair if site.arguments.get("return_attention_scores") is True else pair[0]
         return f"{call}.unflatten(-1, {literal(out)})" if len(out) > 1 else call
 
     return forward
+
+
+def _pair(site: Site, call: str, second: str) -> tuple[str, str]:
+    """Write a statement with two results; return their names."""
+    names = site.unpack(call, ("", second))
+    return str(names[0]), str(names[1])
 
 
 def _query_key_value(site: Site) -> tuple[Value, Value, Value]:
@@ -259,10 +262,10 @@ def _heads_mask(site: Site, query: Value, value: Value) -> tuple[str, bool]:
 
 def _axes(layer: Layer, rank: int) -> tuple[int, ...]:
     """Return the axes over which a layer attends, counted from the front."""
-    given = layer.config["attention_axes"] if "attention_axes" in layer.config else (1,)
-    if given is None:
+    if layer.config.get("attention_axes", (1,)) is None:
         return tuple(range(1, rank - 1))
-    return tuple(sorted(axis % rank for axis in layer.integers("attention_axes")))
+    given = layer.integers("attention_axes") if "attention_axes" in layer.config else (1,)
+    return tuple(sorted(axis % rank for axis in given))
 
 
 def _with_steps_last(value: Value, axes: tuple[int, ...]) -> str:

@@ -6,10 +6,12 @@ from batchdot.porting.errors import quote
 from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import Activation, FrozenMap
+from batchdot.porting.record import Value as Constant
 from batchdot.porting.translation.activations import activate
 from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.operands import (
     has_only,
+    integer,
     integers,
     is_tensor,
     operand,
@@ -78,7 +80,7 @@ def _of_size(name: str, size: Value) -> Value:
     return size.with_text(f"({forms[name].format(x=size)})")
 
 
-ACTIVATIONS: Final = {
+ACTIVATIONS: Final[dict[str, dict[str, Constant]]] = {
     "relu": {}, "relu6": {}, "selu": {}, "softplus": {}, "softsign": {}, "silu": {}, "mish": {},
     "log_sigmoid": {}, "hard_silu": {}, "hard_tanh": {}, "tanh_shrink": {}, "gelu": {"approximate": False},
     "elu": {"alpha": 1.0}, "celu": {"alpha": 1.0}, "leaky_relu": {"negative_slope": 0.2},
@@ -95,22 +97,27 @@ def activation(layer: Layer) -> Forward:
     name = layer.record.class_name
 
     def forward(site: Site) -> Result:
-        x, parameters = tensor(layer, site), dict(ACTIVATIONS[name])
-        for key, value in site.arguments.items():
-            key = RENAMED.get((name, key), key)
-            if key in parameters:
-                parameters[key] = value  # type: ignore[assignment]
-            elif key != "x" and value not in (None, False) and not (key == "beta" and value == 1):
-                raise RefusedError(f"its argument {quote(key)} has no translation")
-        if name == "log_softmax" and parameters["axis"] != -1:
-            return x.with_text(f"F.log_softmax({x}, dim={x.axis(int(parameters['axis']))})")
+        x = tensor(layer, site)
+        parameters = _parameters(name, site)
         if name == "log_softmax":
-            parameters = {}
+            return x.with_text(f"F.log_softmax({x}, dim={x.axis(integer(site, 'axis', -1))})")
         if name == "softmax" and parameters["axis"] is None:
-            parameters["axis"] = tuple(range(rank_of(x)))  # type: ignore[assignment]
+            parameters["axis"] = tuple(range(rank_of(x)))
         return activate(Activation(name, FrozenMap(parameters)), x)
 
     return forward
+
+
+def _parameters(name: str, site: Site) -> dict[str, Constant]:
+    """Return the parameters of an activation, those left out by their defaults."""
+    parameters = dict(ACTIVATIONS[name])
+    for key, value in site.arguments.items():
+        key = RENAMED.get((name, key), key)
+        if key in parameters and (value is None or isinstance(value, (bool, int, float, tuple))):
+            parameters[key] = value  # type: ignore[assignment]
+        elif key != "x" and value not in (None, False) and (key, value) != ("beta", 1):
+            raise RefusedError(f"its argument {quote(key)} has no translation")
+    return parameters
 
 
 BINARY: Final = {
@@ -165,7 +172,7 @@ def _expression(name: str, x: "Value | float", y: "Value | float") -> str:
     if not both and BINARY[name].startswith("torch.") and name != "divide_no_nan":
         raise RefusedError(f"it works on a tensor and the number {quote(y if is_tensor(x) else x)}")
     if name == "divide_no_nan" and not is_tensor(y):
-        return "torch.zeros_like({x})".format(x=x) if y == 0 else f"{source(x)} / {source(y)}"
+        return f"torch.zeros_like({x})" if y == 0 else f"{source(x)} / {source(y)}"
     if name in ("add", "subtract") and isinstance(y, (int, float)) and y < 0:
         name, y = ("subtract" if name == "add" else "add"), -y
     left = f"({literal(x)})" if isinstance(x, (int, float)) and x < 0 and name == "power" else source(x)
@@ -239,7 +246,9 @@ def _reduced(name: str, text: str, x: Value, axes: tuple[int, ...] | None, keep:
     if name == "prod" or name.startswith("arg"):
         if name != "prod" and len(places) != 1:
             raise RefusedError(f"its axes are {axes}")
-        for place in sorted((place % rank_of(x) for place in places), reverse=True) if len(places) > 1 else places:
+        for place in (
+            sorted((place % rank_of(x) for place in places), reverse=True) if len(places) > 1 else places
+        ):
             text += f".{method}({', '.join([str(place), *more])})"
         return text
     where = str(places[0]) if len(places) == 1 else literal(tuple(places))
@@ -338,9 +347,13 @@ def where(layer: Layer) -> Forward:
     return forward
 
 
+NARROW: Final = {"float16": "half", "bfloat16": "bfloat16"}
+"""Methods that round to dtypes of few digits."""
+
+
 @computes("cast")
 def cast(layer: Layer) -> Forward:
-    """To integers or truth values and back; ``forward`` fixes no width of floating point numbers."""
+    """To integers or truth values and back; to float16, what that rounds to, in the dtype of the model."""
 
     def forward(site: Site) -> Result:
         has_only(site, "x", "dtype")
@@ -348,6 +361,9 @@ def cast(layer: Layer) -> Forward:
         if not isinstance(x, Value):
             raise RefusedError("it works on a number alone")
         kind = "bool" if dtype == "bool" else "float" if "float" in dtype else "int"
+        if kind == x.kind == "float" and dtype in NARROW:
+            x = site.named(x)
+            return x.with_text(f"{x}.{NARROW[dtype]}().to({x}.dtype)")
         if x.kind in ("size", kind):
             return x
         if kind == "int" and "int" not in dtype:

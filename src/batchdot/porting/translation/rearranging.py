@@ -1,7 +1,5 @@
 """Translations of functions of keras.ops and TensorFlow that move elements: shapes, joins, indices."""
 
-from collections.abc import Mapping
-
 from batchdot.porting.errors import quote
 from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
@@ -13,10 +11,8 @@ from batchdot.porting.translation.operands import (
     integers,
     is_tensor,
     operand,
-    operands,
     rank_of,
     result,
-    source,
     tensor,
 )
 from batchdot.porting.translation.registry import Forward, Result, computes
@@ -148,7 +144,9 @@ def moveaxis(layer: Layer) -> Forward:
     def forward(site: Site) -> Result:
         has_only(site, "x", "source", "destination")
         x, axes = last(layer, site), (integers(site, "source"), integers(site, "destination"))
-        source_, destination = (literal(part if part and len(part) > 1 else (part or (0,))[0]) for part in axes)
+        source_, destination = (
+            literal(part if part and len(part) > 1 else (part or (0,))[0]) for part in axes
+        )
         return result(site, f"{x}.movedim({source_}, {destination})", Value(x.text, None, x.kind))
 
     return forward
@@ -209,14 +207,22 @@ def split(layer: Layer) -> Forward:
         x = tensor(layer, site)
         axis = x.axis(integer(site, "axis", 0))
         if is_apart:
-            call, count, x = f"{site.last(x)}.unbind({integer(site, 'axis', 0)})", len(site.output_shapes), site.last(x)
+            call, count, x = (
+                f"{site.last(x)}.unbind({integer(site, 'axis', 0)})",
+                len(site.output_shapes),
+                site.last(x),
+            )
         else:
             parts = integers(site, "indices_or_sections")
             if parts is None:
                 raise RefusedError("it does not say into how many parts it splits")
             several = isinstance(site.arguments.get("indices_or_sections"), tuple)
             count = len(parts) + 1 if several else parts[0]
-            call = f"{x}.tensor_split({literal(parts)}, dim={axis})" if several else f"{x}.chunk({count}, dim={axis})"
+            call = (
+                f"{x}.tensor_split({literal(parts)}, dim={axis})"
+                if several
+                else f"{x}.chunk({count}, dim={axis})"
+            )
         if count != len(site.output_shapes):
             raise RefusedError("the file does not say how many parts it has")
         if count == 1:
@@ -224,7 +230,8 @@ def split(layer: Layer) -> Forward:
         names = site.unpack(call, tuple(str(number) if number else "" for number in range(count)))
         is_first = x.is_first and not is_apart
         return tuple(
-            Value(str(name), site.output_shapes[number], x.kind, is_first) for number, name in enumerate(names)
+            Value(str(name), site.output_shapes[number], x.kind, is_first)
+            for number, name in enumerate(names)
         )
 
     return forward
@@ -237,7 +244,9 @@ def tile(layer: Layer) -> Forward:
     def forward(site: Site) -> Result:
         has_only(site, "x", "repeats")
         x = last(layer, site)
-        return result(site, f"{x}.tile({_sizes(site.arguments.get('repeats'), '1')})", Value("", None, x.kind))
+        return result(
+            site, f"{x}.tile({_sizes(site.arguments.get('repeats'), '1')})", Value("", None, x.kind)
+        )
 
     return forward
 
@@ -287,7 +296,9 @@ def _pairs(widths: Argument, rank: int) -> list[tuple[int, int]]:
         pairs *= rank
     elif len(several) == 2 and rank != 2 and all(isinstance(part, int) for part in several):
         pairs = [several] * rank
-    if len(pairs) != rank or not all(len(pair) == 2 and all(isinstance(size, int) for size in pair) for pair in pairs):
+    if len(pairs) != rank or not all(
+        len(pair) == 2 and all(isinstance(size, int) for size in pair) for pair in pairs
+    ):
         raise RefusedError(f"its pad_width is {quote(widths)}")
     return pairs  # type: ignore[return-value]
 
@@ -381,7 +392,11 @@ def take(layer: Layer) -> Forward:
         else:
             made = operand(layer, indices)
             assert isinstance(made, Value)
-            index = f"{site.last(made)}" if made.kind == "int" and not is_tensor(indices) else f"{site.last(made)}.long()"
+            index = (
+                f"{site.last(made)}"
+                if made.kind == "int" and not is_tensor(indices)
+                else f"{site.last(made)}.long()"
+            )
         if axes is None:
             text = f"{x}.flatten()[{index}]"
         else:

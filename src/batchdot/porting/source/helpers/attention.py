@@ -17,8 +17,8 @@ def causal_mask(query: Tensor, key: Tensor) -> Tensor:
     return torch.ones(shape, dtype=torch.bool, device=query.device).tril()
 
 
-class MultiHeadAttention(nn.Module):
-    """Attention of heads, several of which may share a key and a value."""
+class Heads(nn.Module):
+    """Projections to heads and back; several heads may share a key and a value."""
 
     def __init__(
         self,
@@ -51,6 +51,10 @@ class MultiHeadAttention(nn.Module):
         """Return the output (B, T, O) of heads (B, H, T, V)."""
         return self.output(heads.transpose(-3, -2).flatten(-2))
 
+
+class MultiHeadAttention(Heads):
+    """Attention of several heads."""
+
     def forward(
         self,
         query: Tensor,
@@ -67,8 +71,8 @@ class MultiHeadAttention(nn.Module):
         )
 
 
-class MultiHeadAttentionWithScores(MultiHeadAttention):
-    """Attention of heads that returns the weights (B, H, T, S) too."""
+class MultiHeadAttentionWithScores(Heads):
+    """Attention of several heads that returns the weights (B, H, T, S) too."""
 
     def forward(
         self,

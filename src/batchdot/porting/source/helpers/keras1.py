@@ -18,7 +18,7 @@ class Maxout(nn.Module):
 
 
 class SReLU(nn.Module):
-    """A piecewise linear function with a slope left of t_left and one right of it and |t_right|."""
+    """Linear pieces that meet at t_left and at t_left + |t_right|."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
