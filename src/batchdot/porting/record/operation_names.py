@@ -68,7 +68,7 @@ UNARY = [
     "stop_gradient",
     "identity",
     "leaky_relu",
-    *("mish", "celu", "log_sigmoid", "hard_sigmoid", "hard_silu", "hard_tanh", "tanh_shrink"),
+    *("celu", "log_sigmoid", "hard_sigmoid", "hard_silu", "hard_tanh", "tanh_shrink"),
     *("log2", "log10", "exp2", "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh"),
     *("trunc", "isinf", "isfinite"),
 ]
@@ -165,6 +165,10 @@ FUNCTIONS: Final = {
     "compat.v1.zeros_like": "zeros_like", "identity": "identity", "stop_gradient": "stop_gradient",
     "math.cumsum": "cumsum", "broadcast_to": "broadcast_to", "tensordot": "tensordot",
     "one_hot": "one_hot", "math.divide_no_nan": "divide_no_nan", "roll": "roll", "unstack": "unstack",
+    "math.asin": "arcsin", "math.acos": "arccos", "math.atan": "arctan", "math.atan2": "arctan2",
+    "math.tan": "tan", "math.sinh": "sinh", "math.cosh": "cosh", "math.expm1": "expm1",
+    "math.is_nan": "isnan", "math.logical_xor": "logical_xor", "nn.softsign": "softsign",
+    "math.log_sigmoid": "log_sigmoid",
 }  # fmt: skip
 """Functions of TensorFlow, as TFOpLambda names them."""
 
@@ -193,7 +197,8 @@ GRAPH: Final = {
     "Softsign": "softsign", "LeakyRelu": "leaky_relu", "Softmax": "softmax", "LogSoftmax": "log_softmax",
     "Sum": "sum", "Mean": "mean", "Max": "max", "Min": "min", "Prod": "prod", "Any": "any", "All": "all",
     "ArgMax": "argmax", "ArgMin": "argmin", "Cast": "cast", "ConcatV2": "concatenate", "Pack": "stack",
-    "Split": "split", "Squeeze": "squeeze", "ExpandDims": "expand_dims", "Reshape": "reshape",
+    "Split": "split", "SplitV": "split", "Squeeze": "squeeze", "ExpandDims": "expand_dims",
+    "Reshape": "reshape",
     "Transpose": "transpose", "StridedSlice": "get_item", "Select": "where", "SelectV2": "where",
     "Einsum": "einsum", "Tile": "tile", "GatherV2": "take", "Shape": "shape", "ZerosLike": "zeros_like",
     "OnesLike": "ones_like", "Identity": "identity", "StopGradient": "stop_gradient", "ReverseV2": "flip",

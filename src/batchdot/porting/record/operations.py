@@ -8,6 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 
 from batchdot.porting.errors import quote
 from batchdot.porting.record.item import Item, shortest
@@ -168,10 +169,20 @@ def operation_arguments(name: str, settings: Mapping[str, Value], node: Node) ->
         given[key] = value
     for key, value in node.kwargs.items():
         if key != "name" and not (value is None and key not in parameters):
+            if key == "num_or_size_splits":
+                value = _indices(value)
             given[_renamed(name, key, parameters)] = value
     for key, value in settings.items():
         given.setdefault(_renamed(name, key, parameters), value)
     return _completed(name, given)
+
+
+def _indices(sizes: Value) -> Value:
+    """Return where keras.ops splits into parts of these sizes, of which the last may be -1, the rest."""
+    if not isinstance(sizes, tuple):
+        return sizes
+    before = [size for size in sizes[:-1] if isinstance(size, int) and size >= 0]
+    return tuple(accumulate(before)) if len(before) == len(sizes) - 1 else None
 
 
 def _renamed(name: str, key: str, parameters: tuple[str, ...]) -> str:
@@ -224,6 +235,8 @@ def _graph_arguments(name: str, settings: Mapping[str, Value], node: Node) -> di
         return {"xs": tuple(values[:-1]), "axis": values[-1] if values else None}
     if name == "stack":
         return {"xs": tuple(values), "axis": attributes.get("axis", 0)}
+    if name == "split" and len(values) == 3:
+        return {"x": values[0], "indices_or_sections": _indices(values[1]), "axis": values[2]}
     if name == "split":
         return {
             "x": values[-1] if values else None,
