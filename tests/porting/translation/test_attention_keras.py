@@ -46,12 +46,10 @@ def of_heads(k):
 
 
 def inputs(k, masked):
-    """Return inputs of ids, and query, value and key, with masks where ids are 0."""
+    """Return inputs of ids, and a function that makes query, value and key, with masks where ids are 0."""
     ids = [k.Input((size,), dtype="int32") for size in (QUERIES, VALUES, VALUES)]
-    tables = [
-        k.layers.Embedding(9, size, mask_zero=masked) for size in (FEATURES, FEATURES, FEATURES)
-    ]
-    return ids, [table(each) for table, each in zip(tables, ids, strict=True)]
+    tables = [k.layers.Embedding(9, FEATURES, mask_zero=masked) for _ in ids]
+    return ids, lambda: [table(each) for table, each in zip(tables, ids, strict=True)]
 
 
 def ids_of(rng):
@@ -72,12 +70,12 @@ def flat(results):
 @pytest.mark.parametrize("make", [of_one_head, of_heads])
 def test_load_of_attention_computes_what_keras_computes(make, engine, masked, tmp_path):
     k = live_keras(engine)
-    ids, (query, value, key) = inputs(k, masked)
+    ids, embedded = inputs(k, masked)
     results, names = [], []
     for layer, arguments in make(k):
-        calls = [(query, value), (query, value, key), (query, query)]
+        calls = [embedded()[:2], embedded(), embedded()[:1] * 2]  # in Keras 3, a call deletes masks
         several = make is of_heads
-        made = [layer(*call, **arguments) if several else layer(list(call), **arguments) for call in calls]
+        made = [layer(*call, **arguments) if several else layer(call, **arguments) for call in calls]
         results += flat(made)
         names += [(layer.name, layer.get_config(), arguments)] * len(flat(made))
     model = k.Model(ids, results)
@@ -95,9 +93,13 @@ def test_load_of_attention_computes_what_keras_computes(make, engine, masked, tm
     for name, target, result in zip(names, want, got, strict=True):
         target = np.asarray(target.detach() if engine == "keras" else target)
         assert target.shape == tuple(result.shape), name
-        if engine == "keras" and make is of_heads and masked and target.ndim == 3:
-            target, result = target[counts], result.numpy()[counts]
-        np.testing.assert_allclose(np.asarray(result), target, atol=2e-5, err_msg=str(name))
+        result = result.numpy()
+        if engine == "keras" and make is of_heads and masked:  # where all is hidden, Keras 3 is of two minds
+            target, result = (
+                (each if each.ndim == 3 or each.shape[1] == QUERIES else each.swapaxes(1, 2))[counts]
+                for each in (target, result)
+            )
+        np.testing.assert_allclose(result, target, atol=2e-5, err_msg=str(name))
 
 
 AXES = [(engine, axes) for engine in ENGINES for axes in ((1,), (2,), (1, 2), None)]
@@ -135,6 +137,22 @@ def test_load_of_attention_with_a_mask_as_argument_obeys_it(engine, tmp_path):
         np.testing.assert_allclose(result.detach(), target, atol=2e-5)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_load_of_attention_in_a_chain_sees_the_masks_that_keras_sees(engine, tmp_path):
+    k = live_keras(engine)
+    ids, embedded = inputs(k, True)
+    query, value, _ = embedded()
+    first = k.layers.MultiHeadAttention(2, 3)(query, value)
+    second = k.layers.MultiHeadAttention(2, 3)(first, value)  # for which Keras 3 has deleted the mask of value
+    model = k.Model(ids[:2], second)
+    model.save(tmp_path / "model.keras")
+    sample = [each[:3] for each in ids_of(np.random.default_rng(0))[:2]]
+    target = model([each.astype("int32") for each in sample])
+    result = porting.load(tmp_path / "model.keras")(*map(torch.tensor, sample)).detach().numpy()
+    target, counts = np.asarray(target.detach() if engine == "keras" else target), sample[0] != 0
+    np.testing.assert_allclose(result[counts], target[counts], atol=2e-5)
+
+
 def test_port_of_heads_that_share_out_the_features_is_one_torch_module(tmp_path):
     k = live_keras("keras")
     x = k.Input((5, 6))
@@ -146,7 +164,8 @@ def test_port_of_heads_that_share_out_the_features_is_one_torch_module(tmp_path)
 
 def test_load_of_attention_in_any_dtype_and_batch_runs(tmp_path):
     k = live_keras("tf_keras")
-    ids, (query, value, key) = inputs(k, True)
+    ids, embedded = inputs(k, True)
+    query, value, key = embedded()
     heads = k.layers.MultiHeadAttention(2, 3, dropout=0.1)(query, value, key, use_causal_mask=True)
     model = k.Model(ids, [heads, k.layers.Attention(dropout=0.1)([query, value, key], use_causal_mask=True)])
     model.save(tmp_path / "model.keras")
