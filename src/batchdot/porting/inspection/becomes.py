@@ -31,10 +31,11 @@ MODULES = {
     "UnitNormalization": "F.normalize", "RMSNormalization": "nn.RMSNorm",
     "Normalization": "(x - mean) / std", "Rescaling": "x * scale + offset",
     "CategoryEncoding": "F.one_hot", "Discretization": "torch.bucketize", "Resizing": "F.interpolate",
-    "CenterCrop": "a slice", "Attention": "softmax(q @ k.mT) @ v", "AdditiveAttention": "a small class",
+    "CenterCrop": "a slice", "Attention": "F.scaled_dot_product_attention",
+    "AdditiveAttention": "softmax(scores) @ v",
     "GroupedQueryAttention": "a small class", "MultiHeadAttention": "nn.MultiheadAttention",
-    "Highway": "a small class", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
-    "SReLU": "a small function", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",
+    "Highway": "two nn.Linear", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
+    "SReLU": "a small class", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",
     "CuDNNGRU": "nn.GRU",
 }  # fmt: skip
 
