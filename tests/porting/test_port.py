@@ -16,7 +16,7 @@ from torch import nn
 
 from batchdot import porting
 from batchdot.porting.source import check
-from batchdot.porting.source.check import SourceError
+from batchdot.porting.source.checking import SourceError
 
 
 def one_dense(path, name="dense", input_name="x", dtype="f4", **config):

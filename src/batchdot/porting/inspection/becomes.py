@@ -34,8 +34,7 @@ MODULES = {
     "CenterCrop": "a slice", "Attention": "softmax(q @ k.mT) @ v", "AdditiveAttention": "a small class",
     "GroupedQueryAttention": "a small class", "MultiHeadAttention": "nn.MultiheadAttention",
     "Highway": "a small class", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
-    "SReLU": "a small function", "SpectralNormalization": "its layer", "RNN": "a small class",
-    "StackedRNNCells": "a small class", "SimpleRNN": "nn.RNN", "CuDNNLSTM": "nn.LSTM",
+    "SReLU": "a small function", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",
     "CuDNNGRU": "nn.GRU",
 }  # fmt: skip
 
@@ -54,8 +53,13 @@ def becomes(layer: LayerRecord) -> str:
     if layer.kind == "operation":
         return f"torch: {layer.class_name}"
     config = layer.config
-    if layer.is_a("LSTM", "GRU"):
-        return f"nn.{layer.class_name}" if _is_plain(layer) else "a small class"
+    if layer.is_a("LSTM", "GRU", "LSTMCell", "GRUCell"):
+        return f"nn.{layer.class_name.removesuffix('Cell')}" if _is_plain(layer) else "a small class"
+    if layer.is_a("SimpleRNN", "SimpleRNNCell"):
+        activation = layer.config.get("activation")
+        return "nn.RNN" if activation in (Activation("tanh"), Activation("relu")) else "a small class"
+    if layer.is_a("RNN", "StackedRNNCells") and layer.inner:
+        return ", ".join(dict.fromkeys(map(becomes, layer.inner.values())))
     if layer.is_a("BatchNormalization"):
         return "nn.BatchNorm" if config.get("mode") == 0 else "a small class"
     if layer.is_a("Bidirectional", "TimeDistributed"):

@@ -89,7 +89,7 @@ def check(text: str, imports: Collection[str] = (), functions: Iterable[str] = (
     >>> check("import os")
     Traceback (most recent call last):
     ...
-    batchdot.porting.source.check.SourceError: line 1: import os
+    batchdot.porting.source.checking.SourceError: line 1: import os
     """
     try:
         tree = parse_file(text)
