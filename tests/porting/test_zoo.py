@@ -1,4 +1,4 @@
-"""Models of public kinds, built and saved by live Keras: ported from every container, they compute the same."""
+"""Models of public kinds, built and saved by live Keras, compute the same ported from every container."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def record_answers(model, path, target):
     record = porting.read(path)
     inputs = random_inputs(record)
     given = list(inputs.values())
-    if hasattr(record.inputs, "items"):
+    if isinstance(model.input, dict):
         given = {key: inputs[ref] for key, ref in record.inputs.items()}
     outputs = model.predict(given, batch_size=100, verbose=0)
     if isinstance(outputs, dict):
@@ -41,7 +41,12 @@ def assert_same(name, make, folder):
     files = containers(model, folder)
     record_answers(model, folder / "m.keras", folder / "io.npz")
     for path, weights in files.items():
-        result = porting.verify(path, weights=weights, data=folder / "io.npz")
+        try:
+            result = porting.verify(path, weights=weights, data=folder / "io.npz")
+        except porting.ModelFileError:  # tf_keras loses which call of a shared layer is meant in some .h5
+            with pytest.raises(KeyError):
+                live_keras(name).models.load_model(path)
+            continue
         assert result.agrees, str(result)
         assert all(output.scale > 1e-3 for output in result.outputs)
 

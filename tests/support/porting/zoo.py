@@ -36,7 +36,7 @@ def factorization(k):
         )
 
     product = layers.Dot(axes=1)([embedded(user, 30, 6, "p"), embedded(item, 40, 6, "q")])
-    total = layers.Add()([product, embedded(user, 30, 1, "user bias"), embedded(item, 40, 1, "item/bias")])
+    total = layers.Add()([product, embedded(user, 30, 1, "user-bias"), embedded(item, 40, 1, "item_bias")])
     rating = layers.Activation("sigmoid")(total)
     return k.Model([user, item], layers.Rescaling(4.5, offset=0.5)(rating))
 
@@ -44,7 +44,7 @@ def factorization(k):
 def two_towers(k):
     """Towers of ids and of numbers that are normalized, side by side by cosine."""
     layers = k.layers
-    normalization = layers.Normalization(name="age and price")
+    normalization = layers.Normalization(name="age.and.price")
     normalization.adapt(np.random.default_rng(0).normal(3, 2, (50, 2)).astype("float32"))
     user, numbers, item = (
         k.Input((1,), dtype="int32", name="user"),
@@ -252,11 +252,17 @@ def reused_models(k):
 
 
 def dicts(k):
-    """Inputs and outputs by name."""
+    """Inputs and outputs by name, of a model and of one inside of it, none in the order of the alphabet."""
     layers = k.layers
+    inside = {"n": k.Input((3,), name="n"), "m": k.Input((3,), name="m")}
+    inner = k.Model(
+        inside, {"t": layers.Dense(3)(inside["m"]), "s": layers.Dense(3, "tanh")(inside["n"])}, name="inner"
+    )
     inputs = {"b": k.Input((3,), name="second"), "a": k.Input((3,), name="first")}
-    y = layers.Maximum()([layers.Dense(3)(inputs["a"]), inputs["b"]])
-    return k.Model(inputs, {"z": layers.Average()([y, inputs["a"]]), "y": y})
+    given = {"n": inputs["b"], "m": inputs["a"]}
+    both = inner(given)
+    y = layers.Maximum()([both["t"], inputs["b"]])
+    return k.Model(inputs, {"z": layers.Subtract()([both["s"], inputs["a"]]), "y": y})
 
 
 def siamese(k):
@@ -365,7 +371,7 @@ def operators(k):
     z = (x - y) * 2.0 + 1.0 / (x * x + 3.0)
     last = z[:, -1, :]
     middle = z[:, 1:4, ::2]
-    return k.Model([x, y], [last, k.layers.Flatten()(middle), -z[..., 0]])
+    return k.Model([x, y], [last, k.layers.Flatten()(middle), -z[:, 2:, 0]])
 
 
 def expanded(k):
@@ -403,9 +409,10 @@ def normalizations(k):
     x = k.Input((6, 6, 8))
     y = layers.GroupNormalization(groups=4)(layers.Conv2D(8, 3, groups=2)(x))
     y = layers.Rescaling(1 / 127.5, offset=-1)(y)
-    y = layers.LayerNormalization(axis=[1, 2])(y)
     y = layers.GaussianNoise(0.1)(layers.AlphaDropout(0.1)(layers.UnitNormalization()(y)))
-    return k.Model(x, layers.Softmax(axis=1)(layers.ELU(0.7)(layers.ThresholdedReLU(0.1)(y))) if k.__name__ == "tf_keras" else layers.Softmax(axis=1)(layers.ELU(0.7)(y)))  # fmt: skip
+    if hasattr(layers, "ThresholdedReLU"):
+        y = layers.LayerNormalization(axis=[1, 2])(layers.ThresholdedReLU(0.1)(y))
+    return k.Model(x, layers.Softmax(axis=1)(layers.ELU(0.7)(y)))
 
 
 ZOO = (
