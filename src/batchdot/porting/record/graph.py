@@ -316,7 +316,7 @@ def _structure(item: Item) -> Value:
     """Return the inputs or outputs of a model: one tensor, or a list, of lists perhaps, or a dict of them."""
     value = item.value
     if isinstance(value, dict):
-        return FrozenMap({key: parse_ref(part) for key, part in item.members()})
+        return FrozenMap({key: parse_ref(part) for key, part in item.sorted_members()})
     if isinstance(value, list) and value and isinstance(value[0], str):
         return parse_ref(item)
     refs = tuple(_structure(part) for part in item.items())

@@ -215,7 +215,7 @@ class ModelTranslator:
         """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
         inputs = self.record.inputs
         if isinstance(inputs, FrozenMap):
-            return tuple(sorted(inputs)), tuple(inputs[key] for key in sorted(inputs))
+            return tuple(inputs), tuple(inputs.values())
         return (), inputs
 
     def translate(self, layer: Layer) -> Forward:
