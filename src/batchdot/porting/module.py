@@ -37,11 +37,11 @@ def classes_of(
     key = text, tuple(map(id, functions.values()))
     with _lock:
         if key not in _known:
-            tree = check(text, imports, functions)
+            check(text, imports, functions)
             name = f"<ported {len(linecache.cache)}>"
             linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
             namespace: dict[str, Any] = {"__name__": MODULE, **functions}
-            exec(compile(tree, name, "exec"), namespace)
+            exec(compile(text, name, "exec"), namespace)
             for value in namespace.values():
                 if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == MODULE:
                     value.__reduce_ex__ = _reducer(text, imports, functions)  # type: ignore[method-assign]

@@ -309,6 +309,10 @@ def test_port_chain_over_images_moves_channels_once_each_way(engine, tmp_path):
     source = porting.port(path).source
     assert source.count("permute(0, 3, 1, 2)") == 1
     assert source.count("permute(") == 2
+    assert "permute(" not in porting.port(path, channels="first").source
+    x = torch.rand(2, 14, 14, 3)
+    got = porting.load(path, channels="first")(x.movedim(-1, 1)).movedim(1, -1)
+    torch.testing.assert_close(got, porting.load(path)(x), rtol=1e-5, atol=1e-5)
     flat = k.Sequential(
         [k.Input((6, 3)), k.layers.Conv1D(4, 3), k.layers.MaxPooling1D(2), k.layers.Flatten()]
     )

@@ -1,5 +1,7 @@
 """Name the PyTorch counterpart of a Keras layer in a word or two, without importing torch."""
 
+from math import prod
+
 from batchdot.porting.record import Activation, LayerRecord
 
 MODULES = {
@@ -31,11 +33,10 @@ MODULES = {
     "UnitNormalization": "F.normalize", "RMSNormalization": "nn.RMSNorm",
     "Normalization": "(x - mean) / std", "Rescaling": "x * scale + offset",
     "CategoryEncoding": "F.one_hot", "Discretization": "torch.bucketize", "Resizing": "F.interpolate",
-    "CenterCrop": "a slice", "Attention": "F.scaled_dot_product_attention", "AdditiveAttention": "softmax(scores) @ v",
-    "GroupedQueryAttention": "a small class", "MultiHeadAttention": "nn.MultiheadAttention",
+    "CenterCrop": "a slice", "Attention": "F.scaled_dot_product_attention",
+    "AdditiveAttention": "softmax(scores) @ v", "GroupedQueryAttention": "a small class",
     "Highway": "two nn.Linear", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
-    "SReLU": "a small class", "SpectralNormalization": "its layer", "RNN": "a small class",
-    "StackedRNNCells": "a small class", "SimpleRNN": "nn.RNN", "CuDNNLSTM": "nn.LSTM",
+    "SReLU": "a small class", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",
     "CuDNNGRU": "nn.GRU",
 }  # fmt: skip
 
@@ -54,8 +55,13 @@ def becomes(layer: LayerRecord) -> str:
     if layer.kind == "operation":
         return f"torch: {layer.class_name}"
     config = layer.config
-    if layer.is_a("LSTM", "GRU"):
-        return f"nn.{layer.class_name}" if _is_plain(layer) else "a small class"
+    if layer.is_a("LSTM", "GRU", "LSTMCell", "GRUCell"):
+        return f"nn.{layer.class_name.removesuffix('Cell')}" if _is_plain(layer) else "a small class"
+    if layer.is_a("SimpleRNN", "SimpleRNNCell"):
+        activation = layer.config.get("activation")
+        return "nn.RNN" if activation in (Activation("tanh"), Activation("relu")) else "a small class"
+    if layer.is_a("RNN", "StackedRNNCells") and layer.inner:
+        return ", ".join(dict.fromkeys(map(becomes, layer.inner.values())))
     if layer.is_a("BatchNormalization"):
         return "nn.BatchNorm" if config.get("mode") == 0 else "a small class"
     if layer.is_a("Bidirectional", "TimeDistributed"):
@@ -65,6 +71,10 @@ def becomes(layer: LayerRecord) -> str:
     if layer.is_a("Activation"):
         activation = config["activation"]
         return activation.name if isinstance(activation, Activation) else "a function"
+    if layer.is_a("MultiHeadAttention"):
+        return "nn.MultiheadAttention" if _shares_features_out(layer) else "a small class"
+    if layer.is_a("RandomCrop"):
+        return "needs a replacement"
     if layer.class_name.startswith("Random"):
         return "nothing in eval()"
     return MODULES.get(layer.class_name, "a small class")
@@ -74,3 +84,13 @@ def _is_plain(layer: LayerRecord) -> bool:
     """Whether the gates of a recurrent layer are those of PyTorch."""
     names = [getattr(layer.config.get(key), "name", "") for key in ("activation", "recurrent_activation")]
     return names == ["tanh", "sigmoid"] and layer.config.get("reset_after", True) is True
+
+
+def _shares_features_out(layer: LayerRecord) -> bool:
+    """Whether all heads together have as many features as the query; a mask may still need a class."""
+    key, value = layer.config.get("key_dim"), layer.config.get("value_dim")
+    kernel = layer.weights.get("query.kernel")
+    features = kernel is not None and kernel.shape[0] == prod(kernel.shape[1:])
+    return (
+        features and value in (None, key) and layer.config.get("output_shape") is None and heads is not None
+    )

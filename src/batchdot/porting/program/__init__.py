@@ -6,6 +6,7 @@ It knows nothing of Keras: `batchdot.porting.translation` makes programs, and `s
 from batchdot.porting.program.body import Body
 from batchdot.porting.program.layout import channels_first, channels_last
 from batchdot.porting.program.names import Names
+from batchdot.porting.program.shortening import attributes_in
 from batchdot.porting.program.values import (
     Array,
     Function,
@@ -31,6 +32,7 @@ __all__ = [
     "Statement",
     "Submodule",
     "Value",
+    "attributes_in",
     "channels_first",
     "channels_last",
     "leaves",

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from batchdot.porting.program.syntax import parse_expression
+
 
 @lru_cache(maxsize=65536)
 def _occurrences(expression: str) -> tuple[tuple[int, str], ...]:
-    tree = ast.parse(expression, mode="eval")
+    tree = parse_expression(expression)
     found = [(node.col_offset, node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return tuple(sorted(found))
 
@@ -67,7 +69,7 @@ def is_view(expression: str) -> bool:
     >>> is_view("x.mT.flatten(1)"), is_view("x.sum(1)")
     (True, False)
     """
-    node: ast.expr = ast.parse(expression, mode="eval").body
+    node: ast.expr = parse_expression(expression)
     while not isinstance(node, ast.Name):
         if isinstance(node, ast.Call):
             if not all(isinstance(arg, (ast.Constant, ast.UnaryOp)) for arg in node.args) or node.keywords:
@@ -85,7 +87,7 @@ def is_primary(expression: str) -> bool:
     >>> is_primary("f(x)[0].mT"), is_primary("(x + y)"), is_primary("x + y")
     (True, True, False)
     """
-    with_attribute = ast.parse(f"{expression}.x", mode="eval").body
+    with_attribute = parse_expression(f"{expression}.x")
     return isinstance(with_attribute, ast.Attribute) and ast.dump(with_attribute.value) == ast.dump(
-        ast.parse(expression, mode="eval").body
+        parse_expression(expression)
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from batchdot.porting.program.expressions import names_in, substitute
 from batchdot.porting.program.names import Names
+from batchdot.porting.program.syntax import parse_expression
 from batchdot.porting.program.values import Loop, Results, Statement, leaves
 
 FEWEST = 3
@@ -90,7 +91,7 @@ def _candidates(statements: Sequence[Statement]) -> Iterator[_Repetition]:
 def _form(statement: Statement, defined: set[str]) -> str:
     """Return a statement without the names of tensors."""
     places = dict.fromkeys(defined, "_")
-    targets = substitute(ast.unparse(ast.parse(str(statement.targets).replace("'", ""), mode="eval")), places)
+    targets = substitute(ast.unparse(parse_expression(str(statement.targets).replace("'", ""))), places)
     return f"{targets} = {substitute(statement.expression, places)}"
 
 
@@ -142,8 +143,8 @@ class _Rolling:
         own = dict(zip(self.defined[1], self.defined[0], strict=True))
         carried = set(self.defined[0])
         for first, second in zip(self.repetition.run(0), self.repetition.run(1), strict=True):
-            left = ast.parse(first.expression, mode="eval").body
-            right = ast.parse(second.expression, mode="eval").body
+            left = parse_expression(first.expression)
+            right = parse_expression(second.expression)
             if not self._agree(left, right, first.expression, own, carried):
                 return False
         return True

@@ -44,7 +44,8 @@ class Names:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")[:LONGEST] or "layer"
+    plain = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")[:LONGEST]
+    return f"layer_{plain}".rstrip("_") if not plain[:1].isalpha() else plain
 
 
 def class_name(text: str, names: Names) -> str:

@@ -1,5 +1,7 @@
 """Shorten the statements of a ``forward``: drop unused ones, write loops, move in what is used once."""
 
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -31,6 +33,12 @@ def shortened(
     moved: dict[str, str] = {}
     kept = _inlined(block, {name for name in uses if uses[name] == assigned[name] == 1}, moved)
     return tuple(_without_unused(kept, uses)), _substituted(results, moved)
+
+
+def attributes_in(block: Block, results: Results) -> set[str]:
+    """Return the attributes of ``self`` that statements and results use."""
+    texts = itertools.chain(_expressions(block), leaves(results))
+    return {name for text in texts for name in re.findall(r"\bself\.(\w+)", text)}
 
 
 def _needed(statements: Sequence[Statement], results: Results) -> list[Statement]:

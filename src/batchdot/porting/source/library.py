@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from batchdot.porting.program.syntax import parse_file
+
 FOLDER = Path(__file__).parent / "helpers"
 
 
@@ -30,7 +32,7 @@ def helpers() -> dict[str, Helper]:
     found: dict[str, Helper] = {}
     for path in sorted(FOLDER.glob("*.py")):
         source = path.read_text(encoding="utf-8")
-        for node in ast.parse(source).body:
+        for node in parse_file(source).body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 start = min([node.lineno, *(item.lineno for item in node.decorator_list)])
                 text = "\n".join(source.splitlines()[start - 1 : node.end_lineno])

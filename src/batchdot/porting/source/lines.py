@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from batchdot.porting.program.syntax import parse_expression
+
 WIDTH = 88
 INDENT = "    "
 
@@ -57,7 +59,7 @@ class _Part:
     @classmethod
     def of(cls, source: str, prefix: str = "") -> "_Part":
         """Return a text as a part."""
-        node = ast.parse(source, mode="eval").body
+        node = parse_expression(source)
         return cls(prefix, source, node, node.col_offset > 0)
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ if __name__ == "__main__":
 def write(program: Program) -> str:
     """Return the file that a program is. Equal programs give equal text."""
     classes = list(_classes(program.model))
-    names = {name for each in classes for name in _names(each)}
+    names = {name for each in classes for name in _names(each, program.dtype)}
     helpers = list(helpers_for(names))
     names = names.union(*(helper.names for helper in helpers))
     blocks = [helper.text for helper in helpers] + [
@@ -48,9 +48,9 @@ def _classes(model: ModelClass) -> Iterator[ModelClass]:
     yield model
 
 
-def _names(model: ModelClass) -> Iterator[str]:
+def _names(model: ModelClass, dtype: str) -> Iterator[str]:
     for submodule in model.submodules:
-        yield from names_in(submodule.expression)
+        yield from names_in(_constructor(submodule, dtype))
     for part in model.statements:
         for statement in part.statements if isinstance(part, Loop) else [part]:
             yield from names_in(statement.expression)

@@ -14,6 +14,7 @@ from batchdot.porting.program import (
     Program,
     Submodule,
     Value,
+    attributes_in,
     channels_first,
     channels_last,
 )
@@ -185,7 +186,8 @@ class ModelTranslator:
         parameters += tuple(self.mask_parameters.values())
         self.structure = self._results(self.record.outputs)
         statements, results = self.body.finish(self.structure)
-        submodules = tuple(self.scope.submodules)
+        used = attributes_in(statements, results)
+        submodules = tuple(one for one in self.scope.submodules if one.attribute in used)
         return ModelClass(
             self.name,
             "",

@@ -21,11 +21,6 @@ ONE_BIAS: Final = (
     "learn, so that training goes on as in Keras."
 )
 
-COMPILE: Final = (
-    "torch.compile breaks the graph at nn.LSTM, nn.GRU and nn.RNN, so that fullgraph=True fails unless "
-    "torch._dynamo.config.allow_rnn is True."
-)
-
 DROPOUT: Final = (
     "{name} drops {rate:.0%} of its input's features in training, the same ones at every step; here it does "
     "not. The same is: x * F.dropout(torch.ones_like(x[:, :1]), {rate:g}, self.training)."
@@ -122,7 +117,6 @@ def torch_module(layer: Layer, backward: Layer | None = None) -> str:
             state[f"bias_ih_{ending}"] = one.array("bias")
             state[f"bias_hh_{ending}"] = one.array("bias", convert=np.zeros_like)
             frozen.append(f"bias_hh_{ending}")
-    layer.note(COMPILE)
     if frozen:
         layer.note(ONE_BIAS)
     return layer.module(f"{name}({', '.join(words)})", state, frozen=tuple(frozen))

@@ -25,13 +25,14 @@ def flatten(layer: Layer) -> Forward:
 def reshape(layer: Layer) -> Forward:
     """``x.reshape``, the batch apart."""
     sizes = layer.integers("target_shape")
-    shape = ", ".join(map(str, sizes))
 
     def forward(site: Site) -> Result:
-        x = site.x
-        if -1 not in sizes:
-            return f"{x}.reshape(-1, {shape})"
-        return f"{x}.reshape({x}.shape[0], {shape})"
+        x, shape = site.x, site.output_shapes[0]
+        known = sizes if -1 not in sizes or shape is None else shape[1:]
+        if None not in known and -1 not in known:
+            return f"{x}.reshape(-1, {', '.join(map(str, known))})"
+        flat = f"{x}.flatten(1)" if x.rank != 2 else str(x)  # which a batch of 0 allows
+        return f"{flat}.unflatten(1, {sizes})"
 
     return forward
 

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Collection, Iterable
 
+from batchdot.porting.program.syntax import parse_file
 from batchdot.porting.source.library import helper_names
 
 IMPORTS = (
@@ -88,10 +89,10 @@ def check(text: str, imports: Collection[str] = (), functions: Iterable[str] = (
     >>> check("import os")
     Traceback (most recent call last):
     ...
-    batchdot.porting.source.check.SourceError: line 1: import os
+    batchdot.porting.source.checking.SourceError: line 1: import os
     """
     try:
-        tree = ast.parse(text)
+        tree = parse_file(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SourceError(f"no Python: {error}") from None
     known = _defined(tree).union(functions)

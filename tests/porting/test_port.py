@@ -1,0 +1,524 @@
+"""Ported models through the public door: the edges of names, shapes, files and threads."""
+
+import concurrent.futures
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tests.support.porting.saved import dense, entry, functional, given, kernel, write
+from torch import nn
+
+from batchdot import porting
+from batchdot.porting.source import check
+from batchdot.porting.source.checking import SourceError
+
+
+def one_dense(path, name="dense", input_name="x", dtype="f4", **config):
+    """Write a model of one Dense layer, 3 to 2; return the file and its kernel and bias."""
+    weights = kernel("w", 3, 2, dtype)
+    layers = [given(input_name, 3), dense(name, [input_name], 2, **config)]
+    return write(path, functional(layers, [input_name], [name]), {name: weights}), *(
+        array for _, array in weights
+    )
+
+
+def test_load_of_dense_computes_and_learns(tmp_path):
+    path, weight, bias = one_dense(tmp_path / "m.h5")
+    module = porting.load(path)
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(module(x), x @ torch.tensor(weight) + torch.tensor(bias))
+    torch.testing.assert_close(module(x=x), module(x))
+    assert not module.training
+    assert list(module.state_dict()) == ["dense.weight", "dense.bias"]
+    module(x).sum().backward()
+    assert module.dense.weight.grad is not None
+
+
+NAMES = [
+    *(
+        "self",
+        "forward",
+        "for",
+        "print",
+        "torch",
+        "nn",
+        "F",
+        "Tensor",
+        "training",
+        "state_dict",
+        "a/b",
+        "a_b",
+    ),
+    *(
+        "a-b",
+        "1st",
+        "__init__",
+        "__x",
+        "_",
+        "ﬁ",
+        "é",
+        "match",
+        "super",
+        "None",
+        "softmax",
+        "range",
+        "T" * 300,
+    ),
+    *("parameters", 'quote"', "back\\slash", "new\nline", "x", "x_1", "Net", "Path", "GaussianNoise", "12"),
+    *("batchdot", "_parameters"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_load_of_odd_layer_name_computes(tmp_path, name):
+    path, weight, bias = one_dense(tmp_path / "m.h5", name, input_name=f"{name}2")
+    x = torch.randn(4, 3)
+    module = porting.load(path)
+    torch.testing.assert_close(module(x), x @ torch.tensor(weight) + torch.tensor(bias))
+    assert len(module.state_dict()) == 2
+
+
+def test_load_of_all_odd_names_together_keeps_them_apart(tmp_path):
+    layers, weights, before = [given("inputs", 3)], {}, "inputs"
+    for number, name in enumerate(NAMES):
+        name = name.replace("/", "∕") if name == "a/b" else name
+        layers.append(dense(name, [before], 3))
+        weights[name] = kernel("w", 3, 3, seed=number)
+        before = name
+    module = porting.load(write(tmp_path / "m.h5", functional(layers, ["inputs"], [before]), weights))
+    x = torch.randn(2, 3) / 10
+    expected = x.double()
+    for name in weights:
+        (_, matrix), (_, bias) = weights[name]
+        expected = expected @ torch.tensor(matrix).double() + torch.tensor(bias).double()
+    torch.testing.assert_close(module.double()(x.double()), expected)
+
+
+def test_port_of_hostile_texts_writes_no_code(tmp_path):
+    name = '"""\nimport os\nos.system("true")\n#'
+    layers = [given("x", 3), entry("ReLU", name, ["x"])]
+    source = porting.port(
+        write(tmp_path / 'a"""\nb.json', functional(layers, ["x"], [name], name=name))
+    ).source
+    assert "os.system" not in source
+    assert source.count('"""') == 2
+
+
+def test_load_of_dicts_takes_and_returns_them(tmp_path):
+    layers = [given("b", 3), given("a", 3), entry("Add", "sum", ["a", "b"]), entry("ReLU", "relu", ["a"])]
+    config = functional(layers, {"b": "b", "a": "a"}, {"total": "sum", "rest": "relu"})
+    module = porting.load(write(tmp_path / "m.json", config))
+    a, b = torch.randn(2, 3), torch.randn(2, 3)
+    for result in (module(a, b), module({"b": b, "a": a}), module(b=b, a=a)):
+        assert list(result) == ["total", "rest"]
+        torch.testing.assert_close(result["total"], a + b)
+        torch.testing.assert_close(result["rest"], a.relu())
+
+
+def test_load_returns_inputs_and_repeated_outputs(tmp_path):
+    layers = [given("x", 3), entry("ReLU", "relu", ["x"])]
+    x = torch.randn(2, 3)
+    found = porting.load(write(tmp_path / "m.json", functional(layers, ["x"], ["x", "relu", "relu"])))(x)
+    for result, expected in zip(found, (x, x.relu(), x.relu()), strict=True):
+        torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(
+        porting.load(write(tmp_path / "i.json", functional(layers, ["x"], ["x"])))(x), x
+    )
+
+
+def test_load_of_fixed_batch_and_free_sizes_takes_any(tmp_path):
+    layers = [given("x", None, 3, batch=5), entry("Reshape", "pairs", ["x"], target_shape=[-1, 6])]
+    module = porting.load(write(tmp_path / "m.json", functional(layers, ["x"], ["pairs"])))
+    for batch, steps in ((5, 4), (2, 8), (1, 2), (0, 4)):
+        assert module(torch.randn(batch, steps, 3)).shape == (batch, steps // 2, 6)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "shape"),
+    [
+        ("Flatten", {}, (12,)),
+        ("Reshape", {"target_shape": [2, -1]}, (2, 6)),
+        ("Permute", {"dims": [2, 1]}, (3, 4)),
+        ("Softmax", {"axis": [1, 2]}, (4, 3)),
+        ("Dropout", {"rate": 0.5}, (4, 3)),
+        ("SpatialDropout1D", {"rate": 0.5}, (4, 3)),
+        ("GaussianNoise", {"stddev": 0.5}, (4, 3)),
+        ("Masking", {"mask_value": 0.0}, (4, 3)),
+    ],
+)
+def test_load_with_batch_of_zero_returns_none(tmp_path, class_name, config, shape):
+    layers = [given("x", 4, 3), entry(class_name, "layer", ["x"], **config)]
+    module = porting.load(write(tmp_path / "m.json", functional(layers, ["x"], ["layer"])))
+    assert module(torch.zeros(0, 4, 3)).shape == (0, *shape)
+    assert module(torch.zeros(2, 4, 3)).shape == (2, *shape)
+
+
+def test_load_of_embedding_truncates_floats(tmp_path):
+    table = np.arange(12, dtype="f4").reshape(4, 3)
+    layers = [given("ids", 2), entry("Embedding", "table", ["ids"], input_dim=4, output_dim=3)]
+    path = write(
+        tmp_path / "m.h5", functional(layers, ["ids"], ["table"]), {"table": [("table/embeddings:0", table)]}
+    )
+    module = porting.load(path)
+    expected = torch.tensor(table[[[1, 3]]])
+    for ids in (
+        torch.tensor([[1.9, 3.2]]),
+        torch.tensor([[1, 3]]),
+        torch.tensor([[1, 3]], dtype=torch.int32),
+    ):
+        torch.testing.assert_close(module(ids), expected)
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype"), [("f2", torch.float16), ("f8", torch.float64), ("f4", torch.float32)]
+)
+def test_load_keeps_dtype_of_weights(tmp_path, stored, dtype):
+    path, *_ = one_dense(tmp_path / "m.h5", dtype=stored)
+    ported = porting.port(path)
+    assert {tensor.dtype for tensor in ported.state_dict.values()} == {dtype}
+    assert {tensor.dtype for tensor in ported.module().state_dict().values()} == {dtype}
+    assert ported.module()(torch.ones(1, 3, dtype=dtype)).dtype == dtype
+
+
+def test_load_of_mixed_dtypes_keeps_each(tmp_path):
+    layers = [given("x", 3), dense("low", ["x"], 2), dense("full", ["x"], 2)]
+    weights = {"low": kernel("w", 3, 2, "f2"), "full": kernel("w", 3, 2)}
+    ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x"], ["full"]), weights))
+    assert "low" not in ported.source  # nothing uses it
+    layers = [given("x", 3), given("h", 3), dense("low", ["h"], 2), dense("full", ["x"], 2)]
+    ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x", "h"], ["full", "low"]), weights))
+    rebuilt = namespace(ported.source)["Net"]()
+    assert rebuilt.low.weight.dtype == torch.float16
+    assert rebuilt.full.weight.dtype == torch.float32
+
+
+def namespace(source):
+    """Return what a ported file defines, run without the porter."""
+    names = {"__name__": "saved"}
+    exec(source, names)
+    return names
+
+
+def test_load_of_frozen_layers_requires_no_gradients(tmp_path):
+    layers = [given("x", 3), dense("frozen", ["x"], 2, trainable=False), dense("free", ["frozen"], 2)]
+    weights = {"frozen": kernel("w", 3, 2), "free": kernel("w", 2, 2)}
+    module = porting.load(write(tmp_path / "m.h5", functional(layers, ["x"], ["free"]), weights))
+    assert [name for name, p in module.named_parameters() if p.requires_grad] == ["free.weight", "free.bias"]
+    path = write(tmp_path / "n.h5", functional(layers, ["x"], ["free"], trainable=False), weights)
+    assert not any(parameter.requires_grad for parameter in porting.load(path).parameters())
+
+
+def test_load_of_layers_shared_by_models_keeps_one(tmp_path):
+    inner = [given("i", 3), dense("shared", ["i"], 3)]
+    one, two = (
+        functional(inner, ["i"], ["shared"], name="one"),
+        functional(inner, ["i"], ["shared"], name="two"),
+    )
+    layers = [given("x", 3), {**one, "inbound_nodes": [[["x", 0, 0, {}]]]}]
+    layers.append({**two, "inbound_nodes": [[["one", 1, 0, {}]]]})
+    weights = {name: kernel("shared", 3, 3) for name in ("one", "two")}
+    path = write(tmp_path / "m.h5", functional(layers, ["x"], [("two", 1)]), weights)
+    ported = porting.port(path)
+    assert list(ported.state_dict) == ["one.shared.weight", "one.shared.bias"]
+    x, ((_, matrix), (_, bias)) = torch.randn(2, 3), weights["one"]
+    expected = (x @ torch.tensor(matrix) + torch.tensor(bias)) @ torch.tensor(matrix) + torch.tensor(bias)
+    module = ported.module()
+    torch.testing.assert_close(module(x), expected)
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        other.one.shared.bias.data += 1
+        assert not torch.equal(other(x), module(x))
+
+
+def test_load_of_equal_untrained_layers_keeps_both(tmp_path):
+    inner = [given("i", 3), dense("same", ["i"], 3)]
+    one, two = functional(inner, ["i"], ["same"], name="one"), functional(inner, ["i"], ["same"], name="two")
+    layers = [given("x", 3), {**one, "inbound_nodes": [[["x", 0, 0, {}]]]}]
+    layers.append({**two, "inbound_nodes": [[["one", 1, 0, {}]]]})
+    zeros = [("same/kernel:0", np.ones((3, 3), "f4")), ("same/bias:0", np.zeros(3, "f4"))]
+    path = write(tmp_path / "m.h5", functional(layers, ["x"], [("two", 1)]), {"one": zeros, "two": zeros})
+    assert len(porting.port(path).state_dict) == 4
+
+
+def test_load_of_500_layers_runs(tmp_path):
+    layers, before = [given("x", 3)], "x"
+    for number in range(500):
+        layers.append(
+            entry("ReLU" if number % 2 else "Activation", f"l{number}", [before], activation="tanh")
+        )
+        before = f"l{number}"
+    for one in layers[2::2]:
+        one["config"].pop("activation")
+    module = porting.load(write(tmp_path / "m.json", functional(layers, ["x"], [before])))
+    x = torch.randn(2, 3)
+    expected = x
+    for number in range(500):
+        expected = expected.relu() if number % 2 else expected.tanh()
+    torch.testing.assert_close(module(x), expected)
+
+
+def repeated(calls, collect):
+    """Return a model that calls one Dense layer on its own output; outputs are all results or the last."""
+    nodes = [["x"], *([("step", number)] for number in range(calls - 1))]
+    layers = [given("x", 3), dense("step", nodes, 3, "tanh")]
+    return functional(
+        layers, ["x"], [("step", n) for n in range(calls)] if collect else [("step", calls - 1)]
+    )
+
+
+@pytest.mark.parametrize("collect", [False, True])
+def test_port_of_repeated_calls_writes_loop(tmp_path, collect):
+    weights = {"step": kernel("w", 3, 3)}
+    ported = porting.port(write(tmp_path / "m.h5", repeated(10, collect), weights))
+    assert "for _ in range(10):" in ported.source
+    assert ported.source.count("self.step(") == 1
+    x = torch.randn(2, 3)
+    (_, matrix), (_, bias) = weights["step"]
+    expected = []
+    for _ in range(10):
+        x = torch.tanh(x @ torch.tensor(matrix) + torch.tensor(bias)) if expected else x
+        expected.append(x)
+    first = expected[0]
+    results, step = [], first
+    for _ in range(10):
+        step = torch.tanh(step @ torch.tensor(matrix) + torch.tensor(bias))
+        results.append(step)
+    found = ported.module()(first)
+    for result, wanted in zip(
+        found if collect else [found], results if collect else results[-1:], strict=True
+    ):
+        torch.testing.assert_close(result, wanted)
+
+
+def test_port_twice_gives_same_text(tmp_path):
+    path = write(tmp_path / "m.h5", repeated(4, True), {"step": kernel("w", 3, 3)})
+    assert porting.port(path).source == porting.port(path).source
+
+
+def test_load_in_threads_agrees(tmp_path):
+    path, *_ = one_dense(tmp_path / "m.h5")
+    x = torch.randn(2, 3)
+    expected = porting.load(path)(x)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for result in pool.map(lambda _: porting.load(path)(x), range(32)):
+            torch.testing.assert_close(result, expected)
+
+
+# Files
+
+
+RUN = """
+import sys
+for name in ("batchdot", "keras", "tf_keras", "tensorflow", "h5py", "pyfive"):
+    sys.modules[name] = None
+import runpy, torch
+from safetensors.torch import load_file
+names = runpy.run_path("tower.py")
+model = names["Tower"]()
+model.load_state_dict(load_file("tower.safetensors"))
+print(model(torch.ones(1, 3)).tolist())
+"""
+
+
+def test_save_writes_files_that_run_alone(tmp_path):
+    weights = kernel("w", 3, 2)
+    layers = [given("x", 3), dense("dense", ["x"], 2)]
+    path = write(tmp_path / "m.h5", functional(layers, ["x"], ["dense"], name="tower"), {"dense": weights})
+    porting.port(path).save(tmp_path / "tower.py")
+    run = [sys.executable, "-I", "-c", RUN]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    expected = porting.load(path)(torch.ones(1, 3)).tolist()
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-6)
+    printed = subprocess.run(
+        [sys.executable, "tower.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "Linear(in_features=3, out_features=2, bias=True)" in printed.stdout
+
+
+def test_save_over_files_replaces_both(tmp_path):
+    path, *_ = one_dense(tmp_path / "m.h5")
+    for name in ("m.py", "m.safetensors"):
+        (tmp_path / name).write_text("old")
+    porting.port(path).save(tmp_path / "m.py")
+    assert "class Net" in (tmp_path / "m.py").read_text()
+    assert sorted(os.listdir(tmp_path)) == ["m.h5", "m.py", "m.safetensors"]
+
+
+def test_save_that_fails_leaves_both(tmp_path, monkeypatch):
+    path, *_ = one_dense(tmp_path / "m.h5")
+    for name in ("m.py", "m.safetensors"):
+        (tmp_path / name).write_text("old")
+    replace = os.replace
+
+    def fails(source, target):
+        if str(target).endswith("m.py") and not str(source).endswith(".old"):
+            raise OSError(5, "the disk is broken")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="the disk is broken"):
+        porting.port(path).save(tmp_path / "m.py")
+    assert [(tmp_path / name).read_text() for name in ("m.py", "m.safetensors")] == ["old", "old"]
+    assert sorted(os.listdir(tmp_path)) == ["m.h5", "m.py", "m.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "words"),
+    [
+        ("none/m.py", OSError, "there is no folder"),
+        ("m.txt", ValueError, "NAME.py"),
+        ("m.h5/m.py", OSError, "m.h5"),
+    ],
+)
+def test_save_where_it_cannot_says_so(tmp_path, target, error, words):
+    path, *_ = one_dense(tmp_path / "m.h5")
+    with pytest.raises(error, match=words):
+        porting.port(path).save(tmp_path / target)
+
+
+def test_port_without_weights_names_the_argument(tmp_path):
+    config = functional([given("x", 3), dense("dense", ["x"], 2)], ["x"], ["dense"])
+    path = write(tmp_path / "m.json", config)
+    with pytest.raises(porting.NotPortableError, match="weights="):
+        porting.port(path)
+    other, *_ = one_dense(tmp_path / "w.h5")
+    torch.testing.assert_close(
+        porting.load(path, weights=other)(torch.ones(1, 3)), porting.load(other)(torch.ones(1, 3))
+    )
+
+
+def test_pickle_of_changed_text_is_refused(tmp_path):
+    path, *_ = one_dense(tmp_path / "m.h5")
+    module = porting.load(path)
+    text = pickle.dumps(module, protocol=0).replace(b"import Tensor, nn", b"import Tensor,nn;import os")
+    with pytest.raises((SourceError, pickle.UnpicklingError)):
+        pickle.loads(text)
+    again = pickle.loads(pickle.dumps(module))
+    torch.testing.assert_close(again(torch.ones(1, 3)), module(torch.ones(1, 3)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os",
+        "from torch import *",
+        "import torch\ntorch.load('x')",
+        "import torch\ntorch.hub.load('x')",
+        "__import__('os')",
+        "open('x')",
+        "eval('1')",
+        "x = ().__class__",
+        "import torch\n@torch.compile\ndef f(x): return x",
+        "while True: pass",
+        "try:\n    pass\nexcept Exception:\n    pass",
+        "lambda: unknown",
+        "x =",
+        "(" * 10000,
+    ],
+)
+def test_check_of_foreign_text_refuses(text):
+    with pytest.raises(SourceError):
+        check(text)
+
+
+# Custom layers
+
+
+class Doubled(nn.Module):
+    def __init__(self, factor, kernel):
+        super().__init__()
+        self.factor = factor
+        self.scale = nn.Parameter(torch.ones(3) if kernel is None else torch.tensor(kernel))
+
+    def forward(self, x):
+        return self.factor * self.scale * x
+
+
+def doubled(config, weights, input_shapes):
+    assert input_shapes == [(None, 3)]
+    return Doubled(config["factor"], weights and next(iter(weights.values())))
+
+
+def shifted(config, weights, input_shapes):
+    return lambda x: x + 1
+
+
+def custom_model(path):
+    layers = [
+        given("x", 3),
+        entry("Scaling", "scaling", ["x"], factor=2.0),
+        entry("Lambda", "shift", ["scaling"], function=["4wEAAAA=", None, None], function_type="lambda"),
+        dense("dense", ["shift"], 3, activation="my_activation"),
+    ]
+    weights = {"scaling": [("scaling/scale:0", np.arange(3, dtype="f4"))], "dense": kernel("dense", 3, 3)}
+    return write(path, functional(layers, ["x"], ["dense"]), weights)
+
+
+def test_port_names_all_that_is_missing(tmp_path):
+    with pytest.raises(porting.NotPortableError) as caught:
+        porting.port(custom_model(tmp_path / "m.h5"))
+    assert [name for name, _ in caught.value.missing] == ["scaling", "shift", "dense"]
+    for words in (
+        'custom={"Scaling": function}',
+        "factor",
+        "(3,)",
+        'custom={"shift": function}',
+        "my_activation",
+    ):
+        assert words in str(caught.value)
+
+
+def test_load_with_custom_functions_computes(tmp_path):
+    path = custom_model(tmp_path / "m.h5")
+    custom = {"Scaling": doubled, "shift": shifted, "my_activation": lambda *_: torch.sin}
+    module = porting.load(path, custom=custom)
+    x = torch.randn(2, 3)
+    (_, matrix), (_, bias) = kernel("dense", 3, 3)
+    inside = (2 * torch.arange(3.0) * x + 1) @ torch.tensor(matrix) + torch.tensor(bias)
+    torch.testing.assert_close(module(x), inside.sin())
+    with pytest.raises(ValueError, match="my_activation"):
+        porting.port(path, custom=custom).save(tmp_path / "m.py")
+
+
+def test_save_with_importable_custom_function_imports_it(tmp_path, monkeypatch):
+    (tmp_path / "own_layers.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Scale(nn.Module):\n"
+        "    def __init__(self, factor, scale):\n        super().__init__()\n        self.factor = factor\n"
+        "        self.scale = nn.Parameter(torch.ones(3) if scale is None else torch.tensor(scale))\n\n"
+        "    def forward(self, x):\n        return self.factor * self.scale * x\n\n\n"
+        "def scale(config, weights, input_shapes):\n"
+        "    return Scale(config['factor'], weights and next(iter(weights.values())))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_layers
+
+    layers = [given("x", 3), entry("Scaling", "scaling", ["x"], factor=2.0)]
+    weights = {"scaling": [("scaling/scale:0", np.arange(3, dtype="f4"))]}
+    path = write(tmp_path / "m.h5", functional(layers, ["x"], ["scaling"]), weights)
+    ported = porting.port(path, custom={"scaling": own_layers.scale})
+    assert "from own_layers import scale\n" in ported.source
+    ported.save(tmp_path / "net.py")
+    module = namespace((tmp_path / "net.py").read_text())["Net"]()
+    module.load_state_dict(ported.state_dict)
+    torch.testing.assert_close(module(torch.ones(1, 3)), 2 * torch.arange(3.0)[None])
+
+
+# Notes
+
+
+def test_notes_name_what_does_not_come_over(tmp_path):
+    penalty = {"class_name": "L2", "config": {"l2": 0.01}}
+    constraint = {"class_name": "MaxNorm", "config": {"max_value": 2, "axis": 0}}
+    path, *_ = one_dense(tmp_path / "m.h5", kernel_regularizer=penalty, kernel_constraint=constraint)
+    notes = "\n".join(porting.port(path).notes)
+    assert "0.01 * model.dense.weight.square().sum()" in notes
+    assert "model.dense.weight.renorm_(2, 0, 2)" in notes
+    policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
+    layers = [given("x", 3), entry("ReLU", "relu", ["x"], dtype=policy)]
+    ported = porting.port(write(tmp_path / "h.json", functional(layers, ["x"], ["relu"])))
+    assert any("torch.autocast" in note for note in ported.notes)
