@@ -91,6 +91,4 @@ def _shares_features_out(layer: LayerRecord) -> bool:
     key, value = layer.config.get("key_dim"), layer.config.get("value_dim")
     kernel = layer.weights.get("query.kernel")
     features = kernel is not None and kernel.shape[0] == prod(kernel.shape[1:])
-    return (
-        features and value in (None, key) and layer.config.get("output_shape") is None and heads is not None
-    )
+    return features and value in (None, key) and layer.config.get("output_shape") is None
