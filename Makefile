@@ -41,7 +41,7 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 	$(BIN)/python -m pytest tests/test_torch_private.py $(ARGS)
 
 fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
-	@for target in hdf5 zip json npz archive record model; do \
+	@for target in hdf5 zip json npz archive record model port; do \
 		$(BIN)/python -m tests.support.porting.fuzz $$target --count 10000000 --seconds 10 || exit 1; \
 	done
 
