@@ -1,4 +1,4 @@
-"""Run saved ports where only torch and safetensors can be imported, and compare them with Keras's predictions.
+"""Run saved ports where only torch and safetensors can be imported, and compare with Keras's predictions.
 
 ``python -m tests.support.porting.alone`` rewrites the table in docs/from-keras/files.md.
 """
@@ -114,7 +114,7 @@ def versions():
 
 
 def table(verdicts):
-    """Return the lines of the table: for each version and container, how many are right, refused and wrong."""
+    """Return the table: for each version and container, how many files are right, refused and wrong."""
     counts = defaultdict(Counter)
     for path, verdict in verdicts.items():
         counts[path.parent.name, container(path)][verdict.partition(":")[0]] += 1

@@ -2,7 +2,8 @@
 
 Targets are the parsers (hdf5, zip, json, npz), a whole ``.keras`` archive (archive), the record that a config
 is made into (record), that of a config with weights (model), and the module that such a record is ported to
-(port). Seeds are the fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
+(port). Seeds are the fixtures; no other tool is needed. A short run is part of the tests, a long one is by
+hand:
 
     python -m tests.support.porting.fuzz hdf5 --count 2000000 --seed 1
 
