@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "from-keras" / "layers.md"
 HEAD = """\
 # Which layers are ported
 
-One row for each class of Keras's layers, of all versions; a class that was renamed has its newest name. This page
+One row for each class of Keras's layers, of all versions; a renamed class has its newest name. This page
 is generated from the registry of translations (`python -m tests.support.porting.layers_page`) and tested.
 Layers of your own, and Lambda layers, are ported by a function that you give: `custom={"NAME": function}`.
 
