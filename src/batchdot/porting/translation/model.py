@@ -336,7 +336,9 @@ class ModelTranslator:
                 call_shapes=tuple(each.input_shapes for each in self.calls[call.layer]),
                 training=self._training(call.layer),
                 trainable=self.trainable,
-                is_masked=any(other.masks for other in self.record.calls if other.layer == call.layer),
+                is_masked=any(
+                    each.masks or "attention_mask" in each.arguments for each in self.calls[call.layer]
+                ),
             )
             self.forwards[call.layer] = self.translate(layer)
         site = Site(
