@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Collection, Iterable
 
-from batchdot.porting.program.syntax import parse_file
+from batchdot.codegen.syntax import parse_file
 from batchdot.porting.source.library import helper_names
 
 IMPORTS = (
