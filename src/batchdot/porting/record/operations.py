@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from batchdot.porting.errors import quote
-from batchdot.porting.record.item import Item
+from batchdot.porting.record.item import Item, shortest
 from batchdot.porting.record.nodes import Node, refused
 from batchdot.porting.record.operation_names import (
     DEFAULTS,
@@ -84,7 +84,7 @@ def _plain(item: Item) -> Value:
         if item.value.get("class_name") == "DTypePolicy":
             return str(item.get("config").get("name").value)
         return FrozenMap({key: _plain(part) for key, part in item.members()})
-    return item.value
+    return shortest(item.value) if isinstance(item.value, float) else item.value
 
 
 def _graph_operation(config: Item) -> tuple[str, dict[str, Value], str]:
@@ -187,10 +187,6 @@ def _renamed(name: str, key: str, parameters: tuple[str, ...]) -> str:
 def _completed(name: str, given: dict[str, Value]) -> dict[str, Value]:
     parameters = PARAMETERS.get(name, ())
     complete = {**DEFAULTS.get(name, {}), **given}
-    if name == "normalize":
-        complete.setdefault("epsilon", 1e-12)
-        if complete["epsilon"] is None:
-            complete["epsilon"] = 1e-12
     ordered = {key: complete[key] for key in parameters if key in complete}
     ignored = ("out_type", "conjugate", "a_is_sparse", "b_is_sparse", "output_type", "initial")
     rest = {key: value for key, value in complete.items() if key not in ordered and key not in ignored}
