@@ -150,9 +150,7 @@ class Bench:
 
     def ported(self) -> dict[str, Any]:
         """Time ported Keras models beside hand-written modules and Keras."""
-        record = measure_ported(self.keras_peers, self.settings)
-        print("\n".join(tables.ported_lines(record)))
-        return record
+        return measure_ported(self.keras_peers, self.settings)
 
     def reading(self) -> dict[str, Any]:
         """Time reading Keras files."""

@@ -188,25 +188,21 @@ PORTED_PEERS = {
 }
 
 
-def ported_lines(record: Results) -> list[str]:
-    """Return the times of ported models and of starts, for the terminal."""
-    lines = [
-        "Ported modules: times in microseconds; every other number is our time over a peer's.",
-        f"{'':<18}{'batch':>6}{'ported':>12}" + "".join(f"{peer:>16}" for peer in PORTED_PEERS),
-    ]
-    reasons: dict[str, None] = {}
-    for model, batches in record["batches"].items():
-        for batch, row in batches.items():
-            ours = microseconds(row["microseconds"]["ported"]["median"])
-            ratios = row["our time over theirs"]
-            cells = "".join(f"{ratio(ratios[p]) if p in ratios else '':>16}" for p in PORTED_PEERS)
-            lines.append(f"{model:<18}{int(batch):>6,}{ours:>12}{cells}")
-            reasons |= {f"{peer}: {why}  [{model}]": None for peer, why in row["absent"].items()}
-    lines.append("From the start of the process to the first prediction, in seconds")
-    for model, row in record["start"].items():
-        times = (f"{name} {t['median'] / 1e6:.2f}" for name, t in row["microseconds"].items())
-        lines.append(f"  {model}: {', '.join(times)}")
-    return [*lines, *(f"  {reason}" for reason in reasons)]
+PORTED_HEADER = f"{'':<18}{'batch':>6}{'ported':>12}" + "".join(f"{peer:>16}" for peer in PORTED_PEERS)
+
+
+def ported_line(model: str, batch: int, record: Results) -> str:
+    """Return the line of a ported model and a batch for the terminal."""
+    ours, ratios = microseconds(record["microseconds"]["ported"]["median"]), record["our time over theirs"]
+    cells = "".join(f"{ratio(ratios[peer]) if peer in ratios else '':>16}" for peer in PORTED_PEERS)
+    reasons = "".join(f"\n  {peer}: {reason}" for peer, reason in record["absent"].items())
+    return f"{model:<18}{batch:>6,}{ours:>12}{cells}{reasons}"
+
+
+def start_line(model: str, record: Results) -> str:
+    """Return the seconds from the start of a process to the first prediction, for the terminal."""
+    times = (f"{name} {t['median'] / 1e6:.2f}" for name, t in record["microseconds"].items())
+    return f"{model}, seconds from start to first prediction: {', '.join(times)}"
 
 
 def ported_table(results: Results) -> str:
