@@ -27,7 +27,7 @@ def _parse(text: str) -> tuple[str, Callable[..., Any]]:
         raise ValueError(f"--custom takes NAME=MODULE:FUNCTION, not {text!r} (see batchdot port --help)")
     try:
         found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise ValueError(f"--custom {text}: {error}") from error
     if not callable(found):
         raise ValueError(f"--custom {text}: it is no function")

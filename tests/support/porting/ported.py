@@ -32,11 +32,11 @@ def config_and_weights(path):
 
 def comparable():
     """Return the files of the whole corpus that a module with weights can be loaded from, and compared."""
-    found = []
-    for path in whole_corpus():
-        if config_and_weights(path) is not None and recorded_beside(path).exists():
-            found.append(path)
-    return found
+    return [
+        path
+        for path in whole_corpus()
+        if config_and_weights(path) is not None and recorded_beside(path).exists()
+    ]
 
 
 def differences(path, **options):

@@ -327,6 +327,8 @@ class ModelTranslator:
 
     def _call(self, call: Call) -> None:
         record = self.layers[call.layer]
+        if record.kind == "layer" and not call.tensors():
+            raise RefusedError("it is called without a tensor")
         if call.layer not in self.forwards:
             layer = Layer(
                 record,
