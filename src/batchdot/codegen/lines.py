@@ -36,7 +36,11 @@ def break_statement(prefix: str, expression: str, tail: str = "") -> list[str]:
     elif part.is_chain:
         inside = part.at_methods(indent + INDENT)
     else:
-        return part.at_brackets(prefix, indent, tail)
+        lines = part.at_brackets(prefix, indent, tail)
+        alone = f"{indent}{INDENT}{expression}"
+        if len(lines[0]) <= WIDTH or len(alone) > WIDTH:
+            return lines
+        inside = [alone]
     return [f"{prefix}(", *inside, f"{indent}){tail}"]
 
 

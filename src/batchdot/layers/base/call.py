@@ -39,7 +39,7 @@ RESERVED = frozenset(["training", "mask"])
 """Parameters of `call` that every call of a layer accepts, and passes on to a `call` that has them."""
 
 
-_BUILDING = threading.RLock()
+BUILDING = threading.RLock()
 """Held while a layer is built: one lock for all, as a layer that held one could not be copied."""
 
 _builds: list[Any] = []
@@ -202,7 +202,7 @@ class Calls(Told, Losses):
         if is_tracing():
             super()._build_once(inputs)
             return
-        with _BUILDING, real_values(), CONTEXT.set(training=None):
+        with BUILDING, real_values(), CONTEXT.set(training=None):
             if self.built:
                 return
             _builds.append(self)
@@ -223,7 +223,8 @@ class Calls(Told, Losses):
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Move positional arguments from the first reserved one (``training``, ``mask``) on to keywords."""
-        names = list(inspect.signature(self.call).parameters)[: len(args)]
+        parameters = inspect.signature(self.call).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][: len(args)]
         first = next((i for i, name in enumerate(names) if name in RESERVED), len(args))
         return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 

@@ -15,9 +15,9 @@ import torch
 
 from batchdot import activations, regularizers
 from batchdot._torch import is_tracing
-from batchdot.config import float_dtype, floatx
+from batchdot.config import float_dtype, floatx, weight_dtype
 from batchdot.convert import dtype_name, parse_dtype
-from batchdot.layers.base.call import Calls, read_signature
+from batchdot.layers.base.call import BUILDING, Calls, read_signature
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.node_queries import NodeQueries
 from batchdot.registry import custom_object_scope
@@ -79,6 +79,7 @@ class Layer(Calls, NodeQueries):
         weights: Any = None,
         **kwargs: Any,
     ) -> None:
+        """Make the layer; the class describes the arguments."""
         unknown = [k for k, v in kwargs.items() if k not in _IGNORED and not (k in _UNSET and v is None)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, unknown))}.")
@@ -87,6 +88,7 @@ class Layer(Calls, NodeQueries):
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
         name = unique_name(type(self).__name__) if name is None else name
+        dtype = weight_dtype(dtype)
         given_dtype = float_dtype() if dtype is None else parse_dtype(dtype)
         # torch.compile warns of a cache, which it traces through anyway.
         read = read_signature.__wrapped__ if is_tracing() else read_signature
@@ -108,6 +110,7 @@ class Layer(Calls, NodeQueries):
         self._placement = torch.tensor((), dtype=given_dtype)  # real in shape inference too
         self._given_dtype = given_dtype
         self._weight_infos = []
+        self._declared = {}
         self._pending_state = {}
         self._initial_weights = weights
         self._built_at_init = False
@@ -153,7 +156,7 @@ class Layer(Calls, NodeQueries):
         meanings: Mapping[str, Any] = {}
         if isinstance(dtype, dict):  # a policy, which Keras 3 always writes
             meanings = activations.KERAS_3 if dtype.get("class_name") == "DTypePolicy" else {}
-            dtype = config["dtype"] = dtype.get("config", {}).get("name")
+            dtype = config["dtype"] = weight_dtype(dtype)
         if "dtype" in config and (dtype is None or (dtype == floatx() and not config.get("autocast"))):
             del config["dtype"]
         with custom_object_scope(meanings):
@@ -214,8 +217,13 @@ class Layer(Calls, NodeQueries):
         return found.fget(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the graph and what is cached: a copy of a layer is not connected."""
-        state = super().__getstate__()
+        """Leave out the graph and what is cached: a copy of a layer is not connected.
+
+        It waits while another thread builds a layer, and copies what a build changes.
+        """
+        with BUILDING:
+            state = super().__getstate__()
+            state |= {name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")}
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
         return state | {

@@ -106,7 +106,7 @@ class _Rolling:
 
     def run(self, results: Results) -> tuple[tuple[Statement | Loop, ...], Results] | None:
         """Return the statements with the loop, and the results; None if it cannot be one."""
-        if not self._repeats() or not self._begins():
+        if len(set(map(len, self.defined))) > 1 or not self._repeats() or not self._begins():
             return None
         one = self.repetition
         body = self._body()
