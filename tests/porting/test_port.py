@@ -70,7 +70,7 @@ NAMES = [
         "range",
         "T" * 300,
     ),
-    *("parameters", 'quote"', "back\\slash", "new\nline", "x", "x_1", "Net", "Path", "GaussianNoise", "12"),
+    *("parameters", 'quote"', "back\\slash", "new\nline", "x", "x_1", "Net", "Path", "add_noise", "12"),
     *("batchdot", "_parameters"),
 ]
 
