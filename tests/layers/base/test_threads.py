@@ -95,7 +95,10 @@ def test_state_loaded_before_the_first_calls_is_used_by_all() -> None:
 def test_copies_made_during_the_first_call_work() -> None:
     for _ in range(50):
         layer, copies = Slow(), []
-        call, duplicate = (lambda layer=layer: layer(X)), (lambda c=copies, m=layer: c.append(copy.deepcopy(m)))
+        call, duplicate = (
+            (lambda layer=layer: layer(X)),
+            (lambda c=copies, m=layer: c.append(copy.deepcopy(m))),
+        )
         run_together(call, duplicate, call, duplicate)
         for twin in copies:
             assert twin(X).shape == (8, 2)
