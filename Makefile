@@ -16,7 +16,7 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-full test-fallbacks fuzz mutate record-keras lint format bench dist clean
+.PHONY: help demo test test-keras test-slow test-full test-fallbacks fuzz mutate record-keras lint format bench dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,18 +30,20 @@ test: $(VENV)/installed-test ## Run the tests that need no Keras; ARGS="-k cosin
 test-keras: $(VENV)/installed-test-keras ## Run the tests that run Keras too.
 	$(BIN)/python -m pytest -m "keras and not slow" $(PARALLEL) $(ARGS)
 
+test-slow: $(VENV)/installed-test ## Run the long tests that need no Keras.
+	$(BIN)/python -m pytest -m "slow and not keras" $(PARALLEL) $(ARGS)
+
 test-full: $(VENV)/installed-test-keras ## Run every test, the slow ones and those with Keras included.
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-# A sample: operators, gradients and layers, where private APIs of torch are used; then each of them broken.
-test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without private APIs of torch, then break each.
+# A sample: operators, gradients and layers, where private APIs of torch are used. test-slow breaks each of them.
+test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without private APIs of torch.
 	BATCHDOT_TORCH_PRIVATE=0 $(BIN)/python -m pytest -m "not slow and not keras" $(PARALLEL) \
 		tests/ops/test_autocast.py tests/ops/test_gradients.py tests/ops/test_plan_cache.py \
 		tests/layers/test_dot.py tests/layers/test_fast_call.py tests/distributed $(ARGS)
-	$(BIN)/python -m pytest tests/test_torch_private.py $(ARGS)
 
 fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
-	@for target in hdf5 zip json npz archive record model; do \
+	@for target in hdf5 zip json npz archive record model port; do \
 		$(BIN)/python -m tests.support.porting.fuzz $$target --count 10000000 --seconds 10 || exit 1; \
 	done
 

@@ -5,7 +5,7 @@ from tests.support import ROOT
 
 TESTS, PACKAGE = ROOT / "tests", ROOT / "src" / "batchdot"
 
-BESIDE = {"benchmarks", "data", "documents", "examples", "support"}
+BESIDE = {"benchmarks", "data", "documents", "examples", "support", "tutorials"}
 """Folders of tests that stand for no package."""
 
 FOLDERS = sorted({str(path.parent.relative_to(TESTS)) for path in TESTS.rglob("test_*.py")} - BESIDE - {"."})

@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "batchdot"
 
 ORDER = [
-    *("_version", "errors", "types", "config", "convert", "registry", "_torch"),
+    *("_version", "keras_names", "errors", "types", "config", "convert", "registry", "codegen", "_torch"),
     *("activations", "constraints", "initializers", "regularizers"),
     *("planning", "kernels", "ops", "symbolic", "distributed", "explanation", "retrieval"),
-    *("layers", "models", "backend"),
+    *("arrays", "layers", "models", "backend"),
     *("io", "streaming", "porting", "cli"),
 ]
 """All packages and modules of src/batchdot. Each imports only those before it."""

@@ -130,7 +130,7 @@ def outcomes():
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow  # and run by make test-fallbacks
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(sys.modules["os"], "fork"), reason="each change has a forked process")
 @pytest.mark.parametrize("name", CHANGES)
 def test_changed_torch_gives_right_results(outcomes, name):

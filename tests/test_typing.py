@@ -10,7 +10,10 @@ import pytest
 
 import batchdot
 
-pytestmark = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed"),
+]
 
 HEADER = """\
 import numpy as np

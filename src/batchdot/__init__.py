@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batchdot._version import __version__ as __version__
+from batchdot.keras_names.lookup import KerasImports as _KerasImports
+from batchdot.keras_names.lookup import attribute_error as _attribute_error
 from batchdot.ops.handlers import Handler as _Handler
 from batchdot.ops.handlers import register as _register
 from batchdot.registry import HOOKS as _HOOKS
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         initializers,
         layers,
         models,
+        porting,
         regularizers,
     )
     from batchdot.errors import AxisError, NotConnectedError
@@ -54,6 +57,7 @@ __all__ = [
     "layers",
     "models",
     "plan",
+    "porting",
     "regularizers",
     "top_k",
 ]
@@ -91,6 +95,8 @@ def _run_sharded(operation: "Operation", x: object, y: object) -> object:
     return run_sharded(operation, x, y, run)
 
 
+_KerasImports.install()
+
 # `ops` is below `distributed`, which loads torch.distributed and is imported for the first DTensor.
 _register(_Handler("sharded", _is_sharded, _run_sharded))
 
@@ -120,7 +126,7 @@ if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a typ
         elif name in __all__ or name in _DEPRECATED:
             value = import_module(f"batchdot.{name}")
         else:
-            raise AttributeError(f"module 'batchdot' has no attribute {name!r}")
+            raise _attribute_error(__name__, name)
         globals()[name] = value
         return value
 

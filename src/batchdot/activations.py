@@ -11,13 +11,40 @@ by name, `serialize` returns their names.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.registry import Config, CustomObjects, Identifier, Registry
+
+__all__ = [
+    "KERAS_3",
+    "deserialize",
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_sigmoid",
+    "hard_sigmoid_keras3",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
 
 Activation: TypeAlias = Callable[..., Tensor]
 
@@ -201,3 +228,13 @@ def mish(x: Tensor) -> Tensor:
 def exponential(x: Tensor) -> Tensor:
     """Return exp(x)."""
     return torch.exp(x)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

@@ -10,14 +10,33 @@ Source: ``tf.keras.constraints``.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from batchdot.config import epsilon
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.registry import Configurable, Registry
+
+__all__ = [
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "deserialize",
+    "get",
+    "max_norm",
+    "maxnorm",
+    "min_max_norm",
+    "non_neg",
+    "nonneg",
+    "serialize",
+    "unit_norm",
+    "unitnorm",
+]
 
 Constrain: TypeAlias = Callable[..., Tensor]
 
@@ -124,3 +143,13 @@ def _norm(w: Tensor, axis: int | Sequence[int]) -> Tensor:
         w, dim=axis if isinstance(axis, int) else tuple(axis), keepdim=True
     )
     return norm
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

@@ -15,14 +15,52 @@ Source: ``tf.keras.initializers``. The distributions are Keras's; the random num
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from batchdot.config import float_dtype
 from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.registry import Config, Configurable, Registry
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "constant",
+    "deserialize",
+    "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "serialize",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
+]
 
 Initialize: TypeAlias = Callable[..., Tensor]
 Device: TypeAlias = torch.device | str | None
@@ -395,3 +433,13 @@ def _one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"Invalid `{argument}` argument: {value!r}. Please use one of {allowed}.")
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

@@ -9,12 +9,28 @@ Source: ``tf.keras.regularizers``.
 import math
 from collections.abc import Callable
 from numbers import Real
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.registry import Config, Configurable, Registry
+
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "OrthogonalRegularizer",
+    "Regularizer",
+    "deserialize",
+    "get",
+    "l1",
+    "l1_l2",
+    "l2",
+    "orthogonal_regularizer",
+    "serialize",
+]
 
 Regularize: TypeAlias = Callable[..., Tensor]
 
@@ -169,3 +185,13 @@ def _old_name(cls: type, value: float | None, kwargs: dict[str, float]) -> float
 
 
 REGULARIZERS.add("l1_l2", l1_l2())
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

@@ -407,6 +407,7 @@ def test_refusals_are_one_line(argv, text, capsys):
     assert text in err
 
 
+@pytest.mark.slow
 def test_a_run_writes_every_workload(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "WORKLOADS", tuple(map(smaller, WORKLOADS)))
     path = tmp_path / "results.json"

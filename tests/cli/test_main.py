@@ -165,7 +165,9 @@ def test_explain_writes_the_picture(folder, capsys, monkeypatch):
     assert not list(folder.glob(".batchdot-*"))
 
 
-@pytest.mark.parametrize("command", ["", "dot", "top-k", "explain", "inspect", "demo", "info"])
+@pytest.mark.parametrize(
+    "command", ["", "dot", "top-k", "explain", "inspect", "port", "verify", "demo", "info"]
+)
 def test_help_says_what_and_shows_an_example(command, capsys):
     status, out, err = run(capsys, *command.split(), "--help")
     assert (status, err) == (0, "")
@@ -287,6 +289,11 @@ CALLS = {
     "explain 5,3": 2,
     "inspect m.json": 0,
     "inspect no.json": 2,
+    "port relu.json -o m.py": 0,
+    "port m.json -o m.py": 2,
+    "verify relu.json --data io.npz": 0,
+    "verify relu.json --data other.npz": 1,
+    "verify relu.json --data c.npy": 2,
     "info": 0,
 }
 MODEL = {
@@ -298,6 +305,11 @@ MODEL = {
     },
     "keras_version": "2.15.0",
 }
+RELU = {
+    "class_name": "Sequential",
+    "config": {"layers": [{"class_name": "ReLU", "config": {"name": "r", "batch_input_shape": [None, 4]}}]},
+    "keras_version": "2.15.0",
+}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such shell")
@@ -307,6 +319,9 @@ MODEL = {
 @pytest.mark.parametrize(("command", "status"), CALLS.items(), ids=[call or "none" for call in CALLS])
 def test_closed_streams_are_no_traceback(command, status, streams, folder):
     (folder / "m.json").write_text(json.dumps(MODEL))
+    (folder / "relu.json").write_text(json.dumps(RELU))
+    for name, offset in (("io", 0), ("other", 1)):
+        np.savez(f"{name}.npz", x0=np.load("c.npy"), y0=np.load("c.npy").clip(min=0) + offset)
     line = f"{shlex.join(COMMAND)} {command} {streams}; echo status ${{PIPESTATUS[0]}} >&9"
     with open("report", "w") as report:
         process = subprocess.run(

@@ -116,7 +116,16 @@ def test_a_killed_run_leaves_no_file(number, folder, large):
 
 # The second of a start in which modules are imported: before the handlers, Python itself answers.
 @pytest.mark.parametrize(
-    "command", ["info", "explain 5,3 5,3", "demo", "explain 5,3 5,3 --svg a.svg", "inspect x.h5"]
+    "command",
+    [
+        "info",
+        "explain 5,3 5,3",
+        "demo",
+        "explain 5,3 5,3 --svg a.svg",
+        "inspect x.h5",
+        "port x.h5 -o x.py",
+        "verify x.h5 --data x.npz",
+    ],
 )
 @pytest.mark.parametrize("module", ["torch", "numpy", "batchdot.cli.parser"])
 def test_an_interrupt_while_modules_are_imported_is_one_line(command, module, folder):

@@ -129,7 +129,7 @@ def test_one_process_agrees_with_itself():
     check_agreement(torch.ones(2), axes=1)
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def outcomes(request, tmp_path_factory):
     """What each rank found, of as many processes."""
     folder = tmp_path_factory.mktemp(f"ranks{request.param}")

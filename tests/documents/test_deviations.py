@@ -545,6 +545,23 @@ def head_model(module):
     return module.Model(inputs, module.layers.Dense(2, name="head")(inputs))
 
 
+def learning_phase(live):
+    if live:
+        assert tf_keras.backend.learning_phase() == 0
+    with pytest.raises(RuntimeError, match="Nothing says here whether the model trains"):
+        backend.learning_phase()
+    layer = layers.Lambda(lambda x: x + backend.learning_phase())
+    assert [layer(torch.zeros(1)).item(), layer.eval()(torch.zeros(1)).item()] == [1.0, 0.0]
+
+
+@row
+def mean_of_integers(live):
+    if live:
+        assert tf_keras.backend.mean(tf.constant([1, 2])).numpy() == 1
+        assert keras.ops.mean(torch.tensor([1, 2])).item() == 1.5
+    assert backend.mean([1, 2]).item() == 1.5
+
+
 @row
 def training_of_torch_modules(live):
     class Inside(layers.Layer):
@@ -642,6 +659,31 @@ def input_comes_first(live):
             module.Sequential([module.layers.Dense(2), module.Input((3,))])
     with pytest.raises(ValueError, match="An Input is the first thing in a Sequential model"):
         batchdot.Sequential([layers.Dense(2), batchdot.Input((3,))])
+
+
+@row
+def tensors_keep_their_dtype_in_a_model(live):
+    def make(library):
+        x = library.Input((2,))
+        return library.Model(x, library.layers.Add()([x, x]))
+
+    if live:
+        assert make(tf_keras)(tf.ones((1, 2), "float64")).dtype == tf.float32
+        assert make(keras)(torch.ones(1, 2, dtype=torch.float64)).dtype == torch.float32
+    model = make(batchdot)
+    assert model(torch.ones(1, 2, dtype=torch.float64)).dtype == torch.float64
+    assert model(np.ones((1, 2))).dtype == torch.float32
+    assert model(np.ones((1, 2), "int64")).dtype == torch.float32
+
+
+@row
+def mixed_precision(live):
+    if live:
+        assert tf_keras.layers.Dense(2, dtype="mixed_float16")(tf.ones((1, 2))).dtype == tf.float16
+        assert keras.layers.Dense(2, dtype="mixed_float16")(torch.ones(1, 2)).dtype == torch.float16
+    with pytest.warns(UserWarning, match="torch.autocast.device, torch.float16"):
+        layer = layers.Dense(2, dtype="mixed_float16")
+    assert layer(torch.ones(1, 2)).dtype == torch.float32
 
 
 @row

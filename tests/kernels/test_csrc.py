@@ -36,6 +36,7 @@ def ulp_program(tmp_path_factory):
     return program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instructions", ["baseline", "avx2", "avx512"])
 def test_errors_of_kernels_within_051_ulp(ulp_program, instructions):
     """Adversarial and random rows; an instruction set that is not there gives way to a lesser one."""

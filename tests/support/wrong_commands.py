@@ -143,6 +143,53 @@ WRONG = {
         "inspect a.npy",
         "a.npy: found a NumPy array (.npy); allowed: a model that Keras saved",
     ),
+    "no model to port": ("port no.h5 -o o.py", "cannot open no.h5: no such file or directory"),
+    "array to port": (
+        "port a.npy -o o.py",
+        "a.npy: found a NumPy array (.npy); allowed: a model that Keras saved",
+    ),
+    "no file to write": (
+        "port a.npy",
+        "the following arguments are required: -o/--output (see batchdot port --help)",
+    ),
+    "channels": (
+        "port a.npy -o o.py --channels last",
+        "argument --channels: invalid choice: 'last'",
+    ),
+    "custom text": (
+        "port a.npy -o o.py --custom double",
+        "--custom takes NAME=MODULE:FUNCTION, not 'double' (see batchdot port --help)",
+    ),
+    "custom without a name": (
+        "verify a.npy --data io.npz --custom =m:f",
+        "--custom takes NAME=MODULE:FUNCTION, not '=m:f' (see batchdot port --help)",
+    ),
+    "custom module": (
+        "port a.npy -o o.py --custom d=no_such:f",
+        "--custom d=no_such:f: No module named 'no_such'",
+    ),
+    "custom function": (
+        "port a.npy -o o.py --custom d=json:no_such",
+        "--custom d=json:no_such: module 'json' has no attribute 'no_such'",
+    ),
+    "custom constant": ("port a.npy -o o.py --custom d=math:pi", "--custom d=math:pi: it is no function"),
+    "custom package": ("port a.npy -o o.py --custom d=.:f", "--custom d=.:f: "),
+    "nothing to compare with": (
+        "verify a.npy",
+        "give either --data IO.npz or --against keras (see batchdot verify --help)",
+    ),
+    "two to compare with": (
+        "verify a.npy --data io.npz --against keras",
+        "give either --data IO.npz or --against keras (see batchdot verify --help)",
+    ),
+    "unknown Keras": (
+        "verify a.npy --against theano",
+        "argument --against: invalid choice: 'theano'",
+    ),
+    "array to verify": (
+        "verify a.npy --data a.npy",
+        "a.npy: found a NumPy array (.npy); allowed: a model that Keras saved",
+    ),
     "folder as input": ("dot . b.npy -o o.npy", "cannot tell the format of '.' from its name: it should"),
     "missing folder": (
         "dot a.npy b.npy -o no/o.npy",

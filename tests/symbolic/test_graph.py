@@ -233,8 +233,8 @@ REFUSED_CALLS = [
     (torch.ones(2, 3), "Model two has 2 inputs. Received: 1."),
     ({"x": torch.ones(2, 3)}, "Model two has no value for its inputs ['y']."),
     (
-        [torch.ones(2, 3), torch.ones(2, 3, 1)],
-        "Input 1 of model two has shape (2, 3, 1) instead of (None, 3).",
+        [torch.ones(2, 3), torch.ones(2, 3, 2)],
+        "Input 1 of model two has shape (2, 3, 2) instead of (None, 3).",
     ),
 ]
 

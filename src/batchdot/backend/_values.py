@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from batchdot import constraints, initializers
-from batchdot.config import float_dtype
+from batchdot.arrays.elementwise import cast
+from batchdot.config import float_dtype, floatx
 from batchdot.convert import Array, DTypeLike, TensorLike, as_array, as_tensor, dtype_name, parse_dtype
 from batchdot.layers.core.input import InputLayer
 from batchdot.registry import Identifier
@@ -118,6 +119,27 @@ def ones(shape: Sequence[int], dtype: DTypeLike | None = None, name: str | None 
     tensor([1., 1.])
     """
     return torch.ones(tuple(shape), dtype=_dtype_or_floatx(dtype))
+
+
+def eye(size: int | Sequence[int], dtype: DTypeLike | None = None, name: str | None = None) -> Tensor:
+    """Return the identity matrix of a number of rows, or of rows and columns.
+
+    >>> eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    sizes = (size,) if isinstance(size, int) else tuple(size)
+    return torch.eye(*sizes, dtype=_dtype_or_floatx(dtype))
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTypeLike = "int32") -> Tensor:
+    """Return the numbers from start, or 0, up to but without stop.
+
+    >>> arange(3), arange(1, 2, 0.5, dtype="float32")
+    (tensor([0, 1, 2], dtype=torch.int32), tensor([1.0000, 1.5000]))
+    """
+    first, end = (0, max(start, 0)) if stop is None else (start, stop)
+    return torch.arange(first, end, step).to(parse_dtype(dtype))
 
 
 def random_uniform_variable(
@@ -260,6 +282,81 @@ def is_sparse(tensor: object) -> bool:
     (False, True)
     """
     return isinstance(tensor, Tensor) and tensor.layout != torch.strided
+
+
+def to_dense(tensor: Tensor) -> Tensor:
+    """Return a sparse tensor as a dense one, and any other as it is.
+
+    >>> to_dense(ones((2,)).to_sparse())
+    tensor([1., 1.])
+    """
+    return tensor.to_dense() if is_sparse(tensor) else tensor
+
+
+def count_params(x: TensorLike | KerasTensor) -> int:
+    """Return the number of elements.
+
+    Raises:
+        TypeError: a symbolic tensor of which a size is unknown.
+
+    >>> count_params(zeros((2, 3)))
+    6
+    """
+    return prod(int_shape(x))  # type: ignore[arg-type]
+
+
+def cast_to_floatx(x: TensorLike | KerasTensor) -> Tensor | Array | KerasTensor:
+    """Return a tensor in the dtype `floatx`, and anything else as a numpy array of it.
+
+    >>> cast_to_floatx(torch.tensor([1])), cast_to_floatx([1])
+    (tensor([1.]), array([1.], dtype=float32))
+    """
+    if is_keras_tensor(x) or isinstance(x, Tensor):
+        return cast(x, floatx())
+    return as_array(as_tensor(x).to(float_dtype()))
+
+
+def backend() -> str:
+    """Return ``"torch"``, the name that Keras 3 has for PyTorch.
+
+    >>> backend()
+    'torch'
+    """
+    return "torch"
+
+
+def standardize_dtype(dtype: DTypeLike | None) -> str:
+    """Return the name of a dtype; `floatx` for None.
+
+    >>> standardize_dtype(torch.int8), standardize_dtype(None)
+    ('int8', 'float32')
+
+    Source: ``keras.backend.standardize_dtype`` of Keras 3.
+    """
+    return dtype_name(_dtype_or_floatx(dtype))
+
+
+def is_float_dtype(dtype: DTypeLike) -> bool:
+    """Return whether a dtype is floating.
+
+    >>> is_float_dtype("bfloat16"), is_float_dtype("int8")
+    (True, False)
+
+    Source: ``keras.backend.is_float_dtype`` of Keras 3.
+    """
+    return parse_dtype(dtype).is_floating_point
+
+
+def is_int_dtype(dtype: DTypeLike) -> bool:
+    """Return whether a dtype is one of integers.
+
+    >>> is_int_dtype("int8"), is_int_dtype("bool")
+    (True, False)
+
+    Source: ``keras.backend.is_int_dtype`` of Keras 3.
+    """
+    found = parse_dtype(dtype)
+    return found != torch.bool and not (found.is_floating_point or found.is_complex)
 
 
 def _dtype_or_floatx(dtype: DTypeLike | None) -> torch.dtype:

@@ -67,7 +67,7 @@ def discard(stream: TextIO) -> None:
 
 def print_error(reason: str) -> None:
     """Print a reason on one line of standard error, if anybody reads it."""
-    line = " ".join(reason.split("\n")).encode("utf-8", "backslashreplace").decode()
+    line = "; ".join(reason.split("\n")).encode("utf-8", "backslashreplace").decode()
     try:
         print(f"batchdot: {line}", file=sys.stderr, flush=True)
     except OSError:

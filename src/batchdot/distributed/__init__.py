@@ -11,3 +11,7 @@ from batchdot.distributed.consistency import agreement_checked, check_agreement
 from batchdot.distributed.layout import ShardingPlan, plan_sharding
 
 __all__ = ["ShardingPlan", "agreement_checked", "check_agreement", "plan_sharding"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

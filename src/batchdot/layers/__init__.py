@@ -1,6 +1,10 @@
 """Keras layers as torch modules, one file each, in Keras's folders; `base` is their common base class."""
 
-import batchdot.symbolic.operators  # noqa: F401  # gives symbolic tensors their operators
+from typing import TYPE_CHECKING
+
+import batchdot.arrays.operations  # lets configs name the operations of Keras 3
+import batchdot.arrays.operators  # noqa: F401  # gives symbolic tensors their operators
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.layers.activations.activation import Activation
 from batchdot.layers.activations.softmax import Softmax
 from batchdot.layers.base.layer import Layer
@@ -12,6 +16,7 @@ from batchdot.layers.core.function import FunctionLayer as Function
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.layers.core.lambda_layer import Lambda
 from batchdot.layers.core.masking import Masking
+from batchdot.layers.core.torch_module_wrapper import TorchModuleWrapper
 from batchdot.layers.merging.base import (
     Add,
     Average,
@@ -58,6 +63,7 @@ __all__ = [
     "Reshape",
     "Softmax",
     "Subtract",
+    "TorchModuleWrapper",
     "add",
     "average",
     "concatenate",
@@ -69,3 +75,13 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

@@ -1,8 +1,9 @@
 """keras.models: the models, and models from configs."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from batchdot.keras_names.lookup import attribute_error
 from batchdot.layers.base.registry import deserialize_layer
 from batchdot.models.functional import Functional
 from batchdot.models.loading import load_model
@@ -40,3 +41,13 @@ def model_from_config(config: Any, custom_objects: dict[str, Any] | None = None)
     if not isinstance(config, dict) or "config" not in config:
         raise ValueError("The config of a model is a dictionary of `class_name` and `config`.")
     return deserialize_layer({"class_name": "Functional"} | config, custom_objects)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
+
+    def __getattr__(name: str) -> object:
+        raise attribute_error(__name__, name)

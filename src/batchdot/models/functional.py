@@ -18,6 +18,7 @@ from batchdot.models.pickling import FlatGraph
 from batchdot.models.program import Graph, Program
 from batchdot.models.serialization import model_config
 from batchdot.models.structure import (
+    fit_rank,
     graph_tensors,
     is_shape,
     layer_names,
@@ -87,6 +88,7 @@ class Functional(Model):
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
     ) -> None:
+        inputs, outputs = kwargs.pop("input", inputs), kwargs.pop("output", outputs)  # as in Keras 1
         if name is None and type(self) is Functional:
             name = unique_name("Model")
         super().__init__(name=name, **kwargs)
@@ -244,8 +246,9 @@ class Functional(Model):
         """
         values = order_inputs(inputs, self._input_structure, self.inputs, self.name)
         for index, (value, spec) in enumerate(zip(values, self.inputs, strict=True)):
-            if value.__class__ is not Tensor:
-                values[index] = value = as_tensor(value, self._placement.device, self._input_dtype(index))
+            if not isinstance(value, Tensor):  # arrays take the dtype of the input, tensors keep their own
+                value = as_tensor(value, self._placement.device).to(self._input_dtype(index))
+            values[index] = value = fit_rank(value, spec.shape)
             if value.ndim != len(spec.shape):
                 raise ValueError(
                     f"Input {index} of model {self.name} has shape {tuple(value.shape)} "

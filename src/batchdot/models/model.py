@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
+from batchdot.keras_names.lookup import check_compile_arguments, find
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.weights import weights_of
 from batchdot.models.loading import load_weights
@@ -53,15 +54,15 @@ class Model(Layer):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
         """Make a `Functional` if ``Model`` itself is given inputs and outputs, as in Keras."""
-        if cls is Model and any(
-            value is not None for value in (*args[:2], kwargs.get("inputs"), kwargs.get("outputs"))
-        ):
+        given = [kwargs.get(name) for name in ("inputs", "outputs", "input", "output")]
+        if cls is Model and any(value is not None for value in (*args[:2], *given)):
             cls = Model._functional_class(cls)
         return super().__new__(cls)
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
     ) -> None:
+        inputs, outputs = kwargs.pop("input", inputs), kwargs.pop("output", outputs)  # as in Keras 1
         if inputs is not None or outputs is not None:
             # A subclass's `super().__init__(inputs, outputs)`: from here on the instance is a Functional too.
             object.__setattr__(self, "__class__", Model._functional_class(type(self)))
@@ -113,7 +114,9 @@ class Model(Layer):
         found = [weight for module in self._inner_modules() for weight in weights_of(module, "weights")]
         return list({id(weight): weight for weight in found + own}.values())
 
-    def predict(self, x: Any, batch_size: int = 32, verbose: Any = 0) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = 0, steps: int | None = None
+    ) -> Any:
         """Return the outputs for all samples, computed in batches, as numpy arrays.
 
         The call is told not to train, as by ``training=False``, and computes no gradients. No module's mode
@@ -121,17 +124,20 @@ class Model(Layer):
         inside does for a while. The losses of the latest other call stay.
 
         Args:
-            x: the inputs, of shape (B, ...): an array or tensor, or a list or dict of them.
-            batch_size: samples to a batch.
+            x: the inputs, of shape (B, ...): an array or tensor, or a list or dict of them; or an iterable of
+                batches, such as a DataLoader or a generator, each ``x``, ``(x,)`` or ``(x, y)``.
+            batch_size: samples to a batch, 32 by default. An iterable decides itself.
             verbose: 1 shows a progress bar on stderr.
+            steps: how many batches to run, by default all.
 
         Returns:
             An array of shape (B, ...), or a list of arrays if there are several outputs.
 
         Raises:
-            ValueError: the inputs do not fit the model, or differ in B; a ``batch_size`` below 1.
+            ValueError: the inputs do not fit the model, or differ in B; a ``batch_size`` below 1, or one for
+                an iterable, or no batch.
         """
-        return predict_in_batches(self, x, batch_size, verbose)
+        return predict_in_batches(self, x, batch_size, verbose, steps)
 
     def _prepare_inputs(self, x: Any) -> Any:
         """Return the inputs of `predict` as tensors that the model can be called on."""
@@ -160,6 +166,34 @@ class Model(Layer):
             print_fn: called with each line; by default `print`.
         """
         print_summary(self, line_length, print if print_fn is None else print_fn)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile calls by torch.compile, with its arguments, as ``torch.nn.Module.compile`` does.
+
+        Raises:
+            TypeError: the arguments are Keras's, which belong to a training loop here.
+
+        >>> Model().compile(optimizer="adam", loss="mse")
+        Traceback (most recent call last):
+        ...
+        TypeError: batchdot has no Model.compile for an optimizer and a loss: ...
+        """
+        check_compile_arguments(args, kwargs)
+        super().compile(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that torch.nn.Module keeps.
+
+        Raises:
+            AttributeError: there is none; for a method of Keras's models, it says what to write instead.
+        """
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            answer = None if hasattr(type(self), name) else find(f"Model.{name}")
+            if answer is None:
+                raise
+        raise AttributeError(str(answer), name=name, obj=self)
 
     def extra_repr(self) -> str:
         """Return the name; torch prints the layers inside."""

@@ -5,6 +5,7 @@ Written in the form of tf.keras 2.21, which tf.keras reads; read in that form an
 
 import inspect
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from batchdot.layers.base import registry as layer_registry
 from batchdot.layers.base.naming import as_automatic, snake_case
+from batchdot.models.operations import OperationCalls, is_operation
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
 
@@ -77,7 +79,9 @@ def model_from_graph_config(
             raise ValueError(f"The config of model {name!r} lacks {key!r}.")
     by_name = {entry["name"] if "name" in entry else entry["config"]["name"]: entry for entry in entries}
     layers = {
-        key: recognize_automatic_name(layer_registry.deserialize_layer(entry, custom_objects))
+        key: OperationCalls(entry)
+        if is_operation(entry)
+        else recognize_automatic_name(layer_registry.deserialize_layer(entry, custom_objects))
         for key, entry in by_name.items()
     }
     calls = [(layers[key], call) for key, entry in by_name.items() for call in entry["inbound_nodes"]]
@@ -98,6 +102,15 @@ def recognize_automatic_name(layer: Any) -> Any:
     bases = ["model", "functional"] if name == "Functional" else [snake_case(name)]
     layer.__dict__["_name"] = as_automatic(layer.name, bases)
     return layer
+
+
+_KERAS_3_VALUES: dict[str, Callable[..., Any]] = {
+    "__slice__": lambda start, stop, step: slice(start, stop, step),
+    "__ellipsis__": lambda: Ellipsis,
+    "__numpy__": lambda value, dtype: np.array(value, dtype),
+    "__tensor__": lambda value, dtype: np.array(value, dtype),
+}
+"""Arguments of calls that Keras 3 writes as a class with a config."""
 
 
 class _GraphReader:
@@ -162,6 +175,8 @@ class _GraphReader:
         def read(value: Any) -> Any:
             if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
                 return self.tensor(value["config"]["keras_history"])
+            if isinstance(value, dict) and value.get("class_name") in _KERAS_3_VALUES:
+                return _KERAS_3_VALUES[value["class_name"]](**value["config"])
             if isinstance(value, dict):
                 return {key: read(item) for key, item in value.items()}
             return [read(item) for item in value] if isinstance(value, list) else value

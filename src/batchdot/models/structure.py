@@ -10,6 +10,7 @@ from batchdot.layers.base.naming import state_keys
 from batchdot.layers.base.placeholder import without_listing
 from batchdot.symbolic.tensor import KerasTensor
 from batchdot.symbolic.tree import flatten, map_structure
+from batchdot.types import Shape
 
 
 def graph_tensors(value: Any, what: str) -> list[KerasTensor]:
@@ -65,6 +66,22 @@ def order_inputs(inputs: Any, structure: Any, tensors: Sequence[KerasTensor], mo
         count = f"{len(tensors)} input" + ("" if len(tensors) == 1 else "s")
         raise ValueError(f"Model {model_name} has {count}. Received: {len(values)}.")
     return values
+
+
+def fit_rank(value: Tensor, shape: Shape) -> Tensor:
+    """Return a tensor with a last axis of size 1 added or removed, if it then has the rank of a shape.
+
+    So ids of shape (B,) fit ``Input((1,))``, as in Keras.
+
+    >>> import torch
+    >>> [fit_rank(torch.ones(size), (None, 1)).shape for size in ((3,), (3, 1), (3, 1, 1))]
+    [torch.Size([3, 1]), torch.Size([3, 1]), torch.Size([3, 1])]
+    """
+    if value.ndim == len(shape) - 1 and shape[-1] == 1:
+        return value.unsqueeze(-1)
+    if value.ndim == len(shape) + 1 and value.shape[-1] == 1:
+        return value.squeeze(-1)
+    return value
 
 
 def pack_outputs(values: list[Any], structure: Any) -> Any:

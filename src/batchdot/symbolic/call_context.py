@@ -45,3 +45,23 @@ class CallContext(threading.local):
 
 
 CONTEXT = CallContext()
+
+
+class LearningPhaseError(RuntimeError):
+    """Nothing says whether a computation trains."""
+
+
+def current_phase() -> bool:
+    """Return whether the innermost call trains: by its argument ``training``, or by the mode of the layer.
+
+    Raises:
+        LearningPhaseError: no layer is being called, and no ``training`` is set for the thread.
+    """
+    if CONTEXT.training is not None:
+        return CONTEXT.training
+    if not CONTEXT.calls:
+        raise LearningPhaseError(
+            "Nothing says here whether the model trains. Pass training=..., or call "
+            "K.set_learning_phase(0) or (1) first."
+        )
+    return bool(CONTEXT.calls[-1].training)

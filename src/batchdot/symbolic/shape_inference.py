@@ -16,7 +16,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from batchdot.symbolic.call_context import CONTEXT
 from batchdot.symbolic.meta_mode import META, MetaMode, ValuesNeededError
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
-from batchdot.symbolic.tree import flatten, map_structure
+from batchdot.symbolic.tree import flatten, map_structure, rebuild
 
 _PROBE_SIZES = (10007, 10009)
 """Stand for unknown sizes: primes that no model uses, so that no product or sum agrees by chance."""
@@ -300,10 +300,11 @@ def _first_line(error: Exception) -> str:
 def _common_shape(first: Any, second: Any) -> Any:
     """Return symbolic tensors of two runs: a size is known where the runs agree."""
     if isinstance(first, list | tuple):
-        items = [_common_shape(a, b) for a, b in zip(first, second, strict=True)]
-        return items if isinstance(first, list) else tuple(items)
+        return rebuild(first, [_common_shape(a, b) for a, b in zip(first, second, strict=True)])
     if isinstance(first, dict):
         return {key: _common_shape(first[key], second[key]) for key in first}
+    if isinstance(first, int | float):  # a size, or a number made of sizes
+        return first if first == second else None
     if not isinstance(first, Tensor):
         return first
     same = zip(first.shape, second.shape, strict=True)
@@ -314,8 +315,16 @@ def _with_shapes(outputs: Any, shapes: Any) -> Any:
     leaves = [leaf for leaf in flatten(outputs) if isinstance(leaf, Tensor)]
     if len(leaves) == 1:
         return map_structure(lambda leaf: KerasTensor(tuple(shapes), leaf.dtype), outputs)
-    remaining = list(shapes)
+    remaining = _flat_shapes(shapes)
     return map_structure(lambda leaf: KerasTensor(tuple(remaining.pop(0)), leaf.dtype), outputs)
+
+
+def _flat_shapes(shapes: Any) -> list[Any]:
+    """Return the shapes in nested lists, tuples and dicts, in order."""
+    items = list(shapes.values() if isinstance(shapes, dict) else shapes)
+    if all(size is None or isinstance(size, int) for size in items):
+        return [items]
+    return [shape for item in items for shape in _flat_shapes(item)]
 
 
 def _with_dtypes(outputs: Any, sample: Any) -> Any:

@@ -1,7 +1,7 @@
 """`KerasTensor`, a symbolic tensor, and `Node`, a layer call that connects symbolic tensors."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import torch
 
@@ -22,8 +22,8 @@ class KerasTensor:
     """A symbolic tensor: it has a shape and a dtype, and holds no numbers.
 
     A layer called on symbolic tensors returns symbolic tensors and records the call as a `Node`.
-    Arithmetic and indexing do the same, through a layer made for the operation. `Model` is built from
-    this graph.
+    Arithmetic, indexing, functions of torch and methods of Tensor do the same, through a layer made for the
+    operation. `Model` is built from this graph.
 
     Attributes:
         shape: tuple of sizes, None where unknown.
@@ -36,6 +36,9 @@ class KerasTensor:
     >>> KerasTensor((None, 3))
     <KerasTensor shape=(None, 3) dtype=float32>
     """
+
+    __array_ufunc__ = None
+    """Tells numpy to leave ``array * tensor`` and the like to the operators of this class."""
 
     def __init__(self, shape: Shape, dtype: torch.dtype | None = None, name: str | None = None) -> None:
         self.shape = tuple(shape)
@@ -61,6 +64,10 @@ class KerasTensor:
         name = f" name={self.name}" if self.name else ""
         dtype = dtype_name(self.dtype)
         return f"<KerasTensor{name} shape={self.shape} dtype={dtype}>"
+
+    if TYPE_CHECKING:  # the methods of torch.Tensor: batchdot.symbolic.torch_functions
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __bool__(self) -> bool:
         raise TypeError("A symbolic tensor holds no numbers, so it is neither true nor false.")

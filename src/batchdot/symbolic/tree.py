@@ -13,11 +13,23 @@ def map_structure(function: Callable[[Any], Any], value: Any) -> Any:
     [2, (3, {'a': 4})]
     """
     if isinstance(value, list | tuple):
-        items = [map_structure(function, item) for item in value]
-        return items if isinstance(value, list) else tuple(items)
+        return rebuild(value, [map_structure(function, item) for item in value])
     if isinstance(value, dict):
         return {key: map_structure(function, item) for key, item in value.items()}
     return function(value)
+
+
+def rebuild(value: Any, items: list[Any]) -> Any:
+    """Return items in a list, a tuple or a named tuple, as the value is.
+
+    >>> rebuild((1, 2), [3, 4])
+    (3, 4)
+    """
+    if isinstance(value, list):
+        return items
+    if hasattr(type(value), "n_sequence_fields"):  # of torch.return_types, such as that of torch.max
+        return type(value)(items)
+    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
 
 
 def flatten(value: Any) -> list[Any]:

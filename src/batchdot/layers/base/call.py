@@ -227,7 +227,8 @@ class Calls(Told, Losses):
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Move positional arguments from the first reserved one (``training``, ``mask``) on to keywords."""
-        names = list(inspect.signature(self.call).parameters)[: len(args)]
+        parameters = inspect.signature(self.call).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][: len(args)]
         first = next((i for i, name in enumerate(names) if name in RESERVED), len(args))
         return args[:first], dict(zip(names[first:], args[first:], strict=False)) | kwargs
 

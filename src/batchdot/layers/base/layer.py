@@ -15,7 +15,7 @@ import torch
 
 from batchdot import activations, regularizers
 from batchdot._torch import is_tracing
-from batchdot.config import float_dtype, floatx
+from batchdot.config import float_dtype, floatx, weight_dtype
 from batchdot.convert import dtype_name, parse_dtype
 from batchdot.layers.base.call import BUILDING, Calls, read_signature
 from batchdot.layers.base.naming import unique_name
@@ -79,6 +79,7 @@ class Layer(Calls, NodeQueries):
         weights: Any = None,
         **kwargs: Any,
     ) -> None:
+        """Make the layer; the class describes the arguments."""
         unknown = [k for k, v in kwargs.items() if k not in _IGNORED and not (k in _UNSET and v is None)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, unknown))}.")
@@ -87,6 +88,7 @@ class Layer(Calls, NodeQueries):
         if not isinstance(trainable, bool):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
         name = unique_name(type(self).__name__) if name is None else name
+        dtype = weight_dtype(dtype)
         given_dtype = float_dtype() if dtype is None else parse_dtype(dtype)
         # torch.compile warns of a cache, which it traces through anyway.
         read = read_signature.__wrapped__ if is_tracing() else read_signature
@@ -154,7 +156,7 @@ class Layer(Calls, NodeQueries):
         meanings: Mapping[str, Any] = {}
         if isinstance(dtype, dict):  # a policy, which Keras 3 always writes
             meanings = activations.KERAS_3 if dtype.get("class_name") == "DTypePolicy" else {}
-            dtype = config["dtype"] = dtype.get("config", {}).get("name")
+            dtype = config["dtype"] = weight_dtype(dtype)
         if "dtype" in config and (dtype is None or (dtype == floatx() and not config.get("autocast"))):
             del config["dtype"]
         with custom_object_scope(meanings):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from batchdot.config import weight_dtype
 from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.registry import LAYERS
@@ -78,7 +79,7 @@ class InputLayer(Layer):
         """Make the layer from a config of tf.keras, Keras 3 or this library."""
         config = dict(config)
         if isinstance(config.get("dtype"), dict):
-            config["dtype"] = config["dtype"].get("config", {}).get("name")
+            config["dtype"] = weight_dtype(config["dtype"])
         return cls(**config)
 
 

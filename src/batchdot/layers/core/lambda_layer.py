@@ -10,6 +10,7 @@ from batchdot.layers.base.layer import Layer
 from batchdot.layers.base.registry import LAYERS
 from batchdot.layers.core.captures import find_captures, rebind
 from batchdot.registry import Registry
+from batchdot.symbolic.call_context import CONTEXT, LearningPhaseError
 from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS
 from batchdot.symbolic.tree import flatten
 from batchdot.types import Shape
@@ -79,12 +80,15 @@ class Lambda(Layer):
 
     def call(self, inputs: Any, **context: Any) -> Any:
         """Return the value of the function."""
-        if not (self._captures or self._weight_arguments):
-            return self.function(inputs, **self.arguments, **context)
-        arguments = self.arguments | {
-            name: getattr(self, key) for name, key in self._weight_arguments.items()
-        }
-        return self._own_function()(inputs, **arguments, **context)
+        function, arguments = self.function, self.arguments
+        if self._captures or self._weight_arguments:
+            weights = {name: getattr(self, key) for name, key in self._weight_arguments.items()}
+            function, arguments = self._own_function(), self.arguments | weights
+        try:
+            return function(inputs, **arguments, **context)
+        except LearningPhaseError:  # the fast path does not say which layer is being called
+            with CONTEXT.set(calls=[*CONTEXT.calls, self]):
+                return function(inputs, **arguments, **context)
 
     def _register(self, name: str, value: nn.Parameter | nn.Module) -> str:
         """Make a weight or module that the function uses one of the layer, and return its key."""

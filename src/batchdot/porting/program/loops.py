@@ -9,9 +9,9 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from batchdot.codegen.syntax import parse_expression
 from batchdot.porting.program.expressions import names_in, substitute
 from batchdot.porting.program.names import Names
-from batchdot.porting.program.syntax import parse_expression
 from batchdot.porting.program.values import Loop, Results, Statement, leaves
 
 FEWEST = 3
@@ -106,7 +106,7 @@ class _Rolling:
 
     def run(self, results: Results) -> tuple[tuple[Statement | Loop, ...], Results] | None:
         """Return the statements with the loop, and the results; None if it cannot be one."""
-        if not self._repeats() or not self._begins():
+        if len(set(map(len, self.defined))) > 1 or not self._repeats() or not self._begins():
             return None
         one = self.repetition
         body = self._body()

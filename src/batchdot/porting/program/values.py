@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 Shape: TypeAlias = "tuple[int | None, ...] | None"
 """Sizes, None where one is not known, as a whole where not even the rank is."""
 
-Kind: TypeAlias = Literal["float", "int", "bool"]
-"""What a tensor's elements are; ``forward`` fixes no width of floating point numbers."""
+Kind: TypeAlias = Literal["float", "int", "bool", "size"]
+"""What a tensor's elements are; ``forward`` fixes no width of floating point numbers.
+
+"size" is none: a number of Python that is made of sizes of tensors, or a tuple of such.
+"""
 
 Names: TypeAlias = "str | tuple[Names, ...]"
 """The left side of an assignment: a name, or names to unpack into."""

@@ -90,6 +90,8 @@ class ModelReader:
                     keras3_shapes(node, draft.shapes)  # type: ignore[arg-type]
                 self._count_call(node)
         inputs = _structure(config.get("input_layers"))
+        if isinstance(inputs, FrozenMap):  # which Keras flattens in the order of its keys
+            inputs = FrozenMap(dict(sorted(inputs.items())))
         outputs = _structure(config.get("output_layers"))
         name = config.get("name").name() if config.has("name") else "model"
         return self._finish(draft, name, "functional", inputs, outputs, config)
@@ -113,6 +115,8 @@ class ModelReader:
 
     def _nested(self, entry: Item, name: str) -> LayerRecord:
         model = replace(self.read(entry), name=name)
+        if isinstance(model.outputs, FrozenMap):  # Keras numbers the results in the order of their keys
+            model = replace(model, outputs=FrozenMap(dict(sorted(model.outputs.items()))))
         return LayerRecord(
             name, "model", "Functional" if model.kind == "functional" else "Sequential", model=model
         )

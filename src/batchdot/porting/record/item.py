@@ -58,6 +58,11 @@ class Item:
         for key, value in self.mapping().items():
             yield key, Item(value, key, self)
 
+    def sorted_members(self) -> Iterator[tuple[str, "Item"]]:
+        """Yield the members of a dict in the order in which Keras flattens and numbers them."""
+        for key in sorted(self.mapping()):
+            yield key, Item(self.mapping()[key], key, self)
+
     def mapping(self) -> dict[str, Json]:
         """Return the dict that this is."""
         if not isinstance(self.value, dict):

@@ -64,10 +64,22 @@ class MaskFlow:
             for number in range(len(call.output_shapes)):
                 if out is not None and (number == 0 or layer.model is not None):
                     mask_of.setdefault(call.output(number), out)
+            if self._takes_masks_away(layer, call):
+                for ref in call.tensors():
+                    mask_of.pop(ref, None)
             inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
         made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
         return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+
+    def _takes_masks_away(self, layer: LayerRecord, call: Call) -> bool:
+        """Whether a call deletes the masks of its inputs: what follows does not see them."""
+        return (
+            layer.is_a("MultiHeadAttention")
+            and self.era.is_keras3
+            and self.era.version >= (3, 9)
+            and not any(key in call.arguments for key in EXPLICIT)
+        )
 
     def _inside(self, layer: LayerRecord, passed: frozenset[int]) -> LayerRecord:
         """Return a layer with masks in the models that it is, or that are inside of it."""

@@ -91,7 +91,7 @@ def _keras2(item: Item, names: Collection[str], kwargs: dict[str, Value]) -> Val
     if isinstance(value, list):
         return tuple(_keras2(part, names, kwargs) for part in item.items())
     if isinstance(value, dict):
-        return FrozenMap({key: _keras2(part, names, kwargs) for key, part in item.members()})
+        return FrozenMap({key: _keras2(part, names, kwargs) for key, part in item.sorted_members()})
     raise item.wrong("a call of a layer")
 
 
@@ -149,7 +149,7 @@ def _keras3(item: Item) -> Value:
         if kind == "slice":
             return Slice(*(_keras3(part) for part in item.get("config").items()))
         return Blob(f"an object of class {quote(kind)}")
-    return FrozenMap({key: _keras3(part) for key, part in item.members()})
+    return FrozenMap({key: _keras3(part) for key, part in item.sorted_members()})
 
 
 def keras3_shapes(item: Item, found: dict[TensorRef, tuple[int | None, ...]]) -> None:

@@ -1,5 +1,6 @@
 """Infer the output shape of a keras.ops function from its input shapes; None where it is unknown."""
 
+from itertools import pairwise
 from math import prod
 
 from batchdot.porting.record.classes.core import product
@@ -7,7 +8,19 @@ from batchdot.porting.record.classes.merging import broadcast, concatenated
 from batchdot.porting.record.operation_names import BINARY, REDUCTIONS, UNARY
 from batchdot.porting.record.values import EllipsisIndex, FrozenMap, Shape, Slice, TensorRef, Value
 
-SAME = {*UNARY, "softmax", "log_softmax", "normalize", "clip", "cast", "flip", "cumsum"} - {"shape"}
+SAME = {
+    *UNARY,
+    "softmax",
+    "log_softmax",
+    "normalize",
+    "l2_normalize",
+    "clip",
+    "roll",
+    "full_like",
+    "cast",
+    "flip",
+    "cumsum",
+} - {"shape"}
 
 
 def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef, Shape]) -> tuple[Shape, ...]:
@@ -33,6 +46,8 @@ def infer(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRef,
         return (_joined(name, arguments, shape_of),)
     if name == "split":
         return _split(shape("x"), arguments.get("indices_or_sections"), arguments.get("axis"))
+    if name == "unstack":
+        return _unstacked(shape("x"), arguments.get("num"), arguments.get("axis"))
     if name == "einsum":
         return (_einsum(arguments, shape_of),)
     return (_moved(name, shape("x"), arguments),)
@@ -179,10 +194,28 @@ def _joined(name: str, arguments: FrozenMap[str, Value], shape_of: dict[TensorRe
 
 
 def _split(shape: Shape, sections: Value, axis: Value) -> tuple[Shape, ...]:
-    if not isinstance(sections, int) or isinstance(sections, bool) or not 1 <= sections <= 1000:
+    """Return the shapes of equal parts, or of those between indices."""
+    indices = [part for part in sections if isinstance(part, int)] if isinstance(sections, tuple) else None
+    count = sections if indices is None else len(indices) + 1
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1000:
         return (None,)
     at = None if shape is None else _axis(axis, len(shape))
     if shape is None or at is None:
-        return (None,) * sections
+        return (None,) * count
     size = shape[at]
-    return ((*shape[:at], None if size is None else size // sections, *shape[at + 1 :]),) * sections
+    if indices is None:
+        sizes = [None if size is None else size // count] * count
+    else:
+        bounds = [0, *indices, size]
+        sizes = [None if None in pair else pair[1] - pair[0] for pair in pairwise(bounds)]  # type: ignore[operator]
+    return tuple((*shape[:at], part, *shape[at + 1 :]) for part in sizes)
+
+
+def _unstacked(shape: Shape, count: Value, axis: Value) -> tuple[Shape, ...]:
+    at = None if shape is None else _axis(axis, len(shape))
+    if shape is None or at is None:
+        return (None,)
+    number = count if isinstance(count, int) else shape[at]
+    if number is None or not 1 <= number <= 1000:
+        return (None,)
+    return ((*shape[:at], *shape[at + 1 :]),) * number

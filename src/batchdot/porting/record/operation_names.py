@@ -26,6 +26,8 @@ BINARY = [
     "logical_xor",
     "arctan2",
     "squared_difference",
+    "logaddexp",
+    "divide_no_nan",
 ]
 UNARY = [
     "negative",
@@ -66,6 +68,9 @@ UNARY = [
     "stop_gradient",
     "identity",
     "leaky_relu",
+    *("celu", "log_sigmoid", "hard_sigmoid", "hard_silu", "hard_tanh", "tanh_shrink"),
+    *("log2", "log10", "exp2", "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh"),
+    *("trunc", "isinf", "isfinite"),
 ]
 REDUCTIONS = ["sum", "mean", "max", "min", "prod", "any", "all", "var", "std", "logsumexp"]
 
@@ -78,6 +83,7 @@ PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
     "softmax": ("x", "axis"),
     "log_softmax": ("x", "axis"),
     "normalize": ("x", "axis", "order", "epsilon"),
+    "l2_normalize": ("x", "axis", "epsilon"),
     "clip": ("x", "x_min", "x_max"),
     "cast": ("x", "dtype"),
     "concatenate": ("xs", "axis"),
@@ -103,6 +109,9 @@ PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
     "swapaxes": ("x", "axis1", "axis2"),
     "moveaxis": ("x", "source", "destination"),
     "average": ("x", "axis", "weights"),
+    "roll": ("x", "shift", "axis"),
+    "full_like": ("x", "fill_value"),
+    "unstack": ("x", "num", "axis"),
 }
 """Every operation that is known, with its parameters in order."""
 
@@ -110,12 +119,17 @@ DEFAULTS: Final[dict[str, dict[str, Value]]] = {
     **{name: {"axis": None, "keepdims": False} for name in REDUCTIONS},
     "softmax": {"axis": -1},
     "log_softmax": {"axis": -1},
-    "normalize": {"axis": -1, "order": 2},
+    "normalize": {"axis": -1, "order": 2, "epsilon": 1e-7},
+    "l2_normalize": {"axis": None, "epsilon": 1e-12},
     "concatenate": {"axis": -1},
     "stack": {"axis": 0},
     "split": {"axis": 0},
     "transpose": {"axes": None},
     "squeeze": {"axis": None},
+    "take": {"axis": None},
+    "unstack": {"num": None, "axis": 0},
+    "average": {"axis": None, "weights": None},
+    **{name: {"axis": None, "keepdims": False} for name in ("argmax", "argmin")},
 }
 """Defaults of parameters, where a call may leave them out."""
 
@@ -141,7 +155,7 @@ FUNCTIONS: Final = {
     "math.reduce_min": "min", "math.reduce_prod": "prod", "math.reduce_any": "any",
     "math.reduce_all": "all", "math.reduce_std": "std", "math.reduce_variance": "var",
     "math.reduce_logsumexp": "logsumexp", "math.argmax": "argmax", "math.argmin": "argmin",
-    "math.l2_normalize": "normalize", "linalg.l2_normalize": "normalize", "clip_by_value": "clip",
+    "math.l2_normalize": "l2_normalize", "linalg.l2_normalize": "l2_normalize", "clip_by_value": "clip",
     "cast": "cast", "concat": "concatenate", "stack": "stack", "split": "split", "squeeze": "squeeze",
     "compat.v1.squeeze": "squeeze", "expand_dims": "expand_dims", "reshape": "reshape",
     "transpose": "transpose", "compat.v1.transpose": "transpose", "__operators__.getitem": "get_item",
@@ -150,7 +164,11 @@ FUNCTIONS: Final = {
     "compat.v1.shape": "shape", "zeros_like": "zeros_like", "ones_like": "ones_like",
     "compat.v1.zeros_like": "zeros_like", "identity": "identity", "stop_gradient": "stop_gradient",
     "math.cumsum": "cumsum", "broadcast_to": "broadcast_to", "tensordot": "tensordot",
-    "one_hot": "one_hot",
+    "one_hot": "one_hot", "math.divide_no_nan": "divide_no_nan", "roll": "roll", "unstack": "unstack",
+    "math.asin": "arcsin", "math.acos": "arccos", "math.atan": "arctan", "math.atan2": "arctan2",
+    "math.tan": "tan", "math.sinh": "sinh", "math.cosh": "cosh", "math.expm1": "expm1",
+    "math.is_nan": "isnan", "math.logical_xor": "logical_xor", "nn.softsign": "softsign",
+    "math.log_sigmoid": "log_sigmoid",
 }  # fmt: skip
 """Functions of TensorFlow, as TFOpLambda names them."""
 
@@ -160,7 +178,7 @@ RENAMED: Final = {
     "slice_spec": "key", "values": "xs", "input_tensor": "x", "tensor": "x", "multiples": "repeats",
     "logits": "x", "features": "x", "transpose_a": "transpose_x1", "transpose_b": "transpose_x2",
     "adjoint_a": "adjoint_x1", "adjoint_b": "adjoint_x2", "input": "x", "squeeze_dims": "axis",
-    "dim": "axis", "params": "x", "num_splits": "indices_or_sections",
+    "dim": "axis", "params": "x", "num_splits": "indices_or_sections", "depth": "num_classes",
 }  # fmt: skip
 """Parameters of TensorFlow's functions, by their names in keras.ops."""
 
@@ -179,7 +197,8 @@ GRAPH: Final = {
     "Softsign": "softsign", "LeakyRelu": "leaky_relu", "Softmax": "softmax", "LogSoftmax": "log_softmax",
     "Sum": "sum", "Mean": "mean", "Max": "max", "Min": "min", "Prod": "prod", "Any": "any", "All": "all",
     "ArgMax": "argmax", "ArgMin": "argmin", "Cast": "cast", "ConcatV2": "concatenate", "Pack": "stack",
-    "Split": "split", "Squeeze": "squeeze", "ExpandDims": "expand_dims", "Reshape": "reshape",
+    "Split": "split", "SplitV": "split", "Squeeze": "squeeze", "ExpandDims": "expand_dims",
+    "Reshape": "reshape",
     "Transpose": "transpose", "StridedSlice": "get_item", "Select": "where", "SelectV2": "where",
     "Einsum": "einsum", "Tile": "tile", "GatherV2": "take", "Shape": "shape", "ZerosLike": "zeros_like",
     "OnesLike": "ones_like", "Identity": "identity", "StopGradient": "stop_gradient", "ReverseV2": "flip",

@@ -8,9 +8,10 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 
 from batchdot.porting.errors import quote
-from batchdot.porting.record.item import Item
+from batchdot.porting.record.item import Item, shortest
 from batchdot.porting.record.nodes import Node, refused
 from batchdot.porting.record.operation_names import (
     DEFAULTS,
@@ -84,7 +85,7 @@ def _plain(item: Item) -> Value:
         if item.value.get("class_name") == "DTypePolicy":
             return str(item.get("config").get("name").value)
         return FrozenMap({key: _plain(part) for key, part in item.members()})
-    return item.value
+    return shortest(item.value) if isinstance(item.value, float) else item.value
 
 
 def _graph_operation(config: Item) -> tuple[str, dict[str, Value], str]:
@@ -168,10 +169,20 @@ def operation_arguments(name: str, settings: Mapping[str, Value], node: Node) ->
         given[key] = value
     for key, value in node.kwargs.items():
         if key != "name" and not (value is None and key not in parameters):
+            if key == "num_or_size_splits":
+                value = _indices(value)
             given[_renamed(name, key, parameters)] = value
     for key, value in settings.items():
         given.setdefault(_renamed(name, key, parameters), value)
     return _completed(name, given)
+
+
+def _indices(sizes: Value) -> Value:
+    """Return where keras.ops splits into parts of these sizes, of which the last may be -1, the rest."""
+    if not isinstance(sizes, tuple):
+        return sizes
+    before = [size for size in sizes[:-1] if isinstance(size, int) and size >= 0]
+    return tuple(accumulate(before)) if len(before) == len(sizes) - 1 else None
 
 
 def _renamed(name: str, key: str, parameters: tuple[str, ...]) -> str:
@@ -187,10 +198,6 @@ def _renamed(name: str, key: str, parameters: tuple[str, ...]) -> str:
 def _completed(name: str, given: dict[str, Value]) -> dict[str, Value]:
     parameters = PARAMETERS.get(name, ())
     complete = {**DEFAULTS.get(name, {}), **given}
-    if name == "normalize":
-        complete.setdefault("epsilon", 1e-12)
-        if complete["epsilon"] is None:
-            complete["epsilon"] = 1e-12
     ordered = {key: complete[key] for key in parameters if key in complete}
     ignored = ("out_type", "conjugate", "a_is_sparse", "b_is_sparse", "output_type", "initial")
     rest = {key: value for key, value in complete.items() if key not in ordered and key not in ignored}
@@ -228,6 +235,8 @@ def _graph_arguments(name: str, settings: Mapping[str, Value], node: Node) -> di
         return {"xs": tuple(values[:-1]), "axis": values[-1] if values else None}
     if name == "stack":
         return {"xs": tuple(values), "axis": attributes.get("axis", 0)}
+    if name == "split" and len(values) == 3:
+        return {"x": values[0], "indices_or_sections": _indices(values[1]), "axis": values[2]}
     if name == "split":
         return {
             "x": values[-1] if values else None,

@@ -14,6 +14,7 @@ __all__ = ["Entry", "Options", "table", "translate"]
 FILES = (
     *("activations", "core", "merging", "regularization", "reshaping"),
     *("convolution", "pooling", "spatial", "normalization", "preprocessing"),
+    *("attention", "keras1", "operations", "reductions", "rearranging", "indexing"),
     *("bidirectional", "conv_lstm", "recurrent", "time_distributed"),
 )
 """The files that hold translations."""

@@ -215,7 +215,7 @@ class ModelTranslator:
         """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
         inputs = self.record.inputs
         if isinstance(inputs, FrozenMap):
-            return tuple(sorted(inputs)), tuple(inputs[key] for key in sorted(inputs))
+            return tuple(inputs), tuple(inputs.values())
         return (), inputs
 
     def translate(self, layer: Layer) -> Forward:
@@ -289,6 +289,9 @@ class ModelTranslator:
 
         def forward(site: Site) -> Result:
             values = site.values()
+            expected = len(translator.record.input_refs)
+            if len(values) != expected:
+                raise RefusedError(f"it is called with {len(values)} tensors, and has {expected} inputs")
             masks = [
                 site.mask("inputs" if len(values) == 1 else f"inputs.{number}") or every_step(values[number])
                 for number in translator.mask_parameters
@@ -314,7 +317,7 @@ class ModelTranslator:
     def _parameter(self, ref: TensorRef) -> Value:
         record = self.layers[ref.layer]
         call = next(call for call in self.record.calls if call.layer == ref.layer)
-        dtype = str(record.config["dtype"])
+        dtype = str(record.config.get("dtype", "float32"))
         kind = "int" if "int" in dtype else "bool" if dtype == "bool" else "float"
         shape = call.output_shapes[0]
         is_first = self.images_first and _is_image(shape)
@@ -333,7 +336,9 @@ class ModelTranslator:
                 call_shapes=tuple(each.input_shapes for each in self.calls[call.layer]),
                 training=self._training(call.layer),
                 trainable=self.trainable,
-                is_masked=any(other.masks for other in self.record.calls if other.layer == call.layer),
+                is_masked=any(
+                    each.masks or "attention_mask" in each.arguments for each in self.calls[call.layer]
+                ),
             )
             self.forwards[call.layer] = self.translate(layer)
         site = Site(

@@ -1,0 +1,61 @@
+"""Arithmetic and indexing of symbolic tensors: each operator becomes a layer.
+
+Importing this file adds the operators to `KerasTensor`. The other operand may be a number, a list or a numpy
+array, on either side.
+"""
+
+import operator
+from typing import Any
+
+from batchdot.arrays.elementwise import abs as absolute
+from batchdot.arrays.elementwise import pow as power
+from batchdot.arrays.symbolic_call import as_tensors
+from batchdot.symbolic.functions import symbolic
+from batchdot.symbolic.tensor import KerasTensor
+
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "and", "or", "xor")
+_COMPARISONS = ("lt", "le", "gt", "ge")
+_UNARY = ("neg", "invert")
+
+
+def _binary(name: str) -> Any:
+    plain = getattr(operator, f"__{name}__")
+
+    def function(x: Any, y: Any) -> Any:
+        if isinstance(x, int | float) or isinstance(y, int | float):
+            return plain(x, y)  # torch has overloads for numbers, which make no tensor
+        return plain(*as_tensors(x, y))
+
+    return _named(function, name)
+
+
+def _unary(name: str) -> Any:
+    plain = getattr(operator, f"__{name}__")
+    return _named(lambda x: plain(x), name)
+
+
+def _named(function: Any, name: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    return symbolic(function)
+
+
+@symbolic
+def getitem(tensor: Any, index: Any) -> Any:
+    """Index a tensor."""
+    return tensor[tuple(index) if isinstance(index, list) else index]
+
+
+def _install() -> None:
+    arithmetic = {name: _binary(name) for name in _ARITHMETIC} | {"pow": power}
+    for name, function in arithmetic.items():
+        setattr(KerasTensor, f"__{name}__", lambda self, other, f=function: f(self, other))
+        setattr(KerasTensor, f"__r{name}__", lambda self, other, f=function: f(other, self))
+    comparisons = {name: _binary(name) for name in _COMPARISONS} | {"getitem": getitem}
+    for name, function in comparisons.items():
+        setattr(KerasTensor, f"__{name}__", lambda self, other, f=function: f(self, other))
+    unary = {name: _unary(name) for name in _UNARY} | {"abs": absolute}
+    for name, function in unary.items():
+        setattr(KerasTensor, f"__{name}__", lambda self, f=function: f(self))
+
+
+_install()

@@ -1,0 +1,1 @@
+"""Well-known Keras tutorials, run by Keras and by batchdot."""
