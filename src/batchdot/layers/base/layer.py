@@ -223,7 +223,9 @@ class Layer(Calls, NodeQueries):
         """
         with BUILDING:
             state = super().__getstate__()
-            state |= {name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")}
+            state |= {
+                name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")
+            }
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
         return state | {
