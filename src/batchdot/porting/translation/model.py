@@ -144,8 +144,11 @@ def translate(
         raise NotPortableError([(record.name, reason)])
     if port.missing:
         raise NotPortableError(list(port.missing.items()))
-    for sentence in notes_on(record, model):
-        port.note(sentence)
+    try:
+        for sentence in notes_on(record, model):
+            port.note(sentence)
+    except UNFORESEEN as error:
+        raise NotPortableError([(record.name, unforeseen(error))]) from error
     for unused in options.custom.keys() - port.functions.keys():
         port.note(f"custom[{quote(unused)}] is the name of no layer, class or activation of this model.")
     return Program(title, model, tuple(port.notes), tuple(port.functions.values()))
