@@ -2,11 +2,13 @@
 
 import concurrent.futures
 import copy
+import itertools
 import json
 import os
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -196,6 +198,54 @@ def test_load_of_mixed_dtypes_keeps_each(tmp_path):
     rebuilt = namespace(ported.source)["Net"]()
     assert rebuilt.low.weight.dtype == torch.float16
     assert rebuilt.full.weight.dtype == torch.float32
+
+
+def test_load_lays_weights_out_as_torch_does(tmp_path):
+    """A transposed weight would be copied in every call of an LSTM."""
+    path, *_ = one_dense(tmp_path / "m.h5")
+    assert all(tensor.is_contiguous() for tensor in porting.load(path).state_dict().values())
+
+
+def chain(path, count, *more):
+    """A chain of Dense layers, and further layers with an output of their own."""
+    names = ["x", *(f"d{number}" for number in range(count))]
+    layers = [given("x", 3), *(dense(b, [a], 3) for a, b in itertools.pairwise(names)), *more]
+    weights = {layer["name"]: kernel(layer["name"], 3, 3) for layer in layers[1:]}
+    return write(path, functional(layers, ["x"], [names[-1], *(layer["name"] for layer in more)]), weights)
+
+
+def alive_at_the_end(module, x):
+    """The layers whose outputs are still there when the last one runs."""
+    made, alive = {}, []
+
+    def hook(name):
+        def after(layer, inputs, output):
+            alive[:] = [key for key, tensor in made.items() if tensor() is not None]
+            made[name] = weakref.ref(output)
+
+        return after
+
+    for name, layer in module.named_children():
+        layer.register_forward_hook(hook(name))
+    with torch.no_grad():
+        module(x)
+    return alive
+
+
+def test_load_of_chain_frees_what_was_used(tmp_path):
+    module = porting.load(chain(tmp_path / "m.h5", 6))
+    assert alive_at_the_end(module, torch.ones(2, 3)) == ["d4"]
+
+
+def test_load_of_chain_keeps_what_is_used_later(tmp_path):
+    path = chain(tmp_path / "m.h5", 6, dense("late", ["d1"], 3))
+    module = porting.load(path)
+    x = torch.randn(2, 3)
+    expected = [x]
+    for number in range(6):
+        expected.append(getattr(module, f"d{number}")(expected[-1]))
+    torch.testing.assert_close(module(x), (expected[-1], module.late(expected[2])))
+    assert "d1" in alive_at_the_end(module, x)
 
 
 def namespace(source):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,7 +104,7 @@ class Ported:
                     f"the custom function for {function.alias!r} cannot be imported by the saved file: "
                     "define it in a module, at the top level"
                 )
-        state = {key: tensor.contiguous() for key, tensor in self.state_dict.items()}
+        state = self.state_dict
         header = header_of({key: (tuple(tensor.shape), tensor.dtype) for key, tensor in state.items()})
         weights = target.with_suffix(".safetensors")
         write_files(
@@ -128,7 +129,8 @@ def port_record(record: ModelRecord, options: Options) -> Ported:
 
 
 def _tensor(array: Array) -> Tensor:
-    return torch.tensor(array.read()).to(getattr(torch, array.dtype))
+    numbers = np.array(array.read(), order="C")  # a transposed weight would slow down every call
+    return torch.from_numpy(numbers).to(getattr(torch, array.dtype))
 
 
 GENERIC = re.compile(r"(model|functional|sequential)(_\d+)?")
