@@ -43,7 +43,7 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 		tests/layers/test_dot.py tests/layers/test_fast_call.py tests/distributed $(ARGS)
 
 fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
-	@for target in hdf5 zip json npz archive record model; do \
+	@for target in hdf5 zip json npz archive record model port; do \
 		$(BIN)/python -m tests.support.porting.fuzz $$target --count 10000000 --seconds 10 || exit 1; \
 	done
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from batchdot.convert import Array
-from benchmarks.keras_worker import FRAMEWORKS, Request
+from benchmarks.keras_worker import FRAMEWORKS, ModelRequest, Request
 from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).parent.parent
@@ -56,8 +56,8 @@ class KerasProcess:
             return str(error)
         return None
 
-    def make(self, request: Request) -> dict[str, Arrays]:
-        """Build a layer and return its results by name of the peer."""
+    def make(self, request: Request | ModelRequest) -> dict[str, Arrays]:
+        """Build a layer or load a model; return its results by name of the peer."""
         self._send(request)
         answer: dict[str, Arrays] = self._receive()
         return answer
@@ -143,8 +143,10 @@ class KerasPeers:
         """Versions of their modules."""
         return {name: version for process in self.processes for name, version in process.versions.items()}
 
-    def make(self, request: Request) -> tuple[dict[str, Arrays], dict[str, RemoteBlock], dict[str, str]]:
-        """Build a layer in each process.
+    def make(
+        self, request: Request | ModelRequest
+    ) -> tuple[dict[str, Arrays], dict[str, RemoteBlock], dict[str, str]]:
+        """Build a layer, or load a model, in each process.
 
         Returns:
             By name of the peer, its results and its block; by name of the framework, why it refused.

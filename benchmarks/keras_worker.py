@@ -40,12 +40,29 @@ class Request:
     gradient: Array | None = None
 
 
+@dataclass(frozen=True)
+class ModelRequest:
+    """A saved model to load, and its inputs.
+
+    Attributes:
+        path: the file.
+        inputs: an array for each input of the model.
+    """
+
+    path: str
+    inputs: tuple[Array, ...]
+
+
 Made = tuple[dict[str, Callable[[], Any]], Callable[[Any], Any], str]
 """Calls by name of the peer, the conversion of a result to an array, and the end of a timed statement."""
 
 
-def _tf_keras(request: Request) -> Made:
+def _tf_keras(request: Request | ModelRequest) -> Made:
     tf, keras = import_module("tensorflow"), import_module("tf_keras")
+    if isinstance(request, ModelRequest):
+        model, tensors = _model(keras, request, tf.constant)
+        graph = tf.function(lambda: [model(tensors)])
+        return {"tf_keras graph": graph}, lambda t: tf.cast(t, tf.float64).numpy(), ""
     layer = keras.layers.Dot(request.axes, normalize=request.normalize, dtype=request.dtype)
     x, y = (tf.cast(tf.constant(array), request.dtype) for array in (request.x, request.y))
 
@@ -63,8 +80,16 @@ def _tf_keras(request: Request) -> Made:
     return {"tf_keras": call, "tf_keras graph": graph}, lambda t: tf.cast(t, tf.float64).numpy(), ""
 
 
-def _keras_torch(request: Request) -> Made:
+def _keras_torch(request: Request | ModelRequest) -> Made:
     torch, keras = import_module("torch"), import_module("keras")
+    if isinstance(request, ModelRequest):
+        model, tensors = _model(keras, request, keras.ops.convert_to_tensor)
+
+        @torch.no_grad()
+        def predict() -> Any:
+            return [model(tensors)]
+
+        return {"Keras 3 torch": predict}, lambda t: t.double().numpy(), ""
     layer = keras.layers.Dot(request.axes, normalize=request.normalize, dtype=request.dtype)
     dtype, backward = getattr(torch, request.dtype), request.gradient is not None
     x, y = (torch.from_numpy(a).to(dtype).requires_grad_(backward) for a in (request.x, request.y))
@@ -81,8 +106,12 @@ def _keras_torch(request: Request) -> Made:
     return {"Keras 3 torch": call}, lambda t: t.detach().double().numpy(), ""
 
 
-def _keras_jax(request: Request) -> Made:
+def _keras_jax(request: Request | ModelRequest) -> Made:
     jax, keras = import_module("jax"), import_module("keras")
+    if isinstance(request, ModelRequest):
+        model, tensors = _model(keras, request, keras.ops.convert_to_tensor)
+        predict = jax.jit(lambda tensors: (model(tensors),))
+        return {"Keras 3 JAX": lambda: predict(tensors)}, _jax_array, _JAX_END
     layer = keras.layers.Dot(request.axes, normalize=request.normalize, dtype=request.dtype)
     x, y = (keras.ops.convert_to_tensor(array, dtype=request.dtype) for array in (request.x, request.y))
     if request.gradient is None:
@@ -92,7 +121,22 @@ def _keras_jax(request: Request) -> Made:
         gradient = keras.ops.convert_to_tensor(request.gradient, dtype=request.dtype)
         compiled = jax.jit(lambda x, y, g: jax.vjp(lambda x, y: layer([x, y]), x, y)[1](g))
         call = lambda: compiled(x, y, gradient)  # noqa: E731
-    return {"Keras 3 JAX": call}, lambda t: np.asarray(t, dtype=np.float64), "[-1].block_until_ready()"
+    return {"Keras 3 JAX": call}, _jax_array, _JAX_END
+
+
+_JAX_END = "[-1].block_until_ready()"
+
+
+def _jax_array(tensor: Any) -> Array:
+    return np.asarray(tensor, dtype=np.float64)
+
+
+def _model(keras: Any, request: ModelRequest, convert: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return the loaded model, and its inputs as tensors of the dtypes that it declares."""
+    model = keras.models.load_model(request.path, compile=False)
+    dtypes = [getattr(tensor.dtype, "name", tensor.dtype) for tensor in model.inputs]
+    tensors = [convert(array, dtype=dtype) for array, dtype in zip(request.inputs, dtypes, strict=True)]
+    return model, tensors[0] if len(tensors) == 1 else tensors
 
 
 FRAMEWORKS = {
@@ -120,7 +164,7 @@ def serve(framework: str) -> None:
         except EOFError:
             return
         try:
-            if isinstance(request, Request):
+            if isinstance(request, Request | ModelRequest):
                 blocks.clear()
                 calls, as_array, end = make(request)
                 _answer(answers, {name: [as_array(t) for t in call()] for name, call in calls.items()})

@@ -14,6 +14,7 @@ from tests.support.porting import fuzz
         ("archive", 2000),
         ("record", 2000),
         ("model", 1200),
+        ("port", 200),
     ],
 )
 def test_mutated_files_read_or_refused(target, count):

@@ -116,7 +116,7 @@ def test_load_of_dicts_takes_and_returns_them(tmp_path):
     module = porting.load(write(tmp_path / "m.json", config))
     a, b = torch.randn(2, 3), torch.randn(2, 3)
     for result in (module(a, b), module({"b": b, "a": a}), module(b=b, a=a)):
-        assert list(result) == ["rest", "total"]
+        assert list(result) == ["total", "rest"]
         torch.testing.assert_close(result["total"], a + b)
         torch.testing.assert_close(result["rest"], a.relu())
 

@@ -6,6 +6,7 @@ from tests.support.live_keras import live_keras
 from tests.support.porting.zoo import LARGE, ZOO, randomized
 
 from batchdot import porting
+from batchdot.porting.record import FrozenMap
 from batchdot.porting.verification.inputs import random_inputs
 
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
@@ -26,7 +27,7 @@ def record_answers(model, path, target):
     record = porting.read(path)
     inputs = random_inputs(record)
     given = list(inputs.values())
-    if isinstance(model.input, dict):
+    if isinstance(record.inputs, FrozenMap):
         given = {key: inputs[ref] for key, ref in record.inputs.items()}
     outputs = model.predict(given, batch_size=100, verbose=0)
     if isinstance(outputs, dict):

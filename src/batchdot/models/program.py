@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from batchdot._torch import compile_time_constant, is_jit_tracing, is_tracing
+from batchdot.codegen import Function, Structure, identifier, write_structure
 from batchdot.layers.base.layer import Layer
-from batchdot.models.codegen import Call, Names, compile_function, identifier, write_function
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
 
@@ -219,24 +219,26 @@ class Program:
         layers: dict[Any, str] = {}
         for layer, _, step in self._calls:
             layers[layer] = layers.get(layer) or identifier(step.key, taken)
-        lines: list[Call | str] = []
+        forward = Function("forward", ["inputs"])
         if len(values) == 1:
-            lines += [f"{values[0]} = inputs"]
+            forward.assign(values[0], "inputs")
         else:
-            lines += [f"if inputs.__class__ is not list or len(inputs) != {len(values)}: return None"]
-            lines += [f"{', '.join(values)} = inputs"]
+            forward.add(f"if inputs.__class__ is not list or len(inputs) != {len(values)}: return None")
+            forward.assign(tuple(values), "inputs")
         for name, rank in zip(values, graph.input_ranks, strict=True):
-            lines += [f"if {name}.__class__ is not Tensor or {name}.ndim != {rank}: return None"]
+            forward.add(f"if {name}.__class__ is not Tensor or {name}.ndim != {rank}: return None")
         current = {f"modules[{step.key!r}] is not {layers[layer]}" for layer, _, step in self._calls}
-        lines += [f"if {' or '.join(sorted(current))}: return None"] if current else []
+        if current:
+            forward.add(f"if {' or '.join(sorted(current))}: return None")
         for index, (layer, indices, _) in enumerate(self._calls):
             result = identifier(f"{layers[layer]}_output", taken)
             single = isinstance(indices, int)
-            argument: Names = values[indices] if single else [values[i] for i in indices]
+            argument: Structure = values[indices] if single else [values[i] for i in indices]
             function = f"{layers[layer]}.call" if _promises_purity(layer) else layers[layer]
-            lines += [Call(result, function, (argument,))]
-            lines += [f"if {result}.__class__ is not Tensor: return resume({index}, locals())"]
+            forward.assign(result, f"{function}({write_structure(argument)})")
+            forward.add(f"if {result}.__class__ is not Tensor: return resume({index}, locals())")
             values.append(result)
+        forward.give([values[index] for index in graph.outputs])
 
         def resume(index: int, known: dict[str, Any]) -> list[Any]:
             """Run the remaining calls one by one, after a call whose result is not a tensor."""
@@ -244,13 +246,12 @@ class Program:
             results = graph.instructions[index].values(known[values[number]])
             return self._run_from(index + 1, [*[known[name] for name in values[:number]], *results])
 
-        source = write_function("forward", ["inputs"], lines, [values[index] for index in graph.outputs])
         names: dict[str, Any] = {name: layer for layer, name in layers.items()} | {
             "Tensor": Tensor,
             "modules": self._source,
             "resume": resume,
         }
-        return compile_function("forward", source, names)
+        return forward.compile(names)
 
 
 def _is_simple(step: Instruction) -> bool:

@@ -10,6 +10,7 @@ from batchdot.layers.core.input import Input, InputLayer
 from batchdot.models.functional import Functional
 from batchdot.models.serialization import recognize_automatic_name
 from batchdot.models.structure import map_shapes, register_layers
+from batchdot.symbolic.shape_inference import infer
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
 
@@ -158,21 +159,27 @@ class Sequential(Functional):
             )
         if input_shape is None:
             raise ValueError("You must provide an `input_shape` argument.")
-        first, numbers = self._layers[0], count()
+        layers = [(self._current_layer(layer, key), key) for layer, key in self._keyed_layers]
+        first, numbers = layers[0][0], count()
         inputs = map_shapes(lambda shape: _new_input(first, shape, first._dtype, next(numbers)), input_shape)
         output, nodes = inputs, []
         try:
-            for layer in self._layers:
-                output = _call_for_one_output(layer, output)
+            for layer, key in layers:
+                module = self._modules[key]
+                output = _call_for_one_output(layer, output, layer if module is None else module)
                 nodes.append(_node_of(output))
         except BaseException:
             for node in reversed(nodes):
                 _disconnect(node)
             raise
-        layers = [(layer, key) for layer, (_, key) in zip(self._layers, self._keyed_layers, strict=True)]
         sources = [_layer_of_input(tensor) for tensor in flatten(inputs)]
         self._keyed_layers = [*zip(sources, register_layers(self, sources), strict=True), *layers]
         self._set_structure(inputs, output)
+
+    def _current_layer(self, layer: Any, key: str) -> Any:
+        """Return the layer that the model has under a key; for a torch module in its place, the one added."""
+        module = self._modules[key]
+        return module if isinstance(module, Layer) else layer
 
     @property
     def layers(self) -> list[Layer]:
@@ -185,7 +192,7 @@ class Sequential(Functional):
         Raises:
             ValueError: a layer does not fit.
         """
-        if self.built:
+        if self.built or not all(isinstance(layer, Layer) for layer in self._layers):
             return super().compute_output_shape(input_shape)
         for layer in self.layers:
             input_shape = layer.compute_output_shape(input_shape)
@@ -315,13 +322,17 @@ def _new_input(layer: Any, shape: Any, dtype: Any, number: int = 0) -> KerasTens
     return Input(batch_shape=tuple(shape), dtype=dtype, name=name)
 
 
-def _call_for_one_output(layer: Any, inputs: Any) -> KerasTensor:
-    """Call a layer on symbolic inputs and return its only output.
+def _call_for_one_output(layer: Any, inputs: Any, module: Any = None) -> KerasTensor:
+    """Call a layer on symbolic inputs and return its only output; with a torch module, call that instead.
 
     Raises:
         ValueError: it has several.
     """
-    output = layer(inputs)
+    if module is None or isinstance(module, Layer):
+        output = layer(inputs)
+    else:
+        output = infer(module, inputs)
+        Node(layer, (inputs,), {}, output)
     if not isinstance(output, KerasTensor):
         _disconnect(layer.inbound_nodes[-1])
         raise ValueError(

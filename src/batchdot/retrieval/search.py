@@ -16,10 +16,12 @@ from torch.autograd import Function
 
 from batchdot._torch import are_transforms_active, in_forward_mode
 from batchdot.convert import check_operands
-from batchdot.kernels.aten.normalize import l2_normalize
+from batchdot.kernels.aten.normalize import l2_normalize, saturating_cast
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.functional import batch_dot
 from batchdot.planning.lowering import norm_dtype, result_dtype
+from batchdot.symbolic.call_context import CONTEXT
+from batchdot.symbolic.meta_mode import META
 
 MARGIN = 8
 """Candidates kept beyond k, because the rounding of a matrix product may misplace items around the k-th."""
@@ -50,9 +52,14 @@ def top_k_local(queries: Tensor, items: Tensor, k: int, normalize: bool, epsilon
     if queries.ndim == 1:
         scores, indices = top_k_local(queries.unsqueeze(0), items, k, normalize, epsilon)
         return TopK(scores.squeeze(0), indices.squeeze(0))
+    if CONTEXT.in_shape_inference and (queries.is_meta or items.is_meta):
+        queries, items = queries.to(META), items.to(META)
     check_operands(queries, items, "top_k", ("queries", "items"))
     check_shapes(tuple(queries.shape), tuple(items.shape), k)
     spec = SearchSpec.of(k, queries, items, normalize, epsilon)
+    if queries.is_meta:  # without values, any items will do
+        indices = queries.new_empty((len(queries), spec.k), dtype=torch.int64)
+        return TopK(_score_chosen(spec, queries, items, indices).to(spec.dtype), indices)
     if are_transforms_active():  # vmap or a derivative of torch.func
         indices = _find(queries.detach(), items.detach(), spec)
         return TopK(_score_chosen(spec, queries, items, indices).to(spec.dtype), indices)
@@ -70,7 +77,12 @@ def _find(queries: Tensor, items: Tensor, spec: "SearchSpec") -> Tensor:
 
 
 def _score_chosen(spec: "SearchSpec", queries: Tensor, items: Tensor, indices: Tensor) -> Tensor:
-    """Return the scores of the chosen pairs, differentiable: (Q, d), (N, d), (Q, k) -> (Q, k)."""
+    """Return the scores of the chosen pairs, differentiable: (Q, d), (N, d), (Q, k) -> (Q, k).
+
+    The derivatives of a row that is in several pairs are summed in ``score_dtype``, and saturate once.
+    """
+    if spec.epsilon is not None:
+        queries, items = (saturating_cast(rows, spec.score_dtype) for rows in (queries, items))
     rows = torch.arange(len(queries), device=queries.device).repeat_interleave(spec.k)
     return spec.score_pairs(queries[rows], items[indices.flatten()]).reshape(indices.shape)
 

@@ -8,7 +8,6 @@ functions make meta tensors, and a function in place leaves its tensor as it was
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -46,6 +45,9 @@ _SHARING = {"from_numpy", "as_tensor", "asarray", "frombuffer", "from_dlpack"}
 
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 
+_RANDOM: dict[str, bool] = {}
+"""What `_is_random` has found. torch.compile, which runs this mode too, warns of functools.lru_cache."""
+
 _MOVES = {"cpu", "cuda", "xpu", "pin_memory"}
 _INDEXED = {"__getitem__", "__setitem__"}
 
@@ -64,6 +66,8 @@ class MetaMode(TorchFunctionMode):
         unknown: tensors whose values a function in place would have changed, by the address of their storage.
         own: tensors made in this run, likewise: a function in place may change these.
         saw_autocast: whether a function ran under autocast, which has no effect on meta tensors.
+        needed_values: the function that needed values, if one did. The code around it may have caught the
+            error and gone on, where on real tensors it would not have.
     """
 
     def __init__(self, sample: bool = False) -> None:
@@ -73,6 +77,7 @@ class MetaMode(TorchFunctionMode):
         self.unknown: dict[int, Tensor] = {}
         self.own: dict[int, Tensor] = {}
         self.saw_autocast = False
+        self.needed_values: str | None = None
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -90,6 +95,7 @@ class MetaMode(TorchFunctionMode):
                 self._note_new(_tensors(result), tensors)
             return result
         if name in _READS:
+            self.needed_values = name
             raise ValuesNeededError(name)
         if in_place:
             self._note_changed(
@@ -106,6 +112,7 @@ class MetaMode(TorchFunctionMode):
             return func(*args, **kwargs)
         except (RuntimeError, TypeError) as error:  # NotImplementedError is a RuntimeError
             if "meta" in str(error).lower():
+                self.needed_values = name
                 raise ValuesNeededError(name) from error
             raise
 
@@ -159,9 +166,15 @@ def _is_in_place(name: str, kwargs: dict[str, Any]) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-@lru_cache(maxsize=4096)
 def _is_random(name: str) -> bool:
     """Whether a function draws random numbers: its operator of this name is tagged so."""
+    found = _RANDOM.get(name)
+    if found is None:
+        found = _RANDOM[name] = _draws_random_numbers(name)
+    return found
+
+
+def _draws_random_numbers(name: str) -> bool:
     packet: Any = getattr(torch.ops.aten, name, None) if name else None
     overloads = packet.overloads() if hasattr(packet, "overloads") else ()
     return any(torch.Tag.nondeterministic_seeded in getattr(packet, each).tags for each in overloads)

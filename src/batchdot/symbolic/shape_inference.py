@@ -114,6 +114,8 @@ def shape_inference(sample: bool = False) -> Iterator[MetaMode]:
     """Run layers only for the shapes of their outputs, on meta tensors, or for their dtypes, on a sample."""
     with CONTEXT.set(in_shape_inference=True), MetaMode(sample) as mode, torch.no_grad():
         yield mode
+    if mode.needed_values is not None:
+        raise ValuesNeededError(mode.needed_values)
 
 
 def real_values() -> Any:
@@ -201,7 +203,7 @@ def _sizes(tensor: KerasTensor, size: int) -> list[int]:
 
 @contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Remove, at the end, the meta tensors that a run has left in attributes, weights and modules.
+    """Remove, at the end, the meta tensors that a run has left in attributes, lists and dicts of these.
 
     Other changes stay, such as layers that were built, and torch's lazy modules, which get real weights.
     """
@@ -213,8 +215,14 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
     stores = [
         (store, dict(store))
         for inner in module.modules()
-        for store in (inner.__dict__, inner._parameters, inner._buffers, inner._modules)
-        if isinstance(store, dict)  # those of a scripted module are not, and its call changes none
+        for store in (inner.__dict__, *inner.__dict__.values())
+        if isinstance(store, dict)  # also the stores of torch.nn.Module
+    ]
+    lists = [
+        (value, list(value))
+        for inner in module.modules()
+        for value in inner.__dict__.values()
+        if isinstance(value, list)
     ]
     try:
         yield
@@ -230,6 +238,9 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
                     store[key] = before[key]
                 else:
                     del store[key]
+        for items, known in lists:
+            if len(items) != len(known) and _is_left_by_inference(items):
+                items[:] = known
 
 
 def _initialize(module: Any, args: Any, kwargs: Any) -> None:
@@ -256,6 +267,8 @@ def _described_errors(name: str, args: Any, kwargs: Any) -> Iterator[None]:
         raise ValueError(_first_line(error)) from error
     except _FAILURES as error:
         why = _VALUES_NEEDED if _needs_values(error) else _first_line(error)
+        if isinstance(error, ValuesNeededError) and str(error) == "__array__":
+            why = _ARRAY_NEEDED
         raise ValueError(f"{name} cannot be called on {_describe(args, kwargs)}: {why}") from error
 
 
@@ -263,6 +276,12 @@ _VALUES_NEEDED = (
     "it needs values, as an `if` on a tensor, `.item()`, numpy and `nonzero` do, and a symbolic tensor has "
     "none. Say the shape of the output: Lambda(function, output_shape=...), without the batch axis, or "
     "define `compute_output_shape` in a subclass of Layer. The dtype is then that of the output for zeros."
+)
+
+_ARRAY_NEEDED = (
+    "it needs values, as the product of a tensor and a numpy array does, and a symbolic tensor has none. Make "
+    "the array a tensor, by torch.as_tensor(array); or say the shape of the output: Lambda(function, "
+    "output_shape=...), without the batch axis."
 )
 
 

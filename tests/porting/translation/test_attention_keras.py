@@ -143,7 +143,7 @@ def test_load_of_attention_in_a_chain_sees_the_masks_that_keras_sees(engine, tmp
     ids, embedded = inputs(k, True)
     query, value, _ = embedded()
     first = k.layers.MultiHeadAttention(2, 3)(query, value)
-    second = k.layers.MultiHeadAttention(2, 3)(first, value)  # for which Keras 3 has deleted the mask of value
+    second = k.layers.MultiHeadAttention(2, 3)(first, value)  # without a mask in Keras 3
     model = k.Model(ids[:2], second)
     model.save(tmp_path / "model.keras")
     sample = [each[:3] for each in ids_of(np.random.default_rng(0))[:2]]

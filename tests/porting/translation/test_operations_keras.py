@@ -38,9 +38,7 @@ ELEMENTWISE = {
     "maximum": lambda o, x, y: o.maximum(x, y) + o.maximum(x, 0.1) + o.minimum(0.2, y) * o.minimum(x, y),
     "clip": lambda o, x, y: o.clip(x, -0.5, 0.7),
     "where": lambda o, x, y: o.where(x > y, x, y) + o.where(x > 0, 1.0, y),
-    "logical": lambda o, x, y: o.where(
-        o.logical_and(o.logical_or(x > 0, y > 0), o.logical_not(x > 1)), x, y
-    ),
+    "logical": lambda o, x, y: o.where(o.logical_and(o.logical_or(x > 0, y > 0), o.logical_not(x > 1)), x, y),
     "logical_xor": lambda o, x, y: o.where(o.logical_xor(x >= 0, y <= 0), x, y),
     "equal": lambda o, x, y: o.cast(o.equal(o.round(x), 0), "float32") + o.cast(o.not_equal(x, y), "float32"),
     "to int and back": lambda o, x, y: o.cast(o.cast(x * 3, "int32"), "float32"),

@@ -1,8 +1,9 @@
 """Fuzz the parsers: mutated files are read or refused with ModelFileError, and nothing else ever happens.
 
 Targets are the parsers (hdf5, zip, json, npz), a whole ``.keras`` archive (archive), the record that a config
-is made into (record), and that of a config with weights (model). Seeds are the
-fixtures; no other tool is needed. A short run is part of the tests, a long one is by hand:
+is made into (record), that of a config with weights (model), and the module that such a record is ported to
+(port). Seeds are the fixtures; no other tool is needed. A short run is part of the tests, a long one is by
+hand:
 
     python -m tests.support.porting.fuzz hdf5 --count 2000000 --seed 1
 
@@ -18,10 +19,12 @@ import random
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from tests.support.porting.corpus import fixture_files
 
 from batchdot.porting.archive import json_text, npz
@@ -30,7 +33,7 @@ from batchdot.porting.archive.hdf5 import open_hdf5
 from batchdot.porting.archive.source import BytesSource, PartSource, blocks
 from batchdot.porting.archive.weights import LegacyWeights
 from batchdot.porting.archive.zip_file import members
-from batchdot.porting.errors import ModelFileError
+from batchdot.porting.errors import ModelFileError, NotPortableError
 from batchdot.porting.inspection import inspect_record
 from batchdot.porting.record import record_of
 
@@ -97,6 +100,40 @@ def read_model(data):
     str(report), report.svg(), report.data()
 
 
+def port_model(data):
+    """Port a model as `read_model` gets it, and run it on a batch of two if its sizes are small."""
+    from batchdot.porting.ported import port_record
+    from batchdot.porting.translation import Options
+
+    config, _, weights = data.partition(b"\n")
+    opened = parse_archive("fuzzed", BytesSource(weights))
+    record = record_of(replace(opened, config=json_text.parse(config, "model_config")))
+    ported = port_record(record, Options())
+    module = ported.module()
+    inputs = small_inputs(record)
+    if inputs is not None:
+        with torch.no_grad(), suppress(RuntimeError, IndexError, ValueError):  # sizes that do not fit
+            module(*inputs)
+
+
+def small_inputs(record):
+    """Return tensors for the inputs of a model, None if a size in it is large."""
+    sizes = [size for call in record.calls for shape in call.output_shapes for size in shape or ()]
+    if any(size is not None and size > 1000 for size in sizes):
+        return None
+    inputs = []
+    for ref in record.input_refs:
+        layer = record.layer(ref.layer)
+        if layer.config["batch_shape"] is None:
+            return None
+        shape = [2, *(size or 7 for size in layer.config["batch_shape"][1:])]
+        if math.prod(shape) > 100_000:
+            return None
+        dtype = getattr(torch, str(layer.config["dtype"]), None)
+        inputs.append(torch.ones(shape, dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32))
+    return inputs
+
+
 READERS = {
     "hdf5": read_hdf5,
     "zip": read_zip,
@@ -105,6 +142,7 @@ READERS = {
     "archive": read_archive_file,
     "record": read_record,
     "model": read_model,
+    "port": port_model,
 }
 
 
@@ -240,12 +278,17 @@ def npz_seeds():
 def seeds(target):
     if target == "npz":
         return npz_seeds()
-    suffixes = {"hdf5": (".h5",), "model": (".h5",), "zip": (".keras",), "archive": (".keras",)}.get(
-        target, (".json",)
-    )
+    suffixes = {
+        "hdf5": (".h5",),
+        "model": (".h5",),
+        "port": (".h5",),
+        "zip": (".keras",),
+        "archive": (".keras",),
+    }.get(target, (".json",))
     limit = {
         "hdf5": 40_000,
         "model": 40_000,
+        "port": 40_000,
         "zip": 60_000,
         "archive": 60_000,
         "json": 4_000,
@@ -253,7 +296,7 @@ def seeds(target):
     }[target]
     found = [data for name, data in fixture_files() if name.endswith(suffixes) and len(data) <= limit]
     found = [data for data in found if b'"weight' not in data[:20]]
-    if target == "model":
+    if target in ("model", "port"):
         found = [data for data in found if b"model_config" in data and data[:4] == b"\x89HDF"]
     return [data for data in found if target not in ("zip", "archive") or data[:2] == b"PK"]
 
@@ -273,7 +316,7 @@ def run(target, count, seed, keep=None, report=None, seconds=math.inf):
         if time.monotonic() - start > seconds:
             break
         original = pool[rng.randrange(len(pool))]
-        if target == "model":
+        if target in ("model", "port"):
             root = open_hdf5(BytesSource(original))
             config = json.loads(root.attributes["model_config"])
             data = mutate_json(config, rng) + b"\n" + original
@@ -289,7 +332,7 @@ def run(target, count, seed, keep=None, report=None, seconds=math.inf):
         try:
             reader(data)
             counts["read"] += 1
-        except ModelFileError as error:
+        except (ModelFileError, NotPortableError) as error:
             str(error)
             counts["refused"] += 1
         except (Exception, RecursionError, MemoryError) as error:
@@ -311,13 +354,13 @@ def run(target, count, seed, keep=None, report=None, seconds=math.inf):
     return counts, worst, bad
 
 
-def limit_memory():
+def limit_memory(gigabytes):
     """Turn an input that asks for memory without end into a MemoryError, before the machine suffers."""
     try:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+    resource.setrlimit(resource.RLIMIT_AS, (gigabytes * 2**30, gigabytes * 2**30))
 
 
 def main():
@@ -330,7 +373,7 @@ def main():
     options = parser.parse_args()
     if options.keep:
         Path(options.keep).mkdir(parents=True, exist_ok=True)
-    limit_memory()
+    limit_memory(16 if options.target == "port" else 1)
     if hasattr(signal, "SIGVTALRM"):
 
         def hang(*_):

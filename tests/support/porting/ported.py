@@ -34,8 +34,7 @@ def comparable():
     """Return the files of the whole corpus that a module with weights can be loaded from, and compared."""
     found = []
     for path in whole_corpus():
-        recorded = path.with_name(path.name.split(".")[0] + ".npz")
-        if config_and_weights(path) is not None and recorded.exists():
+        if config_and_weights(path) is not None and recorded_beside(path).exists():
             found.append(path)
     return found
 
@@ -44,19 +43,30 @@ def differences(path, **options):
     """Return the largest difference of each output that can be compared, relative to its magnitude."""
     model, weights = config_and_weights(path)
     module = porting.load(model, weights=weights, **options)
-    recorded = np.load(path.with_name(path.name.split(".")[0] + ".npz"))
+    recorded = np.load(recorded_beside(path))
     inputs = [torch.tensor(recorded[f"x{i}"]) for i in range(sum(key[0] == "x" for key in recorded))]
     inputs = inputs[: len(inspect.signature(module.forward).parameters)]  # Keras lost some; see excluded
     with torch.no_grad():
-        results = list(outputs(module(*inputs)))
+        return compared(path, module(*inputs))
+
+
+def recorded_beside(path):
+    """Return the file of recorded inputs and outputs that belongs to a model."""
+    return path.with_name(path.name.split(".")[0] + ".npz")
+
+
+def compared(path, result):
+    """Return the differences of what a ported model returned from what Keras recorded."""
+    recorded = np.load(recorded_beside(path))
+    results = list(outputs(result))
     targets = [recorded[f"y{i}"] for i in range(sum(key[0] == "y" for key in recorded))]
-    if len(targets) == sum(len(leaves(result)) for result in results):
-        results = [leaf for result in results for leaf in leaves(result)]
+    if len(targets) == sum(len(leaves(each)) for each in results):
+        results = [leaf for each in results for leaf in leaves(each)]
     assert len(targets) == len(results), (len(targets), len(results))
     skipped = excluded(path)
     return {
-        number: difference(target, result)
-        for number, (target, result) in enumerate(zip(targets, results, strict=True))
+        number: difference(target, each)
+        for number, (target, each) in enumerate(zip(targets, results, strict=True))
         if number not in skipped
     }
 

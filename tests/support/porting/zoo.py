@@ -44,7 +44,7 @@ def factorization(k):
 def two_towers(k):
     """Towers of ids and of numbers that are normalized, side by side by cosine."""
     layers = k.layers
-    normalization = layers.Normalization(name="age.and.price")
+    normalization = layers.Normalization(name="age-and-price")
     normalization.adapt(np.random.default_rng(0).normal(3, 2, (50, 2)).astype("float32"))
     user, numbers, item = (
         k.Input((1,), dtype="int32", name="user"),

@@ -39,7 +39,7 @@ RESERVED = frozenset(["training", "mask"])
 """Parameters of `call` that every call of a layer accepts, and passes on to a `call` that has them."""
 
 
-_BUILDING = threading.RLock()
+BUILDING = threading.RLock()
 """Held while a layer is built: one lock for all, as a layer that held one could not be copied."""
 
 _builds: list[Any] = []
@@ -202,7 +202,7 @@ class Calls(Told, Losses):
         if is_tracing():
             super()._build_once(inputs)
             return
-        with _BUILDING, real_values(), CONTEXT.set(training=None):
+        with BUILDING, real_values(), CONTEXT.set(training=None):
             if self.built:
                 return
             _builds.append(self)

@@ -17,7 +17,7 @@ from batchdot import activations, regularizers
 from batchdot._torch import is_tracing
 from batchdot.config import float_dtype, floatx, weight_dtype
 from batchdot.convert import dtype_name, parse_dtype
-from batchdot.layers.base.call import Calls, read_signature
+from batchdot.layers.base.call import BUILDING, Calls, read_signature
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.node_queries import NodeQueries
 from batchdot.registry import custom_object_scope
@@ -110,6 +110,7 @@ class Layer(Calls, NodeQueries):
         self._placement = torch.tensor((), dtype=given_dtype)  # real in shape inference too
         self._given_dtype = given_dtype
         self._weight_infos = []
+        self._declared = {}
         self._pending_state = {}
         self._initial_weights = weights
         self._built_at_init = False
@@ -216,8 +217,13 @@ class Layer(Calls, NodeQueries):
         return found.fget(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the graph and what is cached: a copy of a layer is not connected."""
-        state = super().__getstate__()
+        """Leave out the graph and what is cached: a copy of a layer is not connected.
+
+        It waits while another thread builds a layer, and copies what a build changes.
+        """
+        with BUILDING:
+            state = super().__getstate__()
+            state |= {name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")}
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
         return state | {

@@ -16,7 +16,6 @@ from batchdot._torch import compile_time_constant, is_tracing
 from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.placeholder import (
     UnknownParameters,
-    WeightPlaceholder,
     empty,
     is_lazy,
     move,
@@ -40,6 +39,12 @@ class LazyWeights(Weights):
                 "self.declare_weight('kernel').",
             )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a layer that was copied or pickled."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if not self.built:
+            self._watch_parameters()
+
     def _builds_weights_of_its_own(self) -> bool:
         return type(self).build.__module__.partition(".")[0] != __package__.partition(".")[0]
 
@@ -61,6 +66,7 @@ class LazyWeights(Weights):
 
     def _build_now(self, inputs: Any) -> None:
         with torch.inference_mode(False), without_listing(), self._rollback_on_error() as keys_before:
+            given = self._take_given_weights()
             self._register_containers()
             children_before = list(self.children())
             listed = self._listed_parameters()
@@ -72,7 +78,30 @@ class LazyWeights(Weights):
                 self.set_weights(self._initial_weights)
             self._load_pending_state(keys_before)
             self._check_listed(listed)
+            self._put_given_weights(given)
         self._initial_weights = None
+
+    def _take_given_weights(self) -> dict[str, Any]:
+        """Return the tensors that stand in for declared weights, and put the placeholders back.
+
+        A parameter that was assigned before the first call is one, and what torch.func.functional_call has
+        lent: it puts the placeholder back after the call, which must have become a weight by then.
+        """
+        own: dict[str, Any] = self._parameters
+        given = {key: own[key] for key, placeholder in self._declared.items() if own[key] is not placeholder}
+        own.update({key: self._declared[key] for key in given})
+        return given
+
+    def _put_given_weights(self, given: dict[str, Any]) -> None:
+        own: dict[str, Any] = self._parameters
+        for key, value in given.items():
+            if value.shape != own[key].shape:
+                raise ValueError(
+                    f"Weight {key!r} of layer {self.name} was given as a tensor of shape "
+                    f"{tuple(value.shape)}, and has to be of shape {tuple(own[key].shape)}."
+                )
+        own.update(given)
+        self._declared = {}
 
     _build_untraced = _build_now
 
@@ -134,17 +163,16 @@ class LazyWeights(Weights):
         stores: list[dict[str, Any]] = [self._parameters, self._buffers, self._modules]
         before = [dict(store) for store in stores]
         infos, pending = list(self._weight_infos), dict(self._pending_state)
-        declared = {k: v.place for k, v in before[0].items() if isinstance(v, WeightPlaceholder)}
+        declared = [(placeholder, placeholder.place) for placeholder in self._declared.values()]
         try:
             keys: set[str] = set()
             if pending:
                 keys = {key for key, value in self.state_dict().items() if not is_lazy(value)} - set(pending)
             yield keys
         except BaseException:
-            for name, place in declared.items():
-                parameter = before[0][name]
-                if not is_lazy(parameter):
-                    empty(parameter, place)
+            for placeholder, place in declared:
+                if not is_lazy(placeholder):
+                    empty(placeholder, place)
             for store, contents in zip(stores, before, strict=True):
                 store.clear()
                 store.update(contents)
@@ -221,11 +249,22 @@ class LazyWeights(Weights):
             rest = key.removeprefix(prefix)
             if key.startswith(prefix) and rest.split(".")[0] not in known and not is_lazy(state_dict[key]):
                 self._pending_state[rest] = state_dict[key].detach().clone()
+        if local_metadata.get("assign_to_params_buffers"):
+            self._move_to_pending_state()
         missing = [prefix + key for key in placeholders if prefix + key not in state_dict] if strict else []
         lists[0].extend(missing)
         rest_of_state = {k: v for k, v in state_dict.items() if k.removeprefix(prefix) not in placeholders}
         with without_listing(), self._hidden_placeholders():
             super()._load_from_state_dict(rest_of_state, prefix, local_metadata, False, *lists)
+
+    def _move_to_pending_state(self) -> None:
+        """Have the weights made where the loaded ones are, as ``load_state_dict(assign=True)`` asks."""
+        floating = [value for value in self._pending_state.values() if value.is_floating_point()]
+        if floating:
+            self._placement = floating[0].new_empty(0)
+            for key, value in self._pending_state.items():
+                if key in self._declared:
+                    move(self._declared[key], value.new_empty(0))
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self._register_containers()

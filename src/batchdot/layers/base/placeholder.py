@@ -52,6 +52,23 @@ class WeightPlaceholder(UninitializedParameter):
         """
         raise RuntimeError(self._needs_call())
 
+    @property
+    def ndim(self) -> int:
+        """A placeholder has no rank; torch's would say 1, and rules for biases would take kernels.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(self._needs_call())
+
+    def size(self, *dim: Any) -> Any:
+        """A placeholder has no sizes.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(self._needs_call())
+
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Refuse what needs values."""
@@ -77,6 +94,10 @@ class WeightPlaceholder(UninitializedParameter):
 
     def _arguments(self) -> tuple[bool, torch.device, torch.dtype, str]:
         return self.requires_grad, self.data.device, self.data.dtype, self.place
+
+
+# So that `torch.load` reads the state of a model that was saved before its first call.
+torch.serialization.add_safe_globals([WeightPlaceholder])
 
 
 def move(placeholder: Any, like: Tensor) -> None:
@@ -128,7 +149,7 @@ def without_listing() -> Iterator[None]:
 class UnknownParameters(dict[str, Any]):
     """The parameters of a layer that cannot know them before it is built: listing them warns, once.
 
-    A copy of it is a plain dict.
+    A copy of it is a plain dict, which an unbuilt layer that is copied replaces.
 
     Args:
         parameters: those that are there.
@@ -138,7 +159,7 @@ class UnknownParameters(dict[str, Any]):
     def __init__(self, parameters: dict[str, Any], text: str) -> None:
         super().__init__(parameters)
         self.text = text
-        self.warns = True
+        self.warns = not parameters
         self.was_listed = False
 
     def items(self) -> Any:

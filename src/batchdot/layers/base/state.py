@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from batchdot._torch import is_tracing
 
 if TYPE_CHECKING:
+    from batchdot.layers.base.placeholder import WeightPlaceholder
     from batchdot.layers.base.weights import WeightInfo
     from batchdot.symbolic.tensor import Node
 
@@ -68,7 +69,8 @@ class LayerState(nn.Module):
         _call_losses: losses of the latest call, likewise.
         _symbolic_losses: losses of symbolic calls, likewise.
         _updates: updates of symbolic calls, likewise.
-        _declares_weights: whether `declare_weight` was called.
+        _declared: the placeholders of the weights that `declare_weight` named, until the weights exist.
+        _declares_weights: whether `declare_weight` was called; torch.compile must not read the placeholders.
         _slow_path_triggers: containers, all empty while calls may take the fast path; see `call.py`. Set
             by a full call; until then, a tuple that is never empty.
     """
@@ -96,6 +98,7 @@ class LayerState(nn.Module):
     _call_losses: list[tuple[Any, Any]]
     _symbolic_losses: list[tuple[Any, Any]]
     _updates: list[tuple[Any, Any]]
+    _declared: "dict[str, WeightPlaceholder]"
     _slow_path_triggers: tuple[Any, ...] = (True,)
     _declares_weights: bool = False
 

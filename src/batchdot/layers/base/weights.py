@@ -75,7 +75,7 @@ class Weights(LayerState):
         own: dict[str, Any] = self._parameters
         kind = self._dtype if dtype is None else parse_dtype(dtype)
         with real_values():  # a layer may be made while shapes are inferred
-            own[name] = WeightPlaceholder(
+            own[name] = self._declared[name] = WeightPlaceholder(
                 self._trainable, self._placement.device, kind, f"{name!r} of layer {self.name!r}"
             )
 

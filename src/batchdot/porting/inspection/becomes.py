@@ -1,5 +1,7 @@
 """Name the PyTorch counterpart of a Keras layer in a word or two, without importing torch."""
 
+from math import prod
+
 from batchdot.porting.record import Activation, LayerRecord
 
 MODULES = {
@@ -32,8 +34,7 @@ MODULES = {
     "Normalization": "(x - mean) / std", "Rescaling": "x * scale + offset",
     "CategoryEncoding": "F.one_hot", "Discretization": "torch.bucketize", "Resizing": "F.interpolate",
     "CenterCrop": "a slice", "Attention": "F.scaled_dot_product_attention",
-    "AdditiveAttention": "softmax(scores) @ v",
-    "GroupedQueryAttention": "a small class", "MultiHeadAttention": "nn.MultiheadAttention",
+    "AdditiveAttention": "softmax(scores) @ v", "GroupedQueryAttention": "a small class",
     "Highway": "two nn.Linear", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
     "SReLU": "a small class", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",
     "CuDNNGRU": "nn.GRU",
@@ -70,6 +71,10 @@ def becomes(layer: LayerRecord) -> str:
     if layer.is_a("Activation"):
         activation = config["activation"]
         return activation.name if isinstance(activation, Activation) else "a function"
+    if layer.is_a("MultiHeadAttention"):
+        return "nn.MultiheadAttention" if _shares_features_out(layer) else "a small class"
+    if layer.is_a("RandomCrop"):
+        return "needs a replacement"
     if layer.class_name.startswith("Random"):
         return "nothing in eval()"
     return MODULES.get(layer.class_name, "a small class")
@@ -79,3 +84,11 @@ def _is_plain(layer: LayerRecord) -> bool:
     """Whether the gates of a recurrent layer are those of PyTorch."""
     names = [getattr(layer.config.get(key), "name", "") for key in ("activation", "recurrent_activation")]
     return names == ["tanh", "sigmoid"] and layer.config.get("reset_after", True) is True
+
+
+def _shares_features_out(layer: LayerRecord) -> bool:
+    """Whether all heads together have as many features as the query; a mask may still need a class."""
+    key, value = layer.config.get("key_dim"), layer.config.get("value_dim")
+    kernel = layer.weights.get("query.kernel")
+    features = kernel is not None and kernel.shape[0] == prod(kernel.shape[1:])
+    return features and value in (None, key) and layer.config.get("output_shape") is None

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from batchdot.porting.program.syntax import parse_expression
+from batchdot.codegen.syntax import parse_expression
 
 
 @lru_cache(maxsize=65536)

@@ -9,9 +9,9 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from batchdot.codegen.syntax import parse_expression
 from batchdot.porting.program.expressions import names_in, substitute
 from batchdot.porting.program.names import Names
-from batchdot.porting.program.syntax import parse_expression
 from batchdot.porting.program.values import Loop, Results, Statement, leaves
 
 FEWEST = 3

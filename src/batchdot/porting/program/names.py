@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from batchdot.models.codegen import identifier
+from batchdot.codegen import identifier
 
 LONGEST = 40
 """Characters of a name; a layer's name may have any number of them."""

@@ -90,6 +90,8 @@ class ModelReader:
                     keras3_shapes(node, draft.shapes)  # type: ignore[arg-type]
                 self._count_call(node)
         inputs = _structure(config.get("input_layers"))
+        if isinstance(inputs, FrozenMap):  # which Keras flattens in the order of its keys
+            inputs = FrozenMap(dict(sorted(inputs.items())))
         outputs = _structure(config.get("output_layers"))
         name = config.get("name").name() if config.has("name") else "model"
         return self._finish(draft, name, "functional", inputs, outputs, config)
@@ -113,6 +115,8 @@ class ModelReader:
 
     def _nested(self, entry: Item, name: str) -> LayerRecord:
         model = replace(self.read(entry), name=name)
+        if isinstance(model.outputs, FrozenMap):  # Keras numbers the results in the order of their keys
+            model = replace(model, outputs=FrozenMap(dict(sorted(model.outputs.items()))))
         return LayerRecord(
             name, "model", "Functional" if model.kind == "functional" else "Sequential", model=model
         )
@@ -316,7 +320,7 @@ def _structure(item: Item) -> Value:
     """Return the inputs or outputs of a model: one tensor, or a list, of lists perhaps, or a dict of them."""
     value = item.value
     if isinstance(value, dict):
-        return FrozenMap({key: parse_ref(part) for key, part in item.sorted_members()})
+        return FrozenMap({key: parse_ref(part) for key, part in item.members()})
     if isinstance(value, list) and value and isinstance(value[0], str):
         return parse_ref(item)
     refs = tuple(_structure(part) for part in item.items())

@@ -1,7 +1,8 @@
 """Source: a program as the text of a Python file, formatted as ``ruff format`` leaves it, and checked.
 
-`library` finds the helpers that a program uses, `lines` breaks lines, `writer` writes the file, and
-`checking` parses it and compares it with what translations may write. Data flow: program, text, checked text.
+`library` finds the helpers that a program uses, `writer` writes the file with the generator that models use
+(`batchdot.codegen`), and `checking` parses it and compares it with what translations may write.
+Data flow: program, text, checked text.
 """
 
 from batchdot.porting.source.checking import check

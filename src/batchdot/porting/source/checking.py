@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Collection, Iterable
 
-from batchdot.porting.program.syntax import parse_file
+from batchdot.codegen.syntax import parse_file
 from batchdot.porting.source.library import helper_names
 
 IMPORTS = (
@@ -18,7 +18,20 @@ IMPORTS = (
 
 BUILTINS = frozenset(
     {
-        *("super", "range", "len", "print", "isinstance", "dict", "tuple", "list", "str", "zip", "reversed"),
+        *(
+            "super",
+            "range",
+            "len",
+            "print",
+            "isinstance",
+            "dict",
+            "tuple",
+            "list",
+            "str",
+            "zip",
+            "reversed",
+            "enumerate",
+        ),
         *("int", "float", "bool", "max", "min", "__name__", "__file__"),
     }
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from batchdot.porting.program.syntax import parse_file
+from batchdot.codegen.syntax import parse_file
 
 FOLDER = Path(__file__).parent / "helpers"
 

@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 
+from batchdot.codegen import INDENT, WIDTH, Function
 from batchdot.porting.program import ModelClass, Program
 from batchdot.porting.program.expressions import names_in
-from batchdot.porting.program.values import Loop, Names, Results, Shape, Statement, Submodule, leaves
+from batchdot.porting.program.values import Loop, Results, Shape, Statement, Submodule, leaves
 from batchdot.porting.source.library import helpers_for
-from batchdot.porting.source.lines import INDENT, WIDTH, break_statement
-
-BODY = INDENT * 2
 
 LICENSE = "This file is yours, under the 0BSD license: no conditions, no warranty."
 
@@ -82,18 +80,23 @@ def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
     if model.description:
         lines += [f'{INDENT}"""{model.description}"""', ""]
     if model.submodules:
-        lines += [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
-        for submodule in model.submodules:
-            lines += break_statement(f"{BODY}self.{submodule.attribute} = ", _constructor(submodule, dtype))
-            if submodule.trainable and model.trainable:
-                lines += _frozen_parts(submodule)
-        if not model.trainable and any(True for _ in model.arrays()):
-            lines.append(f"{BODY}self.requires_grad_(False)")
-        if is_root and dtype != "float32":
-            lines.append(f"{BODY}self.to(torch.{dtype})")
-        lines.append("")
-    lines += _signature(model)
-    return "\n".join([*lines, *_from_dict(model), *_statements(model)])
+        lines += [*_init(model, dtype, is_root).lines, ""]
+    return "\n".join([*lines, *_forward(model).lines])
+
+
+def _init(model: ModelClass, dtype: str, is_root: bool) -> Function:
+    init = Function("__init__", ["self"], "None", INDENT)
+    init.add("super().__init__()")
+    for submodule in model.submodules:
+        init.assign(f"self.{submodule.attribute}", _constructor(submodule, dtype))
+        if submodule.trainable and model.trainable:
+            for key in _frozen_keys(submodule):
+                init.add(f"self.{submodule.attribute}.{key}.requires_grad_(False)")
+    if not model.trainable and any(True for _ in model.arrays()):
+        init.add("self.requires_grad_(False)")
+    if is_root and dtype != "float32":
+        init.add(f"self.to(torch.{dtype})")
+    return init
 
 
 def _constructor(submodule: Submodule, dtype: str) -> str:
@@ -106,41 +109,58 @@ def _constructor(submodule: Submodule, dtype: str) -> str:
     return text if submodule.trainable else f"{text}.requires_grad_(False)"
 
 
-def _frozen_parts(submodule: Submodule) -> Iterator[str]:
-    """Yield statements that freeze the parameters of a sub-module that Keras does not have."""
+def _frozen_keys(submodule: Submodule) -> Iterator[str]:
+    """Yield the parameters of a sub-module that Keras does not have, and that are frozen."""
     for key, array in submodule.state.items():
         if key and not array.trainable and "float" in array.dtype:
-            yield f"{BODY}self.{submodule.attribute}.{key}.requires_grad_(False)"
+            yield key
 
 
-def _signature(model: ModelClass) -> list[str]:
+def _forward(model: ModelClass) -> Function:
+    """Return ``forward``; a last result that has a name for nothing else is returned as it is."""
+    forward = Function("forward", ["self", *_parameters(model)], _type(model.results), INDENT)
+    if model.keys:
+        _take_from_dict(model, forward)
+    *most, last = model.statements or (None,)
+    if isinstance(last, Statement) and model.results == last.targets:
+        _write_block(most, forward)
+        forward.give(last.expression, _comment(last.shape))
+    else:
+        _write_block(model.statements, forward)
+        forward.give(model.results)
+    return forward
+
+
+def _parameters(model: ModelClass) -> Iterator[str]:
     types = ["Tensor"] * len(model.parameters)
     if model.keys:
         types = ["Tensor | dict[str, Tensor]", *["Tensor | None = None"] * (len(model.keys) - 1)]
     pairs = zip(model.parameters, types, strict=True)
-    given = ["self", *(f"{name}: {annotation}" for name, annotation in (*pairs, *model.borrowed))]
-    returned = _type(model.results)
-    line = f"{INDENT}def forward({', '.join(given)}) -> {returned}:"
-    if len(line) <= WIDTH:
-        return [line]
-    joined = f"{BODY}{', '.join(given)}"
-    inside = [joined] if len(joined) <= WIDTH else [f"{BODY}{each}," for each in given]
-    return [f"{INDENT}def forward(", *inside, *break_statement(f"{INDENT}) -> ", returned, ":")]
+    return (f"{name}: {annotation}" for name, annotation in (*pairs, *model.borrowed))
 
 
-def _from_dict(model: ModelClass) -> Iterator[str]:
-    """Yield the lines that take the inputs out of a dict, where the model takes one."""
-    if not model.keys:
-        return
+def _take_from_dict(model: ModelClass, forward: Function) -> None:
+    """Write the lines that take the inputs out of a dict."""
     first, *rest = map(str, model.parameters)
-    yield f"{BODY}if isinstance({first}, dict):"
-    pairs = zip([first, *rest], model.keys, strict=True)
-    _, *values = lines = [(f"{name} = ", f"{first}[{json.dumps(key)}]") for name, key in pairs]
-    for prefix, value in [*values, lines[0]]:  # the dict itself last
-        line = f"{BODY}{INDENT}{prefix}{value}"
-        inside = f"{BODY}{INDENT * 2}{value}"
-        yield from [line] if len(line) <= WIDTH else [f"{BODY}{INDENT}{prefix}(", inside, f"{BODY}{INDENT})"]
-    yield from (f"{BODY}assert {name} is not None" for name in rest)
+    with forward.block(f"if isinstance({first}, dict):"):
+        pairs = zip([first, *rest], model.keys, strict=True)
+        own, *others = [(name, f"{first}[{json.dumps(key)}]") for name, key in pairs]
+        for name, value in [*others, own]:  # the dict itself last
+            line = f"{name} = {value}"
+            fits = len(forward.indent + line) <= WIDTH
+            for part in [line] if fits else [f"{name} = (", f"{INDENT}{value}", ")"]:
+                forward.add(part)
+    for name in rest:
+        forward.add(f"assert {name} is not None")
+
+
+def _write_block(block: Sequence[Statement | Loop | None], forward: Function) -> None:
+    for part in block:
+        if isinstance(part, Loop):
+            with forward.block(f"for _ in range({part.count}):"):
+                _write_block(part.statements, forward)
+        elif part is not None:
+            forward.assign(part.targets, part.expression, _comment(part.shape))
 
 
 def _type(results: Results) -> str:
@@ -151,53 +171,6 @@ def _type(results: Results) -> str:
     types = [_type(part) for part in results]
     return (
         "tuple[Tensor, ...]" if len(types) > 4 and set(types) == {"Tensor"} else f"tuple[{', '.join(types)}]"
-    )
-
-
-def _statements(model: ModelClass) -> Iterator[str]:
-    """Yield the lines of ``forward``; a last result that has a name for nothing else is returned as it is."""
-    *most, last = model.statements or (None,)
-    if isinstance(last, Statement) and model.results == last.targets:
-        yield from _block(most, BODY)
-        yield from break_statement(f"{BODY}return ", last.expression, _comment(last.shape))
-    else:
-        yield from _block(model.statements, BODY)
-        yield from break_statement(f"{BODY}return ", _returned(model.results))
-
-
-def _block(block: Sequence[Statement | Loop | None], indent: str) -> Iterator[str]:
-    """Yield the lines of statements and loops."""
-    for part in block:
-        if isinstance(part, Loop):
-            yield f"{indent}for _ in range({part.count}):"
-            yield from _block(part.statements, indent + INDENT)
-        elif part is not None:
-            left = f"{_targets(part.targets)} = " if part.targets else ""
-            lines = break_statement(f"{indent}{left}", part.expression, _comment(part.shape))
-            if len(lines[0]) > WIDTH and not isinstance(part.targets, str):
-                yield f"{indent}("
-                for name in part.targets:
-                    yield from break_statement(f"{indent}{INDENT}", _targets(name, inside=True), ",")
-                lines = break_statement(f"{indent}) = ", part.expression, _comment(part.shape))
-            yield from lines
-
-
-def _targets(targets: Names, *, inside: bool = False) -> str:
-    if isinstance(targets, str):
-        return targets
-    text = ", ".join(_targets(part, inside=True) for part in targets) + ("," if len(targets) == 1 else "")
-    return f"({text})" if inside else text
-
-
-def _returned(results: Results) -> str:
-    if isinstance(results, str):
-        return results
-    if isinstance(results, dict):
-        return "{" + ", ".join(f"{json.dumps(key)}: {_returned(part)}" for key, part in results.items()) + "}"
-    if len(results) == 1:
-        return f"({_returned(results[0])},)"
-    return ", ".join(
-        f"({_returned(part)})" if isinstance(part, tuple) else _returned(part) for part in results
     )
 
 

@@ -289,6 +289,9 @@ class ModelTranslator:
 
         def forward(site: Site) -> Result:
             values = site.values()
+            expected = len(translator.record.input_refs)
+            if len(values) != expected:
+                raise RefusedError(f"it is called with {len(values)} tensors, and has {expected} inputs")
             masks = [
                 site.mask("inputs" if len(values) == 1 else f"inputs.{number}") or every_step(values[number])
                 for number in translator.mask_parameters
@@ -314,7 +317,7 @@ class ModelTranslator:
     def _parameter(self, ref: TensorRef) -> Value:
         record = self.layers[ref.layer]
         call = next(call for call in self.record.calls if call.layer == ref.layer)
-        dtype = str(record.config["dtype"])
+        dtype = str(record.config.get("dtype", "float32"))
         kind = "int" if "int" in dtype else "bool" if dtype == "bool" else "float"
         shape = call.output_shapes[0]
         is_first = self.images_first and _is_image(shape)

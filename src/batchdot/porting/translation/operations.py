@@ -1,5 +1,6 @@
 """Translations of functions of keras.ops and TensorFlow that work elementwise."""
 
+import re
 from typing import Final
 
 from batchdot.porting.errors import quote
@@ -178,7 +179,14 @@ def _expression(name: str, x: "Value | float", y: "Value | float") -> str:
     if name in ("add", "subtract") and isinstance(y, (int, float)) and y < 0:
         name, y = ("subtract" if name == "add" else "add"), -y
     left = f"({literal(x)})" if isinstance(x, (int, float)) and x < 0 and name == "power" else source(x)
-    return BINARY[name].format(x=left, y=source(y))
+    return _written(name, left, source(y))
+
+
+def _written(name: str, x: str, y: str) -> str:
+    """Return an operator between two operands; powers of names and numbers have no spaces."""
+    text = BINARY[name].format(x=x, y=y)
+    is_short = name == "power" and all(re.fullmatch(r"-?[\w.]+", operand) for operand in (x, y))
+    return text.replace(" ** ", "**") if is_short else text
 
 
 def _of_sizes(name: str, x: "Value | float", y: "Value | float") -> Value:

@@ -8,6 +8,7 @@ from batchdot.porting.program import Body, Value, channels_first, channels_last
 from batchdot.porting.program.expressions import is_primary
 from batchdot.porting.record import Mask, Shape, TensorRef
 from batchdot.porting.record import Value as Constant
+from batchdot.porting.translation.layer import RefusedError
 
 if TYPE_CHECKING:
     from batchdot.porting.program.values import Names
@@ -50,9 +51,15 @@ class Site:
         return tuple(self.last(value) for value in self.values())
 
     def value(self, key: str = "inputs") -> Value:
-        """Return the tensor that an argument is, in the order of axes that it has."""
-        (value,) = self.values(key)
-        return value
+        """Return the tensor that an argument is, in the order of axes that it has.
+
+        Raises:
+            RefusedError: it is none, or several.
+        """
+        values = self.values(key)
+        if len(values) != 1:
+            raise RefusedError(f"it is called with {len(values)} tensors as {key}, not with one")
+        return values[0]
 
     def values(self, key: str = "inputs") -> tuple[Value, ...]:
         """Return the tensors in an argument, in the orders of axes that they have."""

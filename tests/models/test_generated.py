@@ -1,44 +1,10 @@
-"""Generated source: what a model's calls are written as, and that the names are names."""
+"""Functions generated from models: names, full calls and losses are as without generation."""
 
-import keyword
-
-import pytest
 import torch
 from torch import Tensor
 
 import batchdot
 from batchdot import layers
-from batchdot.models.codegen import Call, compile_function, identifier, write_function
-
-
-def test_write_function_of_a_call_in_a_method() -> None:
-    call = Call("score", "self.dot", (["user", "item"],))
-    assert write_function("forward", ["self", "user", "item"], [call], "score") == (
-        "def forward(self, user, item):\n    score = self.dot([user, item])\n    return score"
-    )
-
-
-def test_compile_function_runs_calls_and_lines_in_order() -> None:
-    statements = [Call("y", "double", ("x",)), "if y > 9: return 'large'", Call("z", "add", ("x", "y"))]
-    source = write_function("run", ["x"], statements, ["z", "y"])
-    run = compile_function("run", source, {"double": lambda x: 2 * x, "add": lambda x, y: x + y})
-    assert (run(2), run(5)) == ([6, 4], "large")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "dense", "Dense", "1st", "a.b", "a/b:0", "class", "None", "print", "é", "a b", "x" * 99, "_"],
-)
-def test_identifier_of_any_text_is_a_free_name(text: str) -> None:
-    taken: set[str] = set()
-    names = [identifier(text, taken) for _ in range(3)]
-    assert len(set(names)) == 3
-    assert taken == set(names)
-    for name in names:
-        assert name.isidentifier()
-        assert not keyword.iskeyword(name)
-        assert name not in dir(__builtins__)
-
 
 NAMES = ["inputs", "Tensor", "resume", "locals", "forward", "class", "a.b", "a_b", "a_output", "a", "1"]
 

@@ -1,7 +1,7 @@
 """Break long statements into lines as ``ruff format`` does.
 
 A statement that is too long is broken in the brackets that it ends with; at its operators, in brackets of
-its own, if it has several; or before the methods of a chain. Only the kinds of expressions that translations
+its own, if it has several; or before the methods of a chain. Only the kinds of expressions that generators
 write are covered; the tests compare with ruff itself.
 """
 
@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batchdot.porting.program.syntax import parse_expression
+from batchdot.codegen.syntax import parse_expression
 
 WIDTH = 88
 INDENT = "    "
@@ -36,7 +36,11 @@ def break_statement(prefix: str, expression: str, tail: str = "") -> list[str]:
     elif part.is_chain:
         inside = part.at_methods(indent + INDENT)
     else:
-        return part.at_brackets(prefix, indent, tail)
+        lines = part.at_brackets(prefix, indent, tail)
+        alone = f"{indent}{INDENT}{expression}"
+        if len(lines[0]) <= WIDTH or len(alone) > WIDTH:
+            return lines
+        inside = [alone]
     return [f"{prefix}(", *inside, f"{indent}){tail}"]
 
 

@@ -1,0 +1,1 @@
+"""Ported models beside hand-written PyTorch modules and Keras: the section `ported`."""
