@@ -28,7 +28,7 @@ class StandIn(ModuleType):
 
     def __dir__(self) -> list[str]:
         """Return the public names that are there."""
-        return [name for name in self.__all__ if hasattr(self, name)]
+        return [name for name in vars(self)["__all__"] if hasattr(self, name)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: Keras 1 had a function ``layers.merge``, and Keras 2 a module.
