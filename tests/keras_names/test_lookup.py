@@ -139,7 +139,11 @@ MODULE_ERRORS = [
     ("batchdot.models", "save_model", "Write `torch.save(model.state_dict(), path)`"),
     ("batchdot.activations", "glu", "Write `torch.nn.functional.glu(x)`"),
     ("batchdot.optimizers", "RMSprop", "Write `torch.optim.RMSprop(model.parameters(), lr=0.001"),
-    ("batchdot.losses", "mse", "batchdot has no losses.mse: a loss is a function of two tensors. Write `torch.nn."),
+    (
+        "batchdot.losses",
+        "mse",
+        "batchdot has no losses.mse: a loss is a function of two tensors. Write `torch.nn.",
+    ),
     ("batchdot.utils", "plot_model", "Write `model.summary()`"),
     ("batchdot.utils.np_utils", "to_categorical", "Write `numpy.eye(num_classes)[y]`"),
     ("batchdot.utils", "nothing", "batchdot has no utils: PyTorch, numpy and Python have what it does."),
@@ -171,13 +175,22 @@ def test_attribute_of_a_module_is_an_attribute_error(module: str, name: str, tex
 IMPORTS = [
     ("from batchdot.layers import LSTM", "batchdot has no layers.LSTM: "),
     ("from batchdot.layers import Dense, GRU", "batchdot has no layers.GRU: "),
-    ("from batchdot.optimizers import SGD, Adam", "batchdot has no optimizers.SGD: PyTorch has it. Write `torch"),
+    (
+        "from batchdot.optimizers import SGD, Adam",
+        "batchdot has no optimizers.SGD: PyTorch has it. Write `torch",
+    ),
     ("from batchdot.optimizers import *", "batchdot has no optimizers.Adadelta: "),
     ("from batchdot.callbacks import EarlyStopping", "batchdot has no callbacks.EarlyStopping: "),
-    ("from batchdot.utils import plot_model", "batchdot has no utils.plot_model: it is a line. Write `model.sum"),
+    (
+        "from batchdot.utils import plot_model",
+        "batchdot has no utils.plot_model: it is a line. Write `model.sum",
+    ),
     ("from batchdot.utils import nothing", "batchdot has no utils: "),
     ("from batchdot.utils.np_utils import to_categorical", "batchdot has no utils.to_categorical: "),
-    ("from batchdot.preprocessing.sequence import pad_sequences", "batchdot has no preprocessing.sequence.pad"),
+    (
+        "from batchdot.preprocessing.sequence import pad_sequences",
+        "batchdot has no preprocessing.sequence.pad",
+    ),
     ("from batchdot.layers.recurrent import LSTM", "batchdot has no layers.LSTM: "),
     ("from batchdot.engine.topology import Layer, InputSpec", "batchdot has no layers.InputSpec: "),
     ("from batchdot.activations import glu", "batchdot has no activations.glu: "),
@@ -356,5 +369,5 @@ def test_deprecated_modules_are_there_without_an_import() -> None:
 
 
 def test_error_of_a_module_without_an_answer() -> None:
-    with pytest.raises(AttributeError, match="^module 'batchdot' has no attribute 'x'$"):
+    with pytest.raises(AttributeError, match=r"^module 'batchdot' has no attribute 'x'$"):
         module_attribute("batchdot", "x")

@@ -78,7 +78,7 @@ x == 0
 x != y
 torch.zeros(5) == x
 (i != 0).to(torch.float32)
-i == np.array([0, 1, 2])
+i == torch.tensor([0, 1, 2])
 x.gather(1, i.unsqueeze(-1))
 x.index_select(1, torch.tensor([0, 2]))
 x.softmax(-1) @ y.mT

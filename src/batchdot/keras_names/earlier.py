@@ -34,7 +34,7 @@ _RECURRENT = (
     "last state."
 )
 _DOT = (
-    'Write `layers.dot([x, y], axes=1)` for `merge([x, y], mode="dot", dot_axes=1)`, with `normalize=True` for '
+    'Write `layers.dot([x, y], axes=1)` for `merge([x, y], mode="dot", dot_axes=1)`, with `normalize=True` '
     '`mode="cos"`; the other modes are `layers.add`, `multiply`, `concatenate`, `average` and `maximum`.'
 )
 

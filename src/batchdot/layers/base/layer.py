@@ -223,7 +223,9 @@ class Layer(Calls, NodeQueries):
         """
         with BUILDING:
             state = super().__getstate__()
-            state |= {name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")}
+            state |= {
+                name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")
+            }
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
         return state | {
@@ -238,7 +240,9 @@ class Layer(Calls, NodeQueries):
         """Return what torch prints between the brackets: the name, and the arguments that are short."""
         try:
             config = self.get_config()
-        except Exception:  # of a wrapped module, or of a user's layer with a fault: printing works all the same
+        except (
+            Exception
+        ):  # of a wrapped module, or of a user's layer with a fault: printing works all the same
             config = {"name": self.name}
         arguments = {key: value for key, value in config.items() if key not in _UNPRINTED}
         shown = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, dict)}
