@@ -346,7 +346,7 @@ def half_precision_gradients_saturate(live):
         with tf.GradientTape() as tape:
             tape.watch(zero)
             out = layer([zero, other])
-        assert np.isnan(tape.gradient(out, zero).numpy()).all()
+        assert not np.isfinite(tape.gradient(out, zero).numpy()).any()  # which depends on the processor
         (gradient,) = torch.autograd.grad(
             keras.layers.Dot(1, normalize=True, dtype="float16")([x, y]).sum(), x
         )

@@ -238,7 +238,13 @@ class Layer(Calls, NodeQueries):
 
     def extra_repr(self) -> str:
         """Return what torch prints between the brackets: the name, and the arguments that are short."""
-        arguments = {key: value for key, value in self.get_config().items() if key not in _UNPRINTED}
+        try:
+            config = self.get_config()
+        except (
+            Exception
+        ):  # of a wrapped module, or of a user's layer with a fault: printing works all the same
+            config = {"name": self.name}
+        arguments = {key: value for key, value in config.items() if key not in _UNPRINTED}
         shown = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, dict)}
         return ", ".join(f"{key}={value!r}" for key, value in shown.items())
 
