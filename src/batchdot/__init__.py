@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batchdot._version import __version__ as __version__
-from batchdot.keras_names.lookup import KerasImports as _KerasImports
-from batchdot.keras_names.lookup import attribute_error as _attribute_error
+from batchdot.keras_names.imports import KerasImports as _KerasImports
+from batchdot.keras_names.lookup import module_attribute as _module_attribute
 from batchdot.ops.handlers import Handler as _Handler
 from batchdot.ops.handlers import register as _register
 from batchdot.registry import HOOKS as _HOOKS
@@ -126,7 +126,7 @@ if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a typ
         elif name in __all__ or name in _DEPRECATED:
             value = import_module(f"batchdot.{name}")
         else:
-            raise _attribute_error(__name__, name)
+            return _module_attribute(__name__, name)
         globals()[name] = value
         return value
 

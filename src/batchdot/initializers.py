@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from batchdot.config import float_dtype
 from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
-from batchdot.keras_names.lookup import attribute_error
+from batchdot.keras_names.lookup import module_attribute
 from batchdot.registry import Config, Configurable, Registry
 
 __all__ = [
@@ -439,7 +439,9 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+__path__: list[str] = []  # lets `from ... import` ask KerasImports for what is not here
+
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
 
     def __getattr__(name: str) -> object:
-        raise attribute_error(__name__, name)
+        return module_attribute(__name__, name)

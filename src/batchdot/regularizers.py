@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from batchdot.keras_names.lookup import attribute_error
+from batchdot.keras_names.lookup import module_attribute
 from batchdot.registry import Config, Configurable, Registry
 
 __all__ = [
@@ -191,7 +191,9 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+__path__: list[str] = []  # lets `from ... import` ask KerasImports for what is not here
+
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
 
     def __getattr__(name: str) -> object:
-        raise attribute_error(__name__, name)
+        return module_attribute(__name__, name)

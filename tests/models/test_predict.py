@@ -186,3 +186,14 @@ def test_arguments_of_keras_1_make_a_functional_model() -> None:
     assert plain(torch.ones(1, 2)).tolist() == [[2.0, 2.0]]
     assert mine([torch.ones(1, 2)])[0].tolist() == [[2.0, 2.0]]
     assert all(isinstance(model, batchdot.models.Functional) for model in (plain, mine))
+
+
+def test_predict_has_the_arguments_of_keras() -> None:
+    x = batchdot.Input((2,))
+    model = batchdot.Model(x, batchdot.layers.Dense(1)(x))
+    assert model.predict(np.ones((3, 2)), 2, 0, None, [], 10, workers=2, use_multiprocessing=True).shape == (
+        3,
+        1,
+    )
+    with pytest.raises(TypeError, match=r"predict calls no callbacks\. Write `for batch in loader: "):
+        model.predict(np.ones((3, 2)), callbacks=[print])

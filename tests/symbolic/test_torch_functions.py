@@ -74,6 +74,11 @@ x.to(dtype=torch.int32)
 x.half().float()
 x.long()
 x.masked_fill(x > 0, -1.0)
+x == 0
+x != y
+torch.zeros(5) == x
+(i != 0).to(torch.float32)
+i == torch.tensor([0, 1, 2])
 x.gather(1, i.unsqueeze(-1))
 x.index_select(1, torch.tensor([0, 2]))
 x.softmax(-1) @ y.mT
@@ -248,3 +253,32 @@ def test_arithmetic_with_arrays(row: str, keras_says: Any) -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
     again = batchdot.models.model_from_json(model.to_json())
     np.testing.assert_array_equal(again.predict(POINTS), got)
+
+
+def test_equality_of_a_symbolic_tensor_is_a_tensor_as_in_keras() -> None:
+    x, y = Input((3,)), Input((3,))
+    assert (x == None, x != None, x == "a") == (False, True, False)  # noqa: E711
+    assert {x: 1}[x] == 1
+    with pytest.raises(TypeError, match="neither true nor false"):
+        bool(x == y)
+
+
+class MakesGraph(nn.Module):
+    """A module that makes a graph of its own in its `forward`."""
+
+    def forward(self, x: Tensor) -> Any:
+        i = Input((4,))
+        return Model(i, torch.sum(i, 1))(x)
+
+
+class TakesKeyword(nn.Module):
+    """A module that is given a symbolic tensor by name."""
+
+    def forward(self, **kwargs: Any) -> Any:
+        return torch.sum(kwargs["x"], 1)
+
+
+def test_module_without_a_wrapper_is_refused_only_for_symbolic_tensors() -> None:
+    assert MakesGraph()(torch.ones(2, 4)).tolist() == [4.0, 4.0]
+    with pytest.raises(TypeError, match=r"TakesKeyword was called on a symbolic tensor\. Wrap"):
+        TakesKeyword()(x=Input((4,)))

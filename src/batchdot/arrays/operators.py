@@ -7,7 +7,11 @@ array, on either side.
 import operator
 from typing import Any
 
+import numpy as np
+import torch
+
 from batchdot.arrays.elementwise import abs as absolute
+from batchdot.arrays.elementwise import equal, not_equal
 from batchdot.arrays.elementwise import pow as power
 from batchdot.arrays.symbolic_call import as_tensors
 from batchdot.symbolic.functions import symbolic
@@ -45,7 +49,18 @@ def getitem(tensor: Any, index: Any) -> Any:
     return tensor[tuple(index) if isinstance(index, list) else index]
 
 
+def _equality(function: Any, otherwise: bool) -> Any:
+    def compare(self: KerasTensor, other: Any) -> Any:
+        values = (KerasTensor, torch.Tensor, np.ndarray, np.generic, int, float, complex, list)
+        return function(self, other) if isinstance(other, values) else otherwise  # as for None
+
+    return compare
+
+
 def _install() -> None:
+    setattr(KerasTensor, "__eq__", _equality(equal, otherwise=False))  # noqa: B010
+    setattr(KerasTensor, "__ne__", _equality(not_equal, otherwise=True))  # noqa: B010
+    setattr(KerasTensor, "__hash__", object.__hash__)  # noqa: B010
     arithmetic = {name: _binary(name) for name in _ARITHMETIC} | {"pow": power}
     for name, function in arithmetic.items():
         setattr(KerasTensor, f"__{name}__", lambda self, other, f=function: f(self, other))

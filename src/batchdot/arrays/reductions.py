@@ -89,7 +89,7 @@ def max(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the largest element over axes.
 
     Raises:
-        RuntimeError: an axis that is reduced has size 0.
+        IndexError: an axis that is reduced has size 0, or is out of range.
 
     >>> max([[1, 2], [3, 0]], axis=-1)
     tensor([2, 3])
@@ -104,7 +104,7 @@ def min(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element over axes.
 
     Raises:
-        RuntimeError: an axis that is reduced has size 0.
+        IndexError: an axis that is reduced has size 0, or is out of range.
 
     >>> min([[1, 2], [3, 0]], axis=-1)
     tensor([1, 0])
@@ -145,7 +145,7 @@ def argmax(x: TensorLike, axis: int = -1) -> Tensor:
     >>> argmax([[1, 9, 9], [4, 0, 1]])
     tensor([1, 0])
     """
-    return as_tensor(x).argmax(axis)
+    return _ordered(x).argmax(axis)
 
 
 @of_tensor
@@ -155,7 +155,7 @@ def argmin(x: TensorLike, axis: int = -1) -> Tensor:
     >>> argmin([[1, 0, 0], [4, 0, 1]])
     tensor([1, 1])
     """
-    return as_tensor(x).argmin(axis)
+    return _ordered(x).argmin(axis)
 
 
 @of_tensor
@@ -223,6 +223,12 @@ def _drop(x: Tensor, axes: Sequence[int]) -> Tensor:
 def _total_dtype(x: Tensor) -> torch.dtype:
     """Return the dtype of sums and products: x's own, where torch would widen integers to int64."""
     return torch.int64 if x.dtype == torch.bool else x.dtype
+
+
+def _ordered(x: TensorLike) -> Tensor:
+    """Return x, with bools as integers, of which alone torch has an argmax."""
+    x = as_tensor(x)
+    return x.to(torch.uint8) if x.dtype == torch.bool else x
 
 
 def _as_float(x: TensorLike) -> Tensor:

@@ -149,7 +149,7 @@ from batchdot.config import (
     set_floatx,
     set_image_data_format,
 )
-from batchdot.keras_names.lookup import attribute_error
+from batchdot.keras_names.lookup import module_attribute
 from batchdot.layers.base.naming import clear_names as clear_session
 from batchdot.ops.functional import batch_dot, dot
 from batchdot.symbolic.tensor import is_keras_tensor
@@ -291,4 +291,4 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
 
     def __getattr__(name: str) -> object:
-        raise attribute_error(__name__, name)
+        return module_attribute(__name__, name)

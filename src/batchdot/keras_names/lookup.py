@@ -1,9 +1,8 @@
-"""Find the answer to a name, and raise it where Python looks names up."""
+"""Find the answer to a name, and the errors that say it."""
 
-import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import cache
-from importlib.abc import MetaPathFinder
+from importlib import import_module
 
 from batchdot.keras_names.answer import Answer
 
@@ -12,12 +11,13 @@ from batchdot.keras_names.answer import Answer
 def all_answers() -> dict[str, Answer]:
     """Return all answers by their names."""
     from batchdot.keras_names.backend import BACKEND
+    from batchdot.keras_names.earlier import EARLIER
     from batchdot.keras_names.layers import LAYERS
     from batchdot.keras_names.models import MODELS
     from batchdot.keras_names.modules import MODULES
     from batchdot.keras_names.training import TRAINING
 
-    return {answer.name: answer for answer in (*LAYERS, *BACKEND, *MODELS, *TRAINING, *MODULES)}
+    return {answer.name: answer for answer in (*EARLIER, *LAYERS, *BACKEND, *MODELS, *TRAINING, *MODULES)}
 
 
 def find(name: str) -> Answer | None:
@@ -29,18 +29,49 @@ def find(name: str) -> Answer | None:
     return None if name.rpartition(".")[2].startswith("_") else all_answers().get(name)
 
 
-def attribute_error(module: str, name: str) -> AttributeError:
-    """Return the error for a name that a module of batchdot does not have.
+def find_member(place: str, name: str) -> Answer | None:
+    """Return the answer to a name in a module of Keras, or else to that module, or None.
 
-    >>> attribute_error("batchdot.layers", "Lstm")
-    AttributeError("module 'batchdot.layers' has no attribute 'Lstm'")
+    >>> find_member("utils", "to_categorical").instead
+    'Write `numpy.eye(num_classes)[y]`.'
+    >>> find_member("ops", "sum").name
+    'ops'
     """
+    if name.startswith("_"):
+        return None
+    return find(f"{place}.{name}".removeprefix(".")) or find(place)
+
+
+@cache
+def modules_not_here() -> frozenset[str]:
+    """Return the modules of Keras that are not here and whose members have answers.
+
+    >>> sorted(modules_not_here())[:3]
+    ['applications', 'callbacks', 'datasets']
+    """
+    return frozenset(all_answers()).intersection(name.rpartition(".")[0] for name in all_answers())
+
+
+def module_attribute(module: str, name: str) -> object:
+    """Return the stand-in for a module of Keras, as an attribute of a module of batchdot (PEP 562).
+
+    Raises:
+        AttributeError: there is none; it says what to write instead.
+
+    >>> module_attribute("batchdot.layers", "Lstm")
+    Traceback (most recent call last):
+    ...
+    AttributeError: module 'batchdot.layers' has no attribute 'Lstm'
+    """
+    from batchdot.keras_names.earlier import PLACES
+
     place = module.removeprefix("batchdot").removeprefix(".")
-    answer = find(f"{place}.{name}".removeprefix("."))
-    if answer is None and not name.startswith("_"):
-        answer = find(place)  # of `ops`, which is another package here
+    wanted = f"{place}.{name}".removeprefix(".")
+    if wanted in PLACES or wanted in modules_not_here():
+        return import_module(f"batchdot.{wanted}")
+    answer = find_member(place, name)
     text = f"module {module!r} has no attribute {name!r}" if answer is None else str(answer)
-    return AttributeError(text, name=name)
+    raise AttributeError(text, name=name)
 
 
 def check_compile_arguments(args: Collection[object], kwargs: Iterable[str]) -> None:
@@ -55,28 +86,3 @@ def check_compile_arguments(args: Collection[object], kwargs: Iterable[str]) -> 
 
     if args or not COMPILE_ARGUMENTS.isdisjoint(kwargs):  # torch.compile takes keywords only
         raise TypeError(str(COMPILE))
-
-
-class KerasImports(MetaPathFinder):
-    """Answers ``from batchdot.layers import LSTM`` and ``import batchdot.optimizers``.
-
-    Python asks it last, for a module that no other finder has found. Of an AttributeError that a module
-    raises during ``from ... import``, Python shows no more than the name.
-    """
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Raise the answer to a name of Keras.
-
-        Raises:
-            ImportError: there is one.
-        """
-        if fullname.startswith("batchdot."):
-            answer = find(fullname.removeprefix("batchdot."))
-            if answer is not None:
-                raise ImportError(str(answer), name=fullname)
-
-    @classmethod
-    def install(cls) -> None:
-        """Let Python ask, once."""
-        if not any(type(finder).__name__ == cls.__name__ for finder in sys.meta_path):
-            sys.meta_path.append(cls())

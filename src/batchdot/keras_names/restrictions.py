@@ -10,7 +10,7 @@ RESTRICTIONS: dict[str, str] = {
     "models.Model": "no `fit`: training is a loop over PyTorch's optimizers",
     "models.Sequential": "no `fit`: training is a loop over PyTorch's optimizers",
     "Model.compile": "torch.nn.Module's: it takes the arguments of torch.compile",
-    "Model.predict": "returns arrays; without `callbacks`, `workers` and the like",
+    "Model.predict": "without `callbacks`; `workers` and the like have no effect",
     "backend.shape": "a tuple, with None for an unknown size, instead of a tensor",
     "backend.learning_phase": "an error outside the call of a layer, unless `set_learning_phase` was called",
     "backend.in_train_phase": "an error outside the call of a layer, unless `set_learning_phase` was called",

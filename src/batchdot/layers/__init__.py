@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import batchdot.arrays.operations  # lets configs name the operations of Keras 3
 import batchdot.arrays.operators  # noqa: F401  # gives symbolic tensors their operators
-from batchdot.keras_names.lookup import attribute_error
+from batchdot.keras_names.lookup import module_attribute
 from batchdot.layers.activations.activation import Activation
 from batchdot.layers.activations.softmax import Softmax
 from batchdot.layers.base.layer import Layer
@@ -84,4 +84,4 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
 
     def __getattr__(name: str) -> object:
-        raise attribute_error(__name__, name)
+        return module_attribute(__name__, name)

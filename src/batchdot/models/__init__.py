@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from batchdot.keras_names.lookup import attribute_error
+from batchdot.keras_names.lookup import module_attribute
 from batchdot.layers.base.registry import deserialize_layer
 from batchdot.models.functional import Functional
 from batchdot.models.loading import load_model
@@ -50,4 +50,4 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
 
     def __getattr__(name: str) -> object:
-        raise attribute_error(__name__, name)
+        return module_attribute(__name__, name)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -13,9 +13,7 @@ from batchdot.models.loading import load_weights
 from batchdot.models.predict import predict_in_batches
 from batchdot.models.serialization import model_from_graph_config, model_to_json
 from batchdot.models.summary import print_summary
-
-if TYPE_CHECKING:
-    from batchdot.symbolic.tensor import Node
+from batchdot.symbolic.tensor import Node
 
 
 class Model(Layer):
@@ -83,7 +81,7 @@ class Model(Layer):
         return [module for module in self.children() if isinstance(module, Layer)]
 
     @property
-    def nodes(self) -> Sequence["Node"]:
+    def nodes(self) -> Sequence[Node]:
         """The calls of the model's own graph, in the order they run; none without a graph."""
         return []
 
@@ -115,7 +113,15 @@ class Model(Layer):
         return list({id(weight): weight for weight in found + own}.values())
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = 0, steps: int | None = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        steps: int | None = None,
+        callbacks: Any = None,
+        max_queue_size: int = 10,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
     ) -> Any:
         """Return the outputs for all samples, computed in batches, as numpy arrays.
 
@@ -129,6 +135,10 @@ class Model(Layer):
             batch_size: samples to a batch, 32 by default. An iterable decides itself.
             verbose: 1 shows a progress bar on stderr.
             steps: how many batches to run, by default all.
+            callbacks: none.
+            max_queue_size: no effect; a DataLoader has what it is for, as for the next two.
+            workers: no effect.
+            use_multiprocessing: no effect.
 
         Returns:
             An array of shape (B, ...), or a list of arrays if there are several outputs.
@@ -136,7 +146,13 @@ class Model(Layer):
         Raises:
             ValueError: the inputs do not fit the model, or differ in B; a ``batch_size`` below 1, or one for
                 an iterable, or no batch.
+            TypeError: there are callbacks.
         """
+        if callbacks:
+            raise TypeError(
+                "predict calls no callbacks. Write `for batch in loader: output = model.predict(batch)`, with "
+                "what they do in the loop."
+            )
         return predict_in_batches(self, x, batch_size, verbose, steps)
 
     def _prepare_inputs(self, x: Any) -> Any:

@@ -6,10 +6,10 @@ A call goes through these files in order: `functional` (public), `arguments` (wh
 
 from typing import TYPE_CHECKING
 
-from batchdot.keras_names.lookup import attribute_error
+from batchdot.keras_names.lookup import module_attribute
 
 if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
 
     def __getattr__(name: str) -> object:
         """Say what to write for a function of ``keras.ops``, which is another package."""
-        raise attribute_error(__name__, name)
+        return module_attribute(__name__, name)

@@ -69,6 +69,16 @@ class KerasTensor:
 
         def __getattr__(self, name: str) -> Any: ...
 
+        def _unary(self) -> Any: ...
+        def _binary(self, other: Any) -> Any: ...
+
+        # The operators: batchdot.arrays.operators.
+        __neg__ = __invert__ = __abs__ = _unary
+        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
+        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __matmul__ = __pow__ = _binary
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rmatmul__ = _binary
+        __and__ = __or__ = __xor__ = __rand__ = __ror__ = __rxor__ = __rpow__ = _binary
+
     def __bool__(self) -> bool:
         raise TypeError("A symbolic tensor holds no numbers, so it is neither true nor false.")
 

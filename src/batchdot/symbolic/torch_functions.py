@@ -61,18 +61,22 @@ def call_torch_function(function: Callable[..., Any], args: tuple[Any, ...], kwa
 
 
 def _refuse_module() -> None:
-    """Raise an error if a torch.nn.Module that is no layer is being called.
+    """Raise an error if a torch.nn.Module that is no layer is being called on a symbolic tensor.
 
-    Its parameters and its mode would not belong to the model.
+    Its mode and buffers would not belong to the model. Only the stack says which module calls a function.
     """
     frame = inspect.currentframe()
     while frame is not None:
-        module = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
-        if isinstance(module, nn.Module) and not hasattr(module, "inbound_nodes"):
-            raise TypeError(
-                f"{type(module).__name__} was called on a symbolic tensor. Wrap the module, so that it "
-                "belongs to the model: layers.TorchModuleWrapper(module)(x)."
-            )
+        if frame.f_code.co_name == "forward":
+            names, variadic, keywords, values = inspect.getargvalues(frame)
+            module = values.get("self")
+            given = [values[name] for name in (*names, variadic, keywords) if name in values]
+            bare = isinstance(module, nn.Module) and not hasattr(module, "inbound_nodes")
+            if bare and symbolic_tensors(given[1:]):  # a module may also make a graph in its `forward`
+                raise TypeError(
+                    f"{type(module).__name__} was called on a symbolic tensor. Wrap the module, so that it "
+                    "belongs to the model: layers.TorchModuleWrapper(module)(x)."
+                )
         frame = frame.f_back
 
 

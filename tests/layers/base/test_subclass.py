@@ -852,3 +852,17 @@ def test_a_config_is_a_copy() -> None:
 def test_a_layer_prints_its_config() -> None:
     assert repr(Dot((1, 2), name="dot")) == "Dot(name='dot', axes=(1, 2), normalize=False)"
     assert "(first): Affine(name='affine', units=3)" in repr(Tower())
+
+
+class Unwritten(Layer):
+    """A layer whose config has a fault."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {"units": self.nothing}
+
+
+def test_a_layer_without_a_config_prints_its_name() -> None:
+    assert repr(Unwritten(name="mine")) == "Unwritten(name='mine')"
+    x = Input((4,))
+    model = Model(x, keras.layers.TorchModuleWrapper(torch.nn.Linear(4, 2), name="wrapped")(x))
+    assert "(module): Linear(in_features=4, out_features=2, bias=True)" in repr(model)

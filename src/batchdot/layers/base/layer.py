@@ -223,7 +223,9 @@ class Layer(Calls, NodeQueries):
         """
         with BUILDING:
             state = super().__getstate__()
-            state |= {name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")}
+            state |= {
+                name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules", "_declared")
+            }
         for name in ("_slow_path_triggers", *self._derived):
             state.pop(name, None)
         return state | {
@@ -236,7 +238,13 @@ class Layer(Calls, NodeQueries):
 
     def extra_repr(self) -> str:
         """Return what torch prints between the brackets: the name, and the arguments that are short."""
-        arguments = {key: value for key, value in self.get_config().items() if key not in _UNPRINTED}
+        try:
+            config = self.get_config()
+        except (
+            Exception
+        ):  # of a wrapped module, or of a user's layer with a fault: printing works all the same
+            config = {"name": self.name}
+        arguments = {key: value for key, value in config.items() if key not in _UNPRINTED}
         shown = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, dict)}
         return ", ".join(f"{key}={value!r}" for key, value in shown.items())
 
