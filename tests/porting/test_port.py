@@ -611,9 +611,9 @@ def test_export_of_masked_lstm_keeps_batch_free(tmp_path):
     weights = {
         "ids": [("ids/embeddings:0", kernel("e", 5, 3)[0][1])],
         "lstm": [
-            ("k:0", kernel("k", 3, 8)[0][1]),
-            ("r:0", kernel("r", 2, 8)[0][1]),
-            ("b:0", np.ones(8, "f4")),
+            ("lstm/kernel:0", kernel("k", 3, 8)[0][1]),
+            ("lstm/recurrent_kernel:0", kernel("r", 2, 8)[0][1]),
+            ("lstm/bias:0", np.ones(8, "f4")),
         ],
     }
     module = porting.load(write(tmp_path / "m.h5", functional(layers, ["x"], ["lstm"]), weights))
