@@ -45,11 +45,13 @@ class ModelRequest:
     """A saved model to load, and its inputs.
 
     Attributes:
-        path: the file.
+        path: the file for tf_keras.
+        keras_3_path: the file for Keras 3.
         inputs: an array for each input of the model.
     """
 
     path: str
+    keras_3_path: str
     inputs: tuple[Array, ...]
 
 
@@ -133,7 +135,8 @@ def _jax_array(tensor: Any) -> Array:
 
 def _model(keras: Any, request: ModelRequest, convert: Callable[..., Any]) -> tuple[Any, Any]:
     """Return the loaded model, and its inputs as tensors of the dtypes that it declares."""
-    model = keras.models.load_model(request.path, compile=False)
+    path = request.path if keras.__name__ == "tf_keras" else request.keras_3_path
+    model = keras.models.load_model(path, compile=False)
     dtypes = [getattr(tensor.dtype, "name", tensor.dtype) for tensor in model.inputs]
     tensors = [convert(array, dtype=dtype) for array, dtype in zip(request.inputs, dtypes, strict=True)]
     return model, tensors[0] if len(tensors) == 1 else tensors

@@ -1,6 +1,7 @@
 """The six Keras models of the section `ported`, and the files that hold them.
 
-`python -m benchmarks.ported.keras_models` writes the files anew with tf_keras. They are committed, so that
+`python -m benchmarks.ported.keras_models` writes the files anew with tf_keras, and with Keras 3
+those that it cannot read from tf_keras. They are committed, so that
 nothing but PyTorch is needed to measure the ported modules and the hand-written ones.
 """
 
@@ -134,7 +135,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {
 
 def write_files() -> None:
     """Write the files of WORKS, with the same weights at every call."""
-    keras, h5py = import_module("tf_keras"), import_module("h5py")
+    keras, keras_3 = import_module("tf_keras"), import_module("keras")
     for name, build in MODELS.items():
         keras.utils.set_random_seed(0)
         model = build(keras)
@@ -143,9 +144,10 @@ def write_files() -> None:
             if isinstance(layer, keras.layers.BatchNormalization | keras.layers.Embedding):
                 layer.set_weights([rng.uniform(0, 2, w.shape) for w in layer.get_weights()])
         model.save(WORKS[name].path, include_optimizer=False)
-        with h5py.File(WORKS[name].path, "r+") as file:  # Keras 3 refuses this default of tf_keras
-            config = file.attrs["model_config"]
-            file.attrs["model_config"] = config.replace('"time_major": false, ', "")
+        if WORKS[name].keras_3_path != WORKS[name].path:
+            other = build(keras_3)
+            other.set_weights(model.get_weights())
+            other.save(WORKS[name].keras_3_path)
 
 
 if __name__ == "__main__":

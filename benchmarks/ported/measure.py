@@ -49,7 +49,9 @@ def measure_batch(work: Work, batch: int, keras_peers: KerasPeers, settings: Set
     lines = {OURS: f"ported({arguments})", HANDWRITTEN: f"handwritten({arguments})"}
     with torch.no_grad():
         right = values(eval(lines[OURS], names))
-        results, blocks, absent = keras_peers.make(ModelRequest(str(work.path), tuple(arrays)))
+        results, blocks, absent = keras_peers.make(
+            ModelRequest(str(work.path), str(work.keras_3_path), tuple(arrays))
+        )
         found = {name: [torch.from_numpy(array) for array in given] for name, given in results.items()}
         found[HANDWRITTEN] = values(eval(lines[HANDWRITTEN], names))
         for name, given in found.items():

@@ -38,7 +38,9 @@ PROGRAMS = {
         "model.load_state_dict(load_file(sys.argv[3] + '/saved.safetensors')); model(*tensors)"
     ),
     "tf_keras": f"import tf_keras as keras; {_KERAS}",
-    "Keras 3 torch": f"import keras, torch; torch.set_grad_enabled(False); {_KERAS}",
+    "Keras 3 torch": (
+        f"import keras, torch; torch.set_grad_enabled(False); sys.argv[1] = sys.argv[5]; {_KERAS}"
+    ),
 }
 """Programs by name; those of Keras are named as in FRAMEWORKS."""
 
@@ -60,7 +62,7 @@ def measure_start(work: Work, keras_peers: KerasPeers, settings: Settings) -> Re
         np.savez(inputs, *work.arrays(1))
         ported = porting.port(work.path)
         ported.save(Path(folder, "saved.py"))
-        arguments = [str(work.path), str(inputs), folder, ported.class_name]
+        arguments = [str(work.path), str(inputs), folder, ported.class_name, str(work.keras_3_path)]
         for _ in range(min(settings.rounds, ROUNDS)):
             shuffle(order)
             for name in order:

@@ -30,8 +30,14 @@ class Work:
 
     @property
     def path(self) -> Path:
-        """The Keras file."""
+        """The file that tf_keras saved."""
         return FOLDER / self.file
+
+    @property
+    def keras_3_path(self) -> Path:
+        """The file for Keras 3, which reads no LSTM and no nested Sequential that tf_keras saved."""
+        has_its_own = self.build in (handwritten.MemoryNetwork, handwritten.LuongLstm)
+        return self.path.with_suffix(".keras") if has_its_own else self.path
 
     def arrays(self, batch: int) -> list[Array]:
         """Return inputs for a batch, int64 and float32, the same at every call."""

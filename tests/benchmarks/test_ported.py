@@ -44,7 +44,8 @@ def test_other_weights_are_an_error():
 
 def test_every_model_has_a_file():
     assert list(MODELS) == list(WORKS)
-    assert {work.path for work in WORKS.values()} == set(WORKS["PointNet"].path.parent.iterdir())
+    paths = {path for work in WORKS.values() for path in (work.path, work.keras_3_path)}
+    assert paths == set(WORKS["PointNet"].path.parent.iterdir())
 
 
 def test_a_wrong_handwritten_module_is_not_timed(monkeypatch):
