@@ -26,6 +26,8 @@ from benchmarks.layers import measure_layers
 from benchmarks.machine import describe_machine, versions
 from benchmarks.measure import Settings, measure
 from benchmarks.memory import ROWS, measure_memory
+from benchmarks.ported.measure import measure_ported
+from benchmarks.reading import measure_reading
 from benchmarks.scaling import measure_scaling
 from benchmarks.stream import measure_files
 from benchmarks.targets import evaluate
@@ -146,6 +148,16 @@ class Bench:
             )
         return record
 
+    def ported(self) -> dict[str, Any]:
+        """Time ported Keras models beside hand-written modules and Keras."""
+        return measure_ported(self.keras_peers, self.settings)
+
+    def reading(self) -> dict[str, Any]:
+        """Time reading Keras files."""
+        record = measure_reading(512 if self.args.quick else 8192, 2 if self.args.quick else 5)
+        print("\n".join(tables.reading_lines(record)))
+        return record
+
     def top_k(self) -> dict[str, Any]:
         """Time `top_k` against other exact searches."""
         record = measure_top_k(self.settings)
@@ -172,10 +184,12 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "scaling": Bench.scaling,
     "memory": Bench.memory,
     "files": Bench.files,
+    "ported": Bench.ported,
+    "reading": Bench.reading,
     "top_k": Bench.top_k,
     "accuracy": Bench.accuracy,
 }
-_CPU_ONLY = ("layers", "memory", "files", "accuracy")
+_CPU_ONLY = ("layers", "memory", "files", "ported", "reading", "accuracy")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -284,9 +298,12 @@ def _rounded(value: Any) -> Any:
 
 def _any_wrong(results: dict[str, Any]) -> bool:
     """Return whether a peer computed something else than we did, and print which."""
+    records = dict(results.get("workloads", {}))
+    for model, batches in results.get("ported", {}).get("batches", {}).items():
+        records |= {f"{model}, batch {batch}": record for batch, record in batches.items()}
     wrong = [
         f"{work}: {peer} {reason}"
-        for work, record in results.get("workloads", {}).items()
+        for work, record in records.items()
         for peer, reason in record["absent"].items()
         if reason.startswith("gives other")
     ]

@@ -85,9 +85,9 @@ def _keras_torch(request: Request | ModelRequest) -> Made:
     if isinstance(request, ModelRequest):
         model, tensors = _model(keras, request, keras.ops.convert_to_tensor)
 
-        @torch.no_grad()
         def predict() -> Any:
-            return [model(tensors)]
+            with torch.no_grad():
+                return [model(tensors)]
 
         return {"Keras 3 torch": predict}, lambda t: t.double().numpy(), ""
     layer = keras.layers.Dot(request.axes, normalize=request.normalize, dtype=request.dtype)

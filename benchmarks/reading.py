@@ -1,4 +1,4 @@
-"""Reading of Keras files: a large HDF5 file beside reading its bytes, and `batchdot inspect` on small ones."""
+"""Reading of Keras files: a large HDF5 file beside its bytes, and `batchdot inspect` on small ones."""
 
 import json
 import subprocess

@@ -4,6 +4,7 @@ The input is the results as they are in JSON.
 """
 
 import re
+from statistics import median
 from typing import Any
 
 from benchmarks.measure import OURS, ROOFLINE, best_baseline
@@ -179,6 +180,61 @@ def compiled_table(results: Results) -> str:
     return _markdown(["compiled", "µs", "the baseline, µs", "ours over the baseline"], rows)
 
 
+PORTED_PEERS = {
+    "hand-written": "the hand-written module",
+    "tf_keras graph": "tf_keras",
+    "Keras 3 torch": "Keras 3, torch",
+    "Keras 3 JAX": "Keras 3, JAX jitted",
+}
+
+
+PORTED_HEADER = f"{'':<18}{'batch':>6}{'ported':>12}" + "".join(f"{peer:>16}" for peer in PORTED_PEERS)
+
+
+def ported_line(model: str, batch: int, record: Results) -> str:
+    """Return the line of a ported model and a batch for the terminal."""
+    ours, ratios = microseconds(record["microseconds"]["ported"]["median"]), record["our time over theirs"]
+    cells = "".join(f"{ratio(ratios[peer]) if peer in ratios else '':>16}" for peer in PORTED_PEERS)
+    reasons = "".join(f"\n  {peer}: {reason}" for peer, reason in record["absent"].items())
+    return f"{model:<18}{batch:>6,}{ours:>12}{cells}{reasons}"
+
+
+def start_line(model: str, record: Results) -> str:
+    """Return the seconds from the start of a process to the first prediction, for the terminal."""
+    times = (f"{name} {t['median'] / 1e6:.2f}" for name, t in record["microseconds"].items())
+    return f"{model}, seconds from start to first prediction: {', '.join(times)}"
+
+
+def ported_table(results: Results) -> str:
+    """Return the table of ported models, in Markdown."""
+    rows = []
+    for model, batches in results["ported"]["batches"].items():
+        start = results["ported"]["start"][model]["our time over theirs"]
+        for batch, row in batches.items():
+            ratios = row["our time over theirs"]
+            cells = [ratio(ratios[peer]) if peer in ratios else "" for peer in PORTED_PEERS]
+            starts = [ratio(start[peer]) if peer in start else "" for peer in ("tf_keras", "Keras 3 torch")]
+            ours = microseconds(row["microseconds"]["ported"]["median"])
+            rows.append([model, f"{int(batch):,}", ours, *cells, *(starts if batch == "1" else ["", ""])])
+    header = ["model", "batch", "µs", *PORTED_PEERS.values(), "start, tf_keras", "start, Keras 3, torch"]
+    return _markdown(header, rows)
+
+
+def reading_lines(record: Results) -> list[str]:
+    """Return the times of reading Keras files, for the terminal."""
+    large = record["large"]
+    if "absent" in large:
+        lines = [f"a large HDF5 file: {large['absent']}"]
+    else:
+        over, memory = large["our time over reading"], large["memory over the weights"]
+        lines = [
+            f"an HDF5 file of {large['bytes'] / 1e9:.3g} GB: {over:.2f} of the time of reading its bytes, "
+            f"{memory:.2f} of its weights' memory"
+        ]
+    times = (f"{name} {median(seconds):.2f}" for name, seconds in record["inspect"].items())
+    return [*lines, f"batchdot inspect, seconds: {', '.join(times)}"]
+
+
 TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
 """The tables that `fill` inserts, by the name in the marks of a document."""
 
@@ -214,6 +270,7 @@ def report(results: Results) -> str:
             "",
             compiled_table(results),
             "",
+            *_ported_report(results),
             "## Accuracy",
             "",
             "Largest errors in units of the last place, each against its own formula in exact arithmetic.",
@@ -230,6 +287,14 @@ def report(results: Results) -> str:
             "",
         ]
     )
+
+
+def _ported_report(results: Results) -> list[str]:
+    """Return the paragraphs on ported models; none where a run has not measured them."""
+    if "ported" not in results:
+        return []
+    text = "Ported Keras models; the start is the time from that of a process to its first prediction."
+    return ["## Ported models", "", text, "", ported_table(results), ""]
 
 
 def machine_line(results: Results) -> str:

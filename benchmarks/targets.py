@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, TypeAlias
 
 from benchmarks.compiled import MODELS, WORKS
+from benchmarks.ported.works import WORKS as PORTED
 
 Results: TypeAlias = dict[str, Any]
 
@@ -98,6 +99,32 @@ def _file(work: str, column: str) -> Callable[[Results], float]:
     return lambda results: float(results["files"]["works"][work][column])
 
 
+def _ported(model: str, peer: str) -> Callable[[Results], float]:
+    """Return the function for our time over a peer's, on the batch where it is largest."""
+
+    def value(results: Results) -> float:
+        batches = results["ported"]["batches"][model].values()
+        return max(float(row["our time over theirs"][peer]) for row in batches)
+
+    return value
+
+
+def _ported_faster(model: str, peer: str) -> Callable[[Results], float]:
+    return lambda results: 1 / _ported(model, peer)(results)
+
+
+def _start(model: str, peer: str) -> Callable[[Results], float]:
+    return lambda results: 1 / float(results["ported"]["start"][model]["our time over theirs"][peer])
+
+
+def _inspect(results: Results) -> float:
+    return max(float(median(seconds)) for seconds in results["reading"]["inspect"].values())
+
+
+def _large(column: str) -> Callable[[Results], float]:
+    return lambda results: float(results["reading"]["large"][column])
+
+
 def _worst_cosine(results: Results) -> float:
     return max(float(row["ulp"]["batch_dot"]) for row in results["accuracy"]["cosines"])
 
@@ -184,6 +211,38 @@ TARGETS = [
             ),
         )
     ),
+    *(
+        target
+        for model in PORTED
+        for target in (
+            Target(
+                f"ported {model}, the worst batch: time over the hand-written module",
+                1.05,
+                _ported(model, "hand-written"),
+            ),
+            *(
+                Target(
+                    _FASTER.format(f"ported {model}, the worst batch", peer),
+                    1,
+                    _ported_faster(model, peer),
+                    True,
+                )
+                for peer in ("tf_keras graph", "Keras 3 torch")
+            ),
+            *(
+                Target(
+                    _FASTER.format(f"{model}, from start to first prediction", peer),
+                    2,
+                    _start(model, peer),
+                    True,
+                )
+                for peer in ("tf_keras", "Keras 3 torch")
+            ),
+        )
+    ),
+    Target("a Keras file of 1 GB: time over that of reading its bytes", 2, _large("our time over reading")),
+    Target("a Keras file of 1 GB: memory over that of its weights", 1.05, _large("memory over the weights")),
+    Target("batchdot inspect on a small file: seconds", 0.5, _inspect),
     Target("row cosines, every dtype, size and length: largest error in ulp", 0.51, _worst_cosine),
     Target("cosines of identical rows outside [-1, 1]", 0, _outside),
     Target("cosines of finite rows that are not finite", 0, _not_finite),

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class Factorization(nn.Module):
@@ -19,7 +19,8 @@ class Factorization(nn.Module):
         """Return ratings (B, 1) of ids (B, 1)."""
         user, movie = user.squeeze(1), movie.squeeze(1)
         match = (self.user_vectors(user) * self.movie_vectors(movie)).sum(1, keepdim=True)
-        return match + self.user_biases(user) + self.movie_biases(movie)
+        rating: Tensor = match + self.user_biases(user) + self.movie_biases(movie)
+        return rating
 
 
 class TwoTowers(nn.Module):

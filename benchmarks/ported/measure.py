@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from batchdot import porting
+from benchmarks import tables
 from benchmarks.keras_peers import KerasPeers
 from benchmarks.keras_worker import ModelRequest
 from benchmarks.measure import Record, Settings, difference, summary, values
@@ -18,19 +19,24 @@ HANDWRITTEN = "hand-written"
 
 
 def measure_ported(keras_peers: KerasPeers, settings: Settings) -> Record:
-    """Time the ported models, and the start of a process to its first prediction.
+    """Time the ported models, and the start of a process to its first prediction; print and return.
 
     Returns:
         ``batches``: by model and batch, the result of `summary` with ``absent``.
         ``start``: by model, the result of `measure_start`.
     """
-    return {
-        "batches": {
-            name: {str(batch): measure_batch(work, batch, keras_peers, settings) for batch in BATCHES}
-            for name, work in WORKS.items()
-        },
-        "start": {name: measure_start(work, keras_peers, settings) for name, work in WORKS.items()},
-    }
+    print("Times in microseconds, medians; every other number is our time over a peer's.\n")
+    print(tables.PORTED_HEADER)
+    batches: dict[str, dict[str, Record]] = {name: {} for name in WORKS}
+    start = {}
+    for name, work in WORKS.items():
+        for batch in BATCHES:
+            record = batches[name][str(batch)] = measure_batch(work, batch, keras_peers, settings)
+            print(tables.ported_line(name, batch, record), flush=True)
+    for name, work in WORKS.items():
+        start[name] = measure_start(work, keras_peers, settings)
+        print(tables.start_line(name, start[name]), flush=True)
+    return {"batches": batches, "start": start}
 
 
 def measure_batch(work: Work, batch: int, keras_peers: KerasPeers, settings: Settings) -> Record:

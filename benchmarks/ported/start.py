@@ -16,9 +16,12 @@ from benchmarks.keras_peers import ROOT, KerasPeers
 from benchmarks.keras_worker import FRAMEWORKS
 from benchmarks.measure import Record, Settings, summary
 from benchmarks.ported.works import Work
-from benchmarks.timing import FEWEST_ROUNDS, Timing
+from benchmarks.timing import Timing
 
 OURS, SAVED = "porting.load", "saved source"
+
+ROUNDS = 3
+"""Runs of each program: they take seconds, and differ by little."""
 
 _LOAD = "from numpy import load; import sys; arrays = list(load(sys.argv[2]).values())"
 _TORCH = "import torch; torch.set_grad_enabled(False); tensors = [torch.from_numpy(a) for a in arrays]"
@@ -58,7 +61,7 @@ def measure_start(work: Work, keras_peers: KerasPeers, settings: Settings) -> Re
         ported = porting.port(work.path)
         ported.save(Path(folder, "saved.py"))
         arguments = [str(work.path), str(inputs), folder, ported.class_name]
-        for _ in range(min(settings.rounds, FEWEST_ROUNDS)):
+        for _ in range(min(settings.rounds, ROUNDS)):
             shuffle(order)
             for name in order:
                 seconds[name].append(_run(name, arguments))

@@ -46,9 +46,7 @@ class Work:
 
 WORKS = {
     "factorization": Work("factorization.h5", handwritten.Factorization, (((1,), 943), ((1,), 1682))),
-    "two towers": Work(
-        "two_towers.h5", handwritten.TwoTowers, (((1,), 1000), ((8,), None), ((1,), 1000))
-    ),
+    "two towers": Work("two_towers.h5", handwritten.TwoTowers, (((1,), 1000), ((8,), None), ((1,), 1000))),
     "memory network": Work("memory_network.h5", handwritten.MemoryNetwork, (((68,), 22), ((4,), 22))),
     "Luong LSTM": Work("luong_lstm.h5", handwritten.LuongLstm, (((20,), 400), ((20,), 400))),
     "PointNet": Work("pointnet.h5", handwritten.PointNet, (((256, 3), None),)),

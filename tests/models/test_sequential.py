@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support.graphs import count_graphs
+from tests.support.one_truth import check
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -813,3 +814,29 @@ def test_functional_around_a_stack_and_a_sum() -> None:
     torch.testing.assert_close(model(X), 2 * expected(tower, X))
     assert isinstance(tower, Functional)
     assert batchdot.Sequential is Sequential
+
+
+# Replacing layers.
+
+REPLACED: dict[str, tuple[Any, tuple[int, int]]] = {
+    "a torch module": (lambda: nn.Linear(3, 7), (5, 2)),
+    "a layer": (lambda: Dense(7), (5, 2)),
+    "a torch Sequential": (lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU()), (5, 2)),
+}
+
+
+@pytest.mark.parametrize("how", ["call", "build", "symbolic", "shape"])
+@pytest.mark.parametrize("name", REPLACED)
+def test_layer_replaced_before_the_first_call_is_called(name: str, how: str) -> None:
+    make, shape = REPLACED[name]
+    model = stack()
+    model.one = make()
+    if how == "build":
+        model.build((None, 3))
+    elif how == "symbolic":
+        assert model(Input((3,))).shape == (None, 2)
+    elif how == "shape":
+        assert model.compute_output_shape((5, 3)) == shape
+    check(model, X)
+    torch.testing.assert_close(model(X), model.two(model.one(X)))
+    assert copy.deepcopy(model)(X).shape == shape

@@ -2,11 +2,13 @@
 
 import concurrent.futures
 import copy
+import itertools
 import json
 import os
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ NAMES = [
         "range",
         "T" * 300,
     ),
-    *("parameters", 'quote"', "back\\slash", "new\nline", "x", "x_1", "Net", "Path", "GaussianNoise", "12"),
+    *("parameters", 'quote"', "back\\slash", "new\nline", "x", "x_1", "Net", "Path", "add_noise", "12"),
     *("batchdot", "_parameters"),
 ]
 
@@ -196,6 +198,54 @@ def test_load_of_mixed_dtypes_keeps_each(tmp_path):
     rebuilt = namespace(ported.source)["Net"]()
     assert rebuilt.low.weight.dtype == torch.float16
     assert rebuilt.full.weight.dtype == torch.float32
+
+
+def test_load_lays_weights_out_as_torch_does(tmp_path):
+    """A transposed weight would be copied in every call of an LSTM."""
+    path, *_ = one_dense(tmp_path / "m.h5")
+    assert all(tensor.is_contiguous() for tensor in porting.load(path).state_dict().values())
+
+
+def chain(path, count, *more):
+    """A chain of Dense layers, and further layers with an output of their own."""
+    names = ["x", *(f"d{number}" for number in range(count))]
+    layers = [given("x", 3), *(dense(b, [a], 3) for a, b in itertools.pairwise(names)), *more]
+    weights = {layer["name"]: kernel(layer["name"], 3, 3) for layer in layers[1:]}
+    return write(path, functional(layers, ["x"], [names[-1], *(layer["name"] for layer in more)]), weights)
+
+
+def alive_at_the_end(module, x):
+    """The layers whose outputs are still there when the last one runs."""
+    made, alive = {}, []
+
+    def hook(name):
+        def after(layer, inputs, output):
+            alive[:] = [key for key, tensor in made.items() if tensor() is not None]
+            made[name] = weakref.ref(output)
+
+        return after
+
+    for name, layer in module.named_children():
+        layer.register_forward_hook(hook(name))
+    with torch.no_grad():
+        module(x)
+    return alive
+
+
+def test_load_of_chain_frees_what_was_used(tmp_path):
+    module = porting.load(chain(tmp_path / "m.h5", 6))
+    assert alive_at_the_end(module, torch.ones(2, 3)) == ["d4"]
+
+
+def test_load_of_chain_keeps_what_is_used_later(tmp_path):
+    path = chain(tmp_path / "m.h5", 6, dense("late", ["d1"], 3))
+    module = porting.load(path)
+    x = torch.randn(2, 3)
+    expected = [x]
+    for number in range(6):
+        expected.append(getattr(module, f"d{number}")(expected[-1]))
+    torch.testing.assert_close(module(x), (expected[-1], module.late(expected[2])))
+    assert "d1" in alive_at_the_end(module, x)
 
 
 def namespace(source):
@@ -529,3 +579,72 @@ def test_port_without_outputs_is_refused(tmp_path, outputs):
     config = functional([given("x", 3), entry("ReLU", "relu", ["x"])], ["x"], outputs)
     with pytest.raises((porting.ModelFileError, porting.NotPortableError)):
         porting.port(write(tmp_path / "m.json", config))
+
+
+def normalized(**config):
+    """Return a model of 4 features and one layer of normalization, in JSON."""
+    norm = entry(config.pop("class_name", "BatchNormalization"), "norm", ["x"], **config)
+    return functional([given("x", 4), norm], ["x"], ["norm"])
+
+
+def test_port_of_batch_norm_without_weights_names_the_argument(tmp_path):
+    with pytest.raises(porting.NotPortableError, match="the file has no weights; give the file"):
+        porting.port(write(tmp_path / "m.json", normalized()))
+
+
+@pytest.mark.parametrize("class_name", ["Dense", "Softmax", "Flatten"])
+def test_port_of_call_without_inputs_is_refused(tmp_path, class_name):
+    layer = {**entry(class_name, "odd", axis=-1, units=2), "inbound_nodes": [[]]}
+    path = write(tmp_path / "m.json", functional([given("x", 4), layer], ["x"], ["odd"]))
+    with pytest.raises((porting.NotPortableError, porting.ModelFileError), match="."):
+        porting.port(path)
+
+
+def test_port_of_sizes_that_torch_refuses_is_refused(tmp_path):
+    config = normalized(
+        class_name="GroupNormalization", groups=3, axis=-1, epsilon=0.001, center=True, scale=True
+    )
+    arrays = [("gamma", np.ones(4, "f4")), ("beta", np.ones(4, "f4"))]
+    with pytest.raises(porting.NotPortableError, match="must be divisible by num_groups"):
+        porting.port(write(tmp_path / "m.h5", config, {"norm": arrays}))
+
+
+def fails(config, weights, input_shapes):
+    raise KeyError("gone")
+
+
+def forgets(config, weights, input_shapes):
+    return doubled(config, weights, input_shapes) if weights else nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (fails, r"'fails', called for 'scaling' .*raised KeyError: 'gone'"),
+        (lambda config, weights, input_shapes: 3, "returned int for 'scaling'"),
+        (forgets, "builds other weights when it is given none: scaling.scale"),
+    ],
+    ids=["fails", "int", "forgets"],
+)
+def test_port_with_wrong_custom_function_names_it(tmp_path, function, words):
+    path = custom_model(tmp_path / "m.h5")
+    with pytest.raises(ValueError, match=words):
+        porting.port(path, custom={"Scaling": function, "shift": shifted, "my_activation": shifted})
+
+
+@pytest.mark.parametrize("name", ["class.py", "1a.py", "my-model.py"])
+def test_save_under_name_that_cannot_be_imported_says_so(tmp_path, name):
+    with pytest.raises(ValueError, match="Python cannot import"):
+        porting.port(one_dense(tmp_path / "m.h5")[0]).save(tmp_path / name)
+    assert not list(tmp_path.glob("*.py")) and not list(tmp_path.glob("*.safetensors"))
+
+
+def test_port_with_unused_custom_function_notes_it(tmp_path):
+    notes = porting.port(one_dense(tmp_path / "m.h5")[0], custom={"Skale": doubled}).notes
+    assert any("'Skale'" in note for note in notes)
+
+
+def test_port_of_torch_zip_says_what_it_is(tmp_path):
+    torch.save({"w": torch.zeros(2)}, tmp_path / "m.pt")
+    with pytest.raises(porting.ModelFileError, match="a PyTorch checkpoint"):
+        porting.port(tmp_path / "m.pt")

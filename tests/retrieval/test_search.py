@@ -343,3 +343,20 @@ def test_a_wrong_epsilon():
 def test_public():
     assert batchdot.top_k is top_k
     assert "top_k" in batchdot.__all__
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_of_zero_rows_saturate_once(dtype):
+    q, x = torch.zeros(2, 3, dtype=dtype).requires_grad_(), torch.zeros(5, 3, dtype=dtype).requires_grad_()
+    top_k(q, X[:5].to(dtype), 3, normalize=True).scores.sum().backward()
+    top_k(Q.to(dtype), x, 3, normalize=True).scores.sum().backward()
+    for gradient in (q.grad, x.grad):
+        assert gradient.isfinite().all()
+        assert gradient.any()
+
+
+def test_meta_tensors_have_shapes_and_dtypes():
+    found = top_k(Q.half().to("meta"), X.to("meta"), 2)
+    assert (found.scores.shape, found.scores.dtype) == ((len(Q), 2), torch.float32)
+    assert (found.indices.shape, found.indices.dtype) == ((len(Q), 2), torch.int64)
+    assert found.scores.is_meta

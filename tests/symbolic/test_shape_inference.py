@@ -11,7 +11,7 @@ import torch
 from tests.support.live_keras import tf, tf_keras
 from torch import Tensor, nn
 
-from batchdot import Input, Model, backend, batch_dot, layers
+from batchdot import Input, Model, backend, batch_dot, layers, top_k
 from batchdot.symbolic.shape_inference import infer
 from batchdot.symbolic.tensor import KerasTensor
 
@@ -103,12 +103,22 @@ def test_function_of_a_symbolic_tensor_has_the_shape_and_dtype_of_its_value(
     same_structure(inferred, real, batch)
 
 
+def caught(t: Tensor, test: Callable[[Tensor], Any] = bool) -> Tensor:
+    """Return the input as integers; another shape if the test fails, which it does without values only."""
+    try:
+        return t.long() * (1 if test(t.sum()) else 2)
+    except Exception:
+        return t[:, :1]
+
+
 # Functions that need values, with the dtype of their output.
 NEED_VALUES: dict[str, tuple[Callable[[Tensor], Any], torch.dtype]] = {
     "item": (lambda t: t * t.sum().item(), torch.float32),
     "float": (lambda t: t.double() * float(t[0, 0]), torch.float64),
     "if": (lambda t: t.long() if t.sum() >= 0 else -t.long(), torch.int64),
     "size by a value": (lambda t: t[:, : int(t.sum()) + 4] > 0, torch.bool),
+    "caught": (caught, torch.int64),
+    "caught by numpy's name": (lambda t: caught(t, lambda t: t.numpy().any()), torch.int64),
     "tolist": (lambda t: torch.tensor(t.tolist()), torch.float32),
     "numpy": (lambda t: torch.from_numpy(t.numpy() > 0), torch.bool),
     "array operand": (lambda t: t * np.ones(4, np.float32), torch.float32),
@@ -316,3 +326,36 @@ def test_symbolic_calls_beside_eager_calls_are_right() -> None:
             torch.testing.assert_close(layer(ones), wanted)
 
     run_together(symbolic, eager, eager)
+
+
+CONSTANT = torch.tensor([1.0, 2.0, 3.0, 4.0])
+OTHERS: dict[str, tuple[Callable[[Tensor], Any], tuple[Any, ...], torch.dtype]] = {
+    "compiled": (torch.compile(lambda t: t * CONSTANT, backend="eager"), (None, 4), torch.float32),
+    "scores": (lambda t: top_k(t, torch.ones(7, 4), 3).scores, (None, 3), torch.float32),
+    "indices": (lambda t: top_k(t.half(), torch.ones(7, 4), 2).indices, (None, 2), torch.int64),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_function_with_its_own_road_is_inferred(name: str) -> None:
+    function, shape, dtype = OTHERS[name]
+    output = layers.Lambda(function)(Input((4,)))
+    assert (output.shape, output.dtype) == (shape, dtype)
+
+
+def test_lists_and_dicts_of_a_layer_keep_no_tensor_without_values() -> None:
+    class Keeps(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Tensor] = []
+            self.latest: dict[str, Tensor] = {}
+
+        def call(self, inputs: Tensor) -> Tensor:
+            self.seen.append(inputs)
+            self.latest["inputs"] = inputs
+            return inputs
+
+    layer = Keeps()
+    layer(Input((4,)))
+    assert not layer.seen
+    assert not layer.latest

@@ -61,7 +61,7 @@ def _run_with_errors(argv: list[str]) -> tuple[int, str]:
     except MemoryError as error:
         return 2, str(error) or "there is not enough memory"
     except (ValueError, TypeError, ImportError) as error:
-        return 2, str(error)
+        return 2, "; ".join(str(error).splitlines())
 
 
 def _run(argv: list[str]) -> int:

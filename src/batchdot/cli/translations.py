@@ -27,8 +27,10 @@ def _parse(text: str) -> tuple[str, Callable[..., Any]]:
         raise ValueError(f"--custom takes NAME=MODULE:FUNCTION, not {text!r} (see batchdot port --help)")
     try:
         found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError) as error:
         raise ValueError(f"--custom {text}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
+        raise ValueError(f"--custom {text}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise ValueError(f"--custom {text}: it is no function")
     return name, found

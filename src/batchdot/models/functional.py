@@ -356,7 +356,7 @@ class Functional(Model):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         graph = state.pop("_flat_graph", None)
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        super().__setstate__(state)
         if graph is not None:
             self._nodes, structures = graph.restore()
             self.__dict__.update(structures)

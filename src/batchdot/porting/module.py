@@ -3,6 +3,8 @@
 import linecache
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from torch import nn
@@ -55,9 +57,37 @@ def _reducer(text: str, imports: tuple[str, ...], functions: Functions) -> Any:
     """Return the ``__reduce_ex__`` of modules of one text: they are pickled and copied as text and state."""
 
     def reduce(module: nn.Module, protocol: int) -> tuple[object, ...]:
-        return blank, (text, type(module).__name__, imports, dict(functions)), module.__dict__
+        parts = {
+            key: _OwnFunction(text, value.__name__, imports, functions)
+            if isinstance(value, FunctionType) and value.__module__ == MODULE
+            else value
+            for key, value in module.__dict__.items()
+        }
+        return blank, (text, type(module).__name__, imports, dict(functions)), parts
 
     return reduce
+
+
+@dataclass
+class _OwnFunction:
+    """A function of a text, such as the activation of a recurrent layer, on its way into a pickle."""
+
+    text: str
+    name: str
+    imports: tuple[str, ...]
+    functions: Functions
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return own_function, (self.text, self.name, self.imports, dict(self.functions))
+
+
+def own_function(text: str, name: str, imports: tuple[str, ...], functions: Functions) -> object:
+    """Return a function that a text defines. Unpickling calls it.
+
+    Raises:
+        SourceError: the text holds what translations do not write.
+    """
+    return classes_of(text, imports, functions)[name]
 
 
 def blank(text: str, name: str, imports: tuple[str, ...], functions: Functions) -> nn.Module:

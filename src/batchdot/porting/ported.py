@@ -1,22 +1,26 @@
 """Port a saved model: record, program, source, state dict, module."""
 
+import keyword
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from batchdot.io.atomic import write_files
 from batchdot.io.safetensors import header_of
+from batchdot.porting.errors import NotPortableError
 from batchdot.porting.inspection.text import layer_table
 from batchdot.porting.module import classes_of
 from batchdot.porting.program import Array, Function
 from batchdot.porting.record import ModelRecord
 from batchdot.porting.source import check, helper_names, write
 from batchdot.porting.translation import Options, translate
+from batchdot.porting.translation.layer import UNFORESEEN
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,37 @@ class Ported:
 
     def module(self) -> nn.Module:
         """Return the module with its weights, in ``eval()``: the source, executed."""
+        module = self._blank()
+        module.load_state_dict(self.state_dict, assign=True)
+        return module.eval()
+
+    def check(self) -> None:
+        """Build the module without numbers.
+
+        Raises:
+            NotPortableError: PyTorch refuses sizes or arguments.
+            ValueError: a function of ``custom`` fails without weights, or builds another state dict.
+        """
+        try:
+            keys = self._blank().state_dict().keys()
+        except (*UNFORESEEN, RuntimeError) as error:
+            if self._functions:
+                reason = f"{type(error).__name__}: {error}"
+                raise ValueError(
+                    f"the source, which calls custom functions without weights, fails: {reason}"
+                ) from error
+            reason = f"PyTorch does not build the module ({type(error).__name__}: {error})"
+            raise NotPortableError([(self.record.name, reason)]) from error
+        if self._functions and keys != self._arrays.keys():
+            odd = ", ".join(sorted(keys ^ self._arrays.keys()))
+            raise ValueError(f"a custom function builds other weights when it is given none: {odd}")
+
+    def _blank(self) -> nn.Module:
         imports = tuple(function.import_line for function in self._functions if function.place)
         given = {function.alias: function.function for function in self._functions if not function.place}
         with torch.device("meta"):
             module: nn.Module = classes_of(self.source, imports, given)[self.class_name]()
-        module.load_state_dict(self.state_dict, assign=True)
-        return module.eval()
+        return module
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the source, and the weights beside it as ``.safetensors``: both files or neither.
@@ -61,19 +90,21 @@ class Ported:
             path: the file of the source, whose name ends in ``.py``. Files that are there are replaced.
 
         Raises:
-            ValueError: the name does not end in ``.py``, or a function of ``custom`` cannot be imported.
+            ValueError: Python cannot import a file of that name, or a function of ``custom``.
             OSError: the files cannot be written.
         """
         target = Path(path)
         if target.suffix != ".py":
             raise ValueError(f"a ported model is saved as a file NAME.py, not as {os.fsdecode(path)!r}")
+        if keyword.iskeyword(target.stem) or not target.stem.isidentifier():
+            raise ValueError(f"Python cannot import {target.name!r}: give the file a name such as tower.py")
         for function in self._functions:
             if function.place is None:
                 raise ValueError(
                     f"the custom function for {function.alias!r} cannot be imported by the saved file: "
                     "define it in a module, at the top level"
                 )
-        state = {key: tensor.contiguous() for key, tensor in self.state_dict.items()}
+        state = self.state_dict
         header = header_of({key: (tuple(tensor.shape), tensor.dtype) for key, tensor in state.items()})
         weights = target.with_suffix(".safetensors")
         write_files(
@@ -92,11 +123,14 @@ def port_record(record: ModelRecord, options: Options) -> Ported:
     imports = tuple(function.import_line for function in program.functions if function.place)
     check(source, imports, {function.alias for function in program.functions})
     arrays = dict(program.model.arrays())
-    return Ported(source, program.model.name, program.notes, record, arrays, program.functions)
+    ported = Ported(source, program.model.name, program.notes, record, arrays, program.functions)
+    ported.check()
+    return ported
 
 
 def _tensor(array: Array) -> Tensor:
-    return torch.tensor(array.read()).to(getattr(torch, array.dtype))
+    numbers = np.array(array.read(), order="C")  # a transposed weight would slow down every call
+    return torch.from_numpy(numbers).to(getattr(torch, array.dtype))
 
 
 GENERIC = re.compile(r"(model|functional|sequential)(_\d+)?")

@@ -279,8 +279,8 @@ _VALUES_NEEDED = (
 )
 
 _ARRAY_NEEDED = (
-    "it needs values, as the product of a tensor and a numpy array does, and a symbolic tensor has none. Make "
-    "the array a tensor, by torch.as_tensor(array); or say the shape of the output: Lambda(function, "
+    "it needs values, as the product of a tensor and a numpy array does, and a symbolic tensor has none. "
+    "Make the array a tensor, by torch.as_tensor(array); or say the shape of the output: Lambda(function, "
     "output_shape=...), without the batch axis."
 )
 

@@ -229,6 +229,9 @@ def test_keras_lists_are_empty_before_the_first_call() -> None:
 
 NEEDS_VALUES: dict[str, Callable[[Any], Any]] = {
     "shape": lambda model: unbuilt_kernel(model).shape,
+    "ndim": lambda model: [p for p in model.parameters() if p.ndim > 1],  # as rules for weight decay ask
+    "size": lambda model: [p.size(0) for p in model.parameters()],
+    "optimizer with values": lambda model: torch.optim.Adagrad(model.parameters()),
     "numel": lambda model: sum(p.numel() for p in model.parameters()),
     "vector": lambda model: nn.utils.parameters_to_vector(model.parameters()),
     "average": lambda model: torch.optim.swa_utils.AveragedModel(model).update_parameters(called(model)),
@@ -255,6 +258,61 @@ def test_what_needs_values_says_to_call_once(case: str, what: str) -> None:
     model, _ = make(case)
     with pytest.raises((ValueError, RuntimeError), match="call it once first"):
         NEEDS_VALUES[what](model)
+
+
+@pytest.mark.parametrize("case", ["Dense", "Dense without bias", "declared", "declared by its attribute"])
+@pytest.mark.parametrize("kind", [nn.Parameter, torch.Tensor.clone])
+def test_functional_call_before_the_first_call_uses_what_it_is_lent(kind: Any, case: str) -> None:
+    source, x = make(case)
+    wanted = source(x)
+    lent = {key: kind(value.detach().clone()).requires_grad_() for key, value in source.named_parameters()}
+    model, _ = make(case)
+    model.load_state_dict({key: torch.zeros_like(value) for key, value in lent.items()})
+    given = list(model.parameters())
+    output = torch.func.functional_call(model, lent, (x,))
+    torch.testing.assert_close(output, wanted)
+    assert leaves(output) == set(lent.values())
+    torch.testing.assert_close(list(lent.values()), list(source.parameters()), check_dtype=False)
+    assert leaves(model(x)) == set(given) == set(model.parameters())
+    assert not any(parameter.count_nonzero() for parameter in given)
+
+
+@pytest.mark.parametrize("case", ["Dense", "declared", "declared by its attribute"])
+def test_parameter_assigned_before_the_first_call_is_the_weight(case: str) -> None:
+    source, x = make(case)
+    wanted = source(x)
+    model, _ = make(case)
+    for key, value in source.named_parameters():
+        setattr(model, key, value)  # tied
+    torch.testing.assert_close(model(x), wanted)
+    assert leaves(model(x)) == set(source.parameters()) == set(model.parameters()) == set(model.weights)
+
+
+def test_parameter_of_a_wrong_shape_assigned_before_the_first_call_is_named() -> None:
+    layer = Dense(2)
+    layer.kernel = nn.Parameter(torch.ones(5, 2))
+    with pytest.raises(ValueError, match=r"'kernel' of layer .* of shape \(5, 2\).* shape \(4, 2\)"):
+        layer(X)
+    assert leaves(layer(torch.ones(2, 5))) == set(layer.parameters())
+
+
+@pytest.mark.parametrize("case", LAZY)
+def test_state_is_assigned_to_an_unbuilt_model_on_meta(case: str) -> None:
+    source, x = make(case)
+    wanted = source.bfloat16()(x if x.dtype == torch.int64 else x.bfloat16())
+    with torch.device("meta"):
+        target, _ = make(case)
+    target.load_state_dict(source.state_dict(), assign=True)
+    torch.testing.assert_close(target(x if x.dtype == torch.int64 else x.bfloat16()), wanted)
+
+
+def test_state_saved_before_the_first_call_is_read_with_weights_only() -> None:
+    model, x = make("Sequential")
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    buffer.seek(0)
+    model.load_state_dict(torch.load(buffer, weights_only=True))
+    model(x)
 
 
 @pytest.fixture
@@ -404,3 +462,11 @@ class Tower(Model):
 
     def call(self, inputs: Tensor) -> Any:
         return self.inner(inputs)
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_listing_a_copy_of_unknown_weights_warns(copied: Any, case: str) -> None:
+    with pytest.warns(UserWarning, match=r"makes its weights when it is built"):
+        list(copied(UNKNOWN[case]()).parameters())
+    list(copied(Declared()).parameters())  # warnings are errors here

@@ -92,6 +92,19 @@ def test_state_loaded_before_the_first_calls_is_used_by_all() -> None:
             torch.testing.assert_close(result, X @ state["kernel"] + 1)
 
 
+def test_copies_made_during_the_first_call_work() -> None:
+    for _ in range(50):
+        layer, copies = Slow(), []
+        call, duplicate = (
+            (lambda layer=layer: layer(X)),
+            (lambda c=copies, m=layer: c.append(copy.deepcopy(m))),
+        )
+        run_together(call, duplicate, call, duplicate)
+        for twin in copies:
+            assert twin(X).shape == (8, 2)
+            assert len(twin.weights) == 2
+
+
 class WithTorch(Model):
     """A model with layers and torch modules whose mode matters, in every kind of container."""
 

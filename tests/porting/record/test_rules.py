@@ -360,6 +360,14 @@ def test_merged_masks_by_era(tmp_path, version):
 
 
 @pytest.mark.parametrize(
+    ("version", "zeroes"), [("2.15.0", False), ("3.9.2", False), ("3.10.0", True), ("3.15.1", True)]
+)
+def test_softmax_of_nothing_by_era(tmp_path, version, zeroes):
+    data = model(layer("Softmax", "a", "x", axis=-1, trainable=True, dtype="float32"), version=version)
+    assert read(tmp_path, data).layer("a").config["zeroes_masked"] is zeroes
+
+
+@pytest.mark.parametrize(
     ("version", "said"),
     [
         ("2.15.0", "hard_sigmoid(slope=0.2, offset=0.5)"),

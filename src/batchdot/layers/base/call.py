@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from batchdot._torch import (
     compile_time_constant,
@@ -62,7 +62,10 @@ class Calls(Told, Losses):
             else:
                 if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
                     return self.call(*args)
-        if not is_tracing() and isinstance(proxy := _first(args or tuple(kwargs.values())), torch.fx.Proxy):
+        is_plain = args and args[0].__class__ is Tensor
+        if not (is_plain or is_tracing()) and isinstance(
+            proxy := _first(args or tuple(kwargs.values())), Proxy
+        ):
             return self._call_fx(proxy.tracer, args, kwargs)
         return super().__call__(*args, **kwargs)
 
@@ -188,7 +191,8 @@ class Calls(Told, Losses):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute that torch.nn.Module keeps; a torch module in the mode of the call."""
-        return in_told_mode(super().__getattr__(name))
+        value = super().__getattr__(name)
+        return value if CONTEXT.training is None else in_told_mode(value)
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the names of the modules directly inside, and these in the mode of the call."""
@@ -230,15 +234,17 @@ class Calls(Told, Losses):
 
     def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors: convert inputs, build, pass ``training`` and ``mask``, and record losses."""
-        inputs = (args, kwargs)
-        args = tuple([self._read_input(arg, inputs) for arg in args])
-        kwargs = {key: self._read_input(value, inputs) for key, value in kwargs.items()}
+        is_plain = are_exact_tensors(args)
+        if kwargs or self.autocast or not is_plain:
+            inputs = (args, kwargs)
+            args = tuple([self._read_input(arg, inputs) for arg in args])
+            kwargs = {key: self._read_input(value, inputs) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
         if "training" in self._call_params:
             given = training is not None or self._resolves_training
-            kwargs["training"] = training if given else self.is_training(None)
+            kwargs["training"] = training if given else self.training
         if "mask" in self._call_params:
             kwargs["mask"] = mask
         training_for_sublayers = training is not None and bool(self._modules)

@@ -53,7 +53,7 @@ class WeightPlaceholder(UninitializedParameter):
         raise RuntimeError(self._needs_call())
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> int:  # type: ignore[override]
         """A placeholder has no rank; torch's would say 1, and rules for biases would take kernels.
 
         Raises:

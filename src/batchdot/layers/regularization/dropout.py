@@ -61,7 +61,7 @@ class Dropout(Layer):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Return the inputs, in training with elements dropped."""
-        if not self.rate or not self.is_training(training):
+        if not self.rate or not (self.training if training is None else training):
             return inputs
         if not inputs.is_floating_point() and not inputs.is_complex():
             raise TypeError(f"Layer {self.name} drops from floating tensors. Received: {inputs.dtype}")

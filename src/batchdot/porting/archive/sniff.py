@@ -16,6 +16,9 @@ KERAS = "a model that Keras saved: .keras, .h5, .weights.h5, or the JSON of to_j
 UNPACK = "unpack it first, and give the model inside"
 TORCH = "nothing to port: load it with torch.load(..., weights_only=True)"
 
+TORCH_MEMBER = re.compile(rb"[^/\0]{1,250}/(data\.pkl|\.format_version|\.data/serialization_id)")
+"""What the first member of a zip that torch.save wrote is called."""
+
 SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"version https://git-lfs", "a git-lfs pointer, not the file itself", "the file: git lfs pull"),
     (0, b"\x1f\x8b", "a gzip archive", UNPACK),
@@ -69,6 +72,8 @@ allowed: the file itself: download it again
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     if head.startswith(b"PK\3\4"):
+        if TORCH_MEMBER.match(head[30:]):
+            raise ModelFileError("a PyTorch checkpoint", TORCH)
         return "zip"
     for at, signature, what, advice in SIGNATURES:
         if head.startswith(signature, at):

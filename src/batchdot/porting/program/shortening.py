@@ -1,4 +1,4 @@
-"""Shorten the statements of a ``forward``: drop unused ones, write loops, move in what is used once."""
+"""Shorten the statements of a ``forward``: drop, loop, move in what is used once, one name for a chain."""
 
 import itertools
 import re
@@ -13,6 +13,9 @@ from batchdot.porting.program.values import Names as Targets
 
 LONGEST = 50
 """Characters of an expression that may move into another."""
+
+CHAIN = 3
+"""Tensors from which on a chain has one name for all of them."""
 
 Block = Sequence[Statement | Loop]
 
@@ -32,7 +35,8 @@ def shortened(
     assigned = Counter(name for statement in _flat(block) for name in leaves(statement.targets))
     moved: dict[str, str] = {}
     kept = _inlined(block, {name for name in uses if uses[name] == assigned[name] == 1}, moved)
-    return tuple(_without_unused(kept, uses)), _substituted(results, moved)
+    written = _chained(tuple(_without_unused(kept, uses)), uses, names)
+    return tuple(written), _substituted(results, moved)
 
 
 def attributes_in(block: Block, results: Results) -> set[str]:
@@ -95,6 +99,35 @@ def _without_unused(block: Block, uses: Counter[str]) -> Iterator[Statement | Lo
             yield Loop(part.count, tuple(_without_unused(part.statements, uses)))  # type: ignore[arg-type]
         else:
             yield Statement(_used(part.targets, uses), part.expression, part.shape)
+
+
+def _chained(
+    block: Sequence[Statement | Loop], uses: Counter[str], names: Names
+) -> Iterator[Statement | Loop]:
+    """Yield statements with one name for the tensors of a long chain, each of which only the next one uses.
+
+    So each of them is freed as soon as the next one is there: memory that is used again is in the cache.
+    """
+    passed = [_passed_on(part, then, uses) for part, then in itertools.pairwise([*block, None])]
+    chains = (list(chain) for _, chain in itertools.groupby(enumerate(passed), lambda pair: bool(pair[1])))
+    inside = {number for chain in chains if len(chain) >= CHAIN for number, name in chain if name}
+    shared = names.take("x") if inside else ""
+    before = ""
+    for number, part in enumerate(block):
+        if isinstance(part, Loop):
+            yield part
+            continue
+        expression = substitute(part.expression, {before: shared}) if before else part.expression
+        before = passed[number] if number in inside else ""
+        yield Statement(shared if before else part.targets, expression, part.shape)
+
+
+def _passed_on(part: Statement | Loop | None, then: Statement | Loop | None, uses: Counter[str]) -> str:
+    """Return the name that a statement assigns if nothing but the next statement uses it, once; else ""."""
+    if not isinstance(part, Statement) or not isinstance(then, Statement):
+        return ""
+    name = part.targets
+    return name if isinstance(name, str) and uses[name] == 1 and name in names_in(then.expression) else ""
 
 
 def _used(targets: Targets, uses: Counter[str]) -> Targets:

@@ -18,20 +18,8 @@ IMPORTS = (
 
 BUILTINS = frozenset(
     {
-        *(
-            "super",
-            "range",
-            "len",
-            "print",
-            "isinstance",
-            "dict",
-            "tuple",
-            "list",
-            "str",
-            "zip",
-            "reversed",
-            "enumerate",
-        ),
+        *("super", "range", "len", "print", "isinstance", "dict", "tuple", "list", "str"),
+        *("zip", "reversed", "enumerate"),
         *("int", "float", "bool", "max", "min", "__name__", "__file__"),
     }
 )

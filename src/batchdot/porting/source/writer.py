@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
     model = {name}()
     model.load_state_dict(load_file(Path(__file__).with_suffix(".safetensors")))
-    print(model)
+    print(model.eval())
 """
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
-from batchdot.porting.record import Activation
+from batchdot.porting.record import Activation, FrozenMap
 from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.registry import Forward, Result, translates
 from batchdot.porting.translation.site import Site
@@ -82,7 +82,7 @@ def template_of(activation: Activation, value: Value) -> str:
     axes = axis if isinstance(axis, tuple) else (axis,)
     if name == "softmax" and len(axes) > 1:
         places = ", ".join(str(value.axis(each)) for each in axes if isinstance(each, int))
-        return f"softmax({{x}}, ({places}))"
+        return f"softmax_over({{x}}, ({places}))"
     return TEMPLATES[name].format(
         x="{x}",
         last=value.axis(-1),
@@ -99,7 +99,8 @@ def _relu(max_value: float | None, negative_slope: float | None, threshold: floa
     """Return the rectifier with a ceiling, a slope below its threshold, and a threshold."""
     slope, threshold = negative_slope or 0.0, threshold or 0.0
     if threshold:
-        return f"thresholded_relu({{x}}, {', '.join(map(literal, (threshold, slope, max_value)))})"
+        numbers = (threshold, slope) if max_value is None else (threshold, slope, max_value)
+        return f"thresholded_relu({{x}}, {', '.join(map(literal, numbers))})"
     if max_value is None:
         return f"F.leaky_relu({{x}}, {literal(slope)})" if slope else "F.relu({x})"
     if slope:
@@ -168,8 +169,9 @@ def activation_layer(layer: Layer) -> Forward:
 
 @translates("Softmax")
 def softmax(layer: Layer) -> Forward:
-    """F.softmax; what a mask excludes gets the lowest number there is."""
-    function = Activation("softmax", layer.config)
+    """F.softmax; what a mask excludes gets the lowest number there is, and where all is excluded, 0."""
+    function = Activation("softmax", FrozenMap({"axis": layer.config["axis"]}))
+    zeroes_masked = layer.flag("zeroes_masked")
 
     def forward(site: Site) -> Result:
         mask = site.mask()
@@ -177,7 +179,8 @@ def softmax(layer: Layer) -> Forward:
             return activate(function, site.value())
         x = site.x
         masked = f"{x}.masked_fill(~{mask}, torch.finfo({x}.dtype).min)"
-        return activate(function, x.with_text(masked))
+        shares = activate(function, x.with_text(masked))
+        return f"{site.named(shares, 'shares')} * {mask}" if zeroes_masked else shares
 
     return forward
 

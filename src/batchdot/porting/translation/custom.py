@@ -19,6 +19,10 @@ Custom = Callable[..., Any]
 """``function(config, weights, input_shapes)``; returns a module or a function of tensors."""
 
 
+class CustomError(ValueError):
+    """The user's function for a layer raised an error, or returned what is no layer."""
+
+
 def custom_layer(layer: Layer, function: Function) -> Forward:
     """Call the user's function for what the layer is; the ported file calls it again, without weights.
 
@@ -27,16 +31,23 @@ def custom_layer(layer: Layer, function: Function) -> Forward:
         function: the user's function, and what the ported file calls it.
 
     Raises:
-        TypeError: it returns neither a module nor a function.
+        CustomError: it raises an error, or returns neither a module nor a function.
     """
     record = layer.record
     config = plain(record.raw or record.config)
     shapes = [None if shape is None else tuple(shape) for shape in layer.input_shapes]
     weights = {role: weight.read() for role, weight in record.weights.items()}
-    made = function.function(config, weights, shapes)
+    try:
+        made = function.function(config, weights, shapes)
+    except Exception as error:
+        raise CustomError(
+            f"the custom function {function.alias!r}, called for {quote(record.name)} with input shapes "
+            f"{shapes}, raised {type(error).__name__}: {error}"
+        ) from error
     if not callable(made):
-        raise TypeError(
-            f"custom[{record.class_name!r}] returned {type(made).__name__}, not a module or a function"
+        raise CustomError(
+            f"the custom function {function.alias!r} returned {type(made).__name__} for "
+            f"{quote(record.name)}, not a module or a function"
         )
     tensors = made.state_dict() if isinstance(made, nn.Module) else {}
     state = {key: _array(tensor) for key, tensor in tensors.items()}
@@ -94,14 +105,21 @@ def wanted(record: LayerRecord) -> str:
     """Return what a person needs to know to write a replacement: config keys and weight shapes.
 
     >>> wanted(LayerRecord("double", "custom", "Double", raw=FrozenMap({"factor": 2})))
-    'give custom={"Double": function}; its config: factor; it has no weights'
+    'give custom={"Double": function} or --custom Double=MODULE:FUNCTION; its config: factor; \
+it has no weights'
     """
     keys = ", ".join(quote(key)[1:-1] for key in record.raw if key not in ("name", "trainable", "dtype"))
     weights = ", ".join(f"{role} {weight.shape}" for role, weight in record.weights.items())
-    name = record.class_name if record.kind == "custom" else record.name
-    return f'give custom={{"{quote(name)[1:-1]}": function}}; its config: {keys or "empty"}; ' + (
+    name = record.class_name.rpartition(">")[2] if record.kind == "custom" else record.name
+    return f"{advice(name)}; its config: {keys or 'empty'}; " + (
         f"its weights: {weights}" if weights else "it has no weights"
     )
+
+
+def advice(name: str) -> str:
+    """Return how to give a replacement for a layer, a class or an activation."""
+    name = quote(name)[1:-1]
+    return f'give custom={{"{name}": function}} or --custom {name}=MODULE:FUNCTION'
 
 
 def _array(tensor: torch.Tensor) -> Array:

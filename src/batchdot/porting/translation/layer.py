@@ -25,6 +25,17 @@ class RefusedError(Exception):
     """One layer cannot be ported; the message is a sentence without the layer's name."""
 
 
+UNFORESEEN = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What a translation raises for a config that Keras does not write: a file that was damaged or edited."""
+
+
+def unforeseen(error: Exception) -> str:
+    """Return the reason why a layer whose translation raised this cannot be ported."""
+    return (
+        f"its config, or its place in the model, is not what Keras writes ({type(error).__name__}: {error})"
+    )
+
+
 class WeightlessError(RefusedError):
     """A layer has weights, and the file has none."""
 

@@ -4,8 +4,9 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
-from batchdot.porting.errors import NotPortableError, quote
+from batchdot.porting.errors import ModelFileError, NotPortableError, quote
 from batchdot.porting.program import (
     Body,
     Function,
@@ -34,8 +35,24 @@ from batchdot.porting.record import (
     Slice,
     TensorRef,
 )
-from batchdot.porting.translation.custom import Custom, custom_activation, custom_layer, importable, wanted
-from batchdot.porting.translation.layer import Layer, RefusedError, Scope, UnlikeError, WeightlessError
+from batchdot.porting.translation.custom import (
+    Custom,
+    CustomError,
+    advice,
+    custom_activation,
+    custom_layer,
+    importable,
+    wanted,
+)
+from batchdot.porting.translation.layer import (
+    UNFORESEEN,
+    Layer,
+    RefusedError,
+    Scope,
+    UnlikeError,
+    WeightlessError,
+    unforeseen,
+)
 from batchdot.porting.translation.masks import every_step, write_mask
 from batchdot.porting.translation.notes import notes_on
 from batchdot.porting.translation.registry import Forward, Result, translation_of
@@ -81,7 +98,8 @@ class Port:
 
     def custom(self, *names: str) -> Function | None:
         """Return the user's translation that has the first of these names, None if there is none."""
-        name = next((name for name in names if name in self.options.custom), None)
+        plain = (name.rpartition(">")[2] for name in names)  # a class is "package>Class" in older files
+        name = next((name for name in (*names, *plain) if name in self.options.custom), None)
         if name is None:
             return None
         if name not in self.functions:
@@ -115,14 +133,24 @@ def translate(
         layer.config.get("data_format") == "channels_first" for layer in record.all_layers()
     )
     translator = ModelTranslator(port, record, root, trainable=record.trainable, images_first=images_first)
-    model = translator.run()
+    try:
+        model = translator.run()
+    except (CustomError, ModelFileError):
+        raise
+    except UNFORESEEN as error:
+        raise NotPortableError([(record.name, unforeseen(error))]) from error
     if port.lacks_weights:
         reason = "the file has no weights; give the file that has them (weights= or --weights)"
         raise NotPortableError([(record.name, reason)])
     if port.missing:
         raise NotPortableError(list(port.missing.items()))
-    for sentence in notes_on(record, model):
-        port.note(sentence)
+    try:
+        for sentence in notes_on(record, model):
+            port.note(sentence)
+    except UNFORESEEN as error:
+        raise NotPortableError([(record.name, unforeseen(error))]) from error
+    for unused in options.custom.keys() - port.functions.keys():
+        port.note(f"custom[{quote(unused)}] is the name of no layer, class or activation of this model.")
     return Program(title, model, tuple(port.notes), tuple(port.functions.values()))
 
 
@@ -179,7 +207,9 @@ class ModelTranslator:
             if call.output() not in self.values:
                 try:
                     self._call(call)
-                except RefusedError as refusal:
+                except (CustomError, ModelFileError):
+                    raise
+                except (RefusedError, *UNFORESEEN) as refusal:
                     self._refuse(call.layer, refusal)
                     for number, shape in enumerate(call.output_shapes):
                         self.values[call.output(number)] = Value("_", shape)
@@ -225,8 +255,9 @@ class ModelTranslator:
         if custom is not None:
             return custom_layer(layer, custom)
         if record.problem and not self._has_replaced_activation(record):
-            needs = f"; {wanted(record)}" if record.kind == "custom" or record.is_a("Lambda") else ""
-            raise RefusedError(record.problem + needs)
+            needs = [wanted(record)] if record.kind == "custom" or record.is_a("Lambda") else []
+            needs += [advice(activation.name) for activation in self._missing_activations(record)]
+            raise RefusedError("; ".join([record.problem, *needs]))
         if layer.scope.lent is not None:
             return self._built(layer)
         loan = self.port.loans.find(record)
@@ -327,6 +358,8 @@ class ModelTranslator:
 
     def _call(self, call: Call) -> None:
         record = self.layers[call.layer]
+        if record.kind == "layer" and not call.tensors():
+            raise RefusedError("it is called without a tensor")
         if call.layer not in self.forwards:
             layer = Layer(
                 record,
@@ -407,21 +440,30 @@ class ModelTranslator:
 
     def _has_replaced_activation(self, record: LayerRecord) -> bool:
         """Whether all that is wrong with a layer is an activation that the user replaces."""
-        found = [
-            value for value in record.config.values() if isinstance(value, Activation) and value.is_custom
-        ]
-        return bool(found) and all(self.port.custom(activation.name) for activation in found)
+        return not self._missing_activations(record) and any(map(_is_custom, record.config.values()))
+
+    def _missing_activations(self, record: LayerRecord) -> list[Activation]:
+        found = [value for value in record.config.values() if _is_custom(value)]
+        return [activation for activation in found if not self.port.custom(activation.name)]
 
     def _replace(self, layer: Layer, activation: Activation) -> Activation:
         function = self.port.custom(activation.name)
         if function is None:
-            raise RefusedError(f"the activation {quote(activation.name)} is not Keras's own")
+            raise RefusedError(
+                f"the activation {quote(activation.name)} is not Keras's own; {advice(activation.name)}"
+            )
         return custom_activation(layer, activation, function)
 
-    def _refuse(self, name: str, refusal: RefusedError) -> None:
+    def _refuse(self, name: str, refusal: Exception) -> None:
         if isinstance(refusal, WeightlessError) and not self.port.has_weights:
             self.port.lacks_weights = True
-        self.port.missing.setdefault(name, str(refusal))
+        reason = str(refusal) if isinstance(refusal, RefusedError) else unforeseen(refusal)
+        self.port.missing.setdefault(name, reason)
+
+
+def _is_custom(value: object) -> TypeGuard[Activation]:
+    """Whether a value of a config is an activation that is not Keras's own."""
+    return isinstance(value, Activation) and value.is_custom
 
 
 def _is_image(shape: Shape) -> bool:

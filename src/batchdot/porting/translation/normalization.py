@@ -112,8 +112,8 @@ def _training_of(layer: Layer, space: int) -> tuple[str, str | None]:
 
 
 def _features(layer: Layer) -> int:
-    roles = [role for role in ("moving_mean", "gamma", "beta") if layer.has(role)]
-    return int(np.prod(layer.shape(roles[0])))
+    roles = (role for role in ("moving_mean", "gamma", "beta") if layer.has(role))
+    return int(np.prod(layer.shape(next(roles, "moving_mean"))))
 
 
 def _several_axes(layer: Layer, axes: tuple[int, ...]) -> Forward:

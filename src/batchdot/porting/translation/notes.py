@@ -68,7 +68,10 @@ def _penalties(layer: LayerRecord, keys: set[str]) -> Iterator[str]:
         line = _loss(value, weight) if kind == "regularizer" and role != "activity" else ""
         if kind == "constraint" and value.name in CONSTRAINTS:
             line = "with torch.no_grad(): " + CONSTRAINTS[value.name].replace("weight", weight).format(
-                **{part: literal(number) for part, number in value.parameters.items()}
+                **{
+                    part: literal(number)
+                    for part, number in ({"max_value": 2.0} | dict(value.parameters)).items()
+                }
             )
         when = "after each step" if kind == "constraint" else "for training"
         yield f"{text}; {when}: {line}" if line else f"{text}."

@@ -10,16 +10,16 @@ def hard_sigmoid(x: Tensor) -> Tensor:
     return (0.2 * x + 0.5).clamp(0, 1)
 
 
-def softmax(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+def softmax_over(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Softmax over several axes together."""
     return torch.exp(x - x.logsumexp(dims, keepdim=True))
 
 
 def thresholded_relu(
-    x: Tensor, threshold: float, slope: float, max_value: float | None
+    x: Tensor, threshold: float, slope: float, max_value: float = float("inf")
 ) -> Tensor:
-    """Clip x to the maximum from the threshold on; below is a slope."""
-    above = torch.where(x >= threshold, x, 0).clamp(max=max_value)
+    """Clip x to the maximum above the threshold; below is a slope."""
+    above = torch.where(x > threshold, x, 0).clamp(max=max_value)
     return above - slope * F.relu(threshold - x)
 
 

@@ -21,7 +21,7 @@ def skip_masked(
     state: Tensor | tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Run over the steps that count; the others repeat the last output, at first 0."""
-    rows = torch.arange(len(x), device=x.device)[:, None]
+    rows = torch.arange(x.shape[0], device=x.device)[:, None]
     order = mask.logical_not().int().argsort(dim=1, stable=True)
     y = rnn(x[rows, order], state)[0]
     y = torch.cat([torch.zeros_like(y[:, :1]), y], dim=1)
@@ -37,7 +37,7 @@ def pack_masked(
     """Skip masked steps, and return the states behind the last that counts too."""
     if len(x) == 0:
         return lstm(x, state)
-    rows = torch.arange(len(x), device=x.device)[:, None]
+    rows = torch.arange(x.shape[0], device=x.device)[:, None]
     order = mask.logical_not().int().argsort(dim=1, stable=True)
     lengths = mask.sum(1)
     packed = pack_padded_sequence(

@@ -1,40 +1,37 @@
 """Noise while a model trains."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
-class GaussianNoise(nn.Module):
+def add_noise(x: Tensor, stddev: float, training: bool) -> Tensor:
     """Add normal noise while training."""
-
-    def __init__(self, stddev: float) -> None:
-        super().__init__()
-        self.stddev = stddev
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.stddev * torch.randn_like(x) if self.training else x
+    return x + stddev * torch.randn_like(x) if training else x
 
 
-class GaussianDropout(nn.Module):
+def multiply_noise(x: Tensor, rate: float, training: bool) -> Tensor:
     """Multiply by normal noise around 1 while training."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.stddev = (rate / (1 - rate)) ** 0.5
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * (1 + self.stddev * torch.randn_like(x)) if self.training else x
+    stddev = (rate / (1 - rate)) ** 0.5
+    return x * (1 + stddev * torch.randn_like(x)) if training else x
 
 
-class SharedDropout(nn.Module):
+def shared_dropout(
+    x: Tensor, rate: float, shape: tuple[int | None, ...], training: bool
+) -> Tensor:
     """Dropout whose noise is shared along the axes where its shape is 1."""
+    sizes = [size or x.shape[axis] for axis, size in enumerate(shape)]
+    return x * F.dropout(x.new_ones(sizes), rate, training)
 
-    def __init__(self, rate: float, shape: tuple[int | None, ...]) -> None:
-        super().__init__()
-        self.rate = rate
-        self.shape = shape
 
-    def forward(self, x: Tensor) -> Tensor:
-        sizes = [size or x.shape[axis] for axis, size in enumerate(self.shape)]
-        return x * F.dropout(x.new_ones(sizes), self.rate, self.training)
+def shared_alpha_dropout(
+    x: Tensor, rate: float, shape: tuple[int | None, ...], training: bool
+) -> Tensor:
+    """Alpha dropout whose noise is shared along the axes where its shape is 1."""
+    if not training:
+        return x
+    low = -1.7580993408473766  # selu's value far below 0
+    sizes = [size or x.shape[axis] for axis, size in enumerate(shape)]
+    kept = torch.rand(sizes, device=x.device) >= rate
+    scale = ((1 - rate) * (1 + rate * low**2)) ** -0.5
+    return scale * (torch.where(kept, x, low) - rate * low)

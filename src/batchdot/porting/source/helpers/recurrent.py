@@ -24,7 +24,7 @@ class KerasLSTM(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         units, weight = self.recurrent.in_features, self.recurrent.weight.T
         x = self.input(x)
-        h, c = state or (x.new_zeros(len(x), units), x.new_zeros(len(x), units))
+        h, c = state or (x.new_zeros(x.shape[0], units), x.new_zeros(x.shape[0], units))
         outputs = []
         for step in x.unbind(1):
             step = torch.addmm(step, h, weight)
@@ -51,7 +51,7 @@ class KerasGRU(nn.Module):
         units, weight = self.recurrent.in_features, self.recurrent.weight.T
         gate_weight, new_weight = weight.tensor_split((2 * units,), dim=1)
         x = self.input(x)
-        h = x.new_zeros(len(x), units) if h is None else h
+        h = x.new_zeros(x.shape[0], units) if h is None else h
         outputs = []
         for step in x.unbind(1):
             gates, new = step.tensor_split((2 * units,), dim=1)
@@ -76,7 +76,7 @@ class ResetAfterGRU(nn.Module):
     def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
         units = self.recurrent.in_features
         x = self.input(x)
-        h = x.new_zeros(len(x), units) if h is None else h
+        h = x.new_zeros(x.shape[0], units) if h is None else h
         outputs = []
         for step in x.unbind(1):
             gates, new = step.tensor_split((2 * units,), dim=1)
@@ -100,7 +100,7 @@ class KerasRNN(nn.Module):
     def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
         units, weight = self.recurrent.in_features, self.recurrent.weight.T
         x = self.input(x)
-        h = x.new_zeros(len(x), units) if h is None else h
+        h = x.new_zeros(x.shape[0], units) if h is None else h
         outputs = []
         for step in x.unbind(1):
             h = self.activation(torch.addmm(step, h, weight))
