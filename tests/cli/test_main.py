@@ -401,3 +401,15 @@ def test_help_names_every_file_format():
     for suffix, file_format in FORMATS.items():
         assert f"FILE{suffix}" in FILE_HELP
         assert (f"FILE{suffix}:TENSOR" in FILE_HELP) is file_format.names_tensors
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("def f(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("raise SystemExit(3)", "SystemExit: 3")],
+)
+def test_port_with_broken_custom_module_says_so(tmp_path, monkeypatch, capsys, text, words):
+    module = f"broken{abs(hash(text))}"
+    (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["port", "m.h5", "-o", "m.py", "--custom", f"Scale={module}:f"]) == 2
+    assert words in capsys.readouterr().err

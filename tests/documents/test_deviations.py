@@ -1,10 +1,13 @@
 """Each row of DEVIATIONS.md: what Keras does, seen on the live one, and what batchdot does instead."""
 
+import tempfile
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from tests.support import ROOT
 from tests.support.live_keras import keras, live_keras, tf, tf_keras
 
 import batchdot
@@ -684,6 +687,31 @@ def mixed_precision(live):
     with pytest.warns(UserWarning, match="torch.autocast.device, torch.float16"):
         layer = layers.Dense(2, dtype="mixed_float16")
     assert layer(torch.ones(1, 2)).dtype == torch.float32
+
+
+def saved_by_keras(k, folder):
+    """Save a model of two layers as HDF5."""
+    model = k.Sequential([k.Input((2,)), k.layers.Dense(2, name="a"), k.layers.Dense(2, name="b")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras calls HDF5 a legacy format
+        model.save(f"{folder}/m.h5")
+    return model
+
+
+@row
+def load_model_is_a_module(live):
+    example = batchdot.models.load_model(ROOT / "tests" / "porting" / "fixtures" / "example.h5")
+    assert not isinstance(example, batchdot.Model)
+    for k in (tf_keras, keras) if live else ():
+        with tempfile.TemporaryDirectory() as folder:
+            model = saved_by_keras(k, folder)
+            assert isinstance(k.models.load_model(f"{folder}/m.h5"), k.Model)
+            module = batchdot.models.load_model(f"{folder}/m.h5")
+        assert isinstance(module, torch.nn.Module)
+        assert not isinstance(module, batchdot.Model)
+        assert not module.training
+        x = np.ones((1, 2), "float32")
+        assert np.allclose(module(torch.tensor(x)).detach(), model.predict(x, verbose=0), atol=1e-6)
 
 
 @row

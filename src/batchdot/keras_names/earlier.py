@@ -35,7 +35,7 @@ _RECURRENT = (
 )
 _DOT = (
     'Write `layers.dot([x, y], axes=1)` for `merge([x, y], mode="dot", dot_axes=1)`, with `normalize=True` '
-    '`mode="cos"`; the other modes are `layers.add`, `multiply`, `concatenate`, `average` and `maximum`.'
+    'for `mode="cos"`; the other modes are `layers.add`, `multiply`, `concatenate`, `average` and `maximum`.'
 )
 
 _PAD = "numpy.array([([0] * maxlen + list(ids))[-maxlen:] for ids in sequences])"
@@ -71,7 +71,8 @@ EARLIER: list[Answer] = [
     *answers(
         "layers",
         "PyTorch has the module",
-        "Write `layers.TorchModuleWrapper({})(x)`; it takes the channels first, as `layers.Permute` puts them.",
+        "Write `layers.TorchModuleWrapper({})(x)`; it takes the channels first, as `layers.Permute` puts "
+        "them.",
         {
             "AtrousConvolution1D": "torch.nn.Conv1d(channels, filters, kernel_size, dilation=rate)",
             "AtrousConvolution2D": "torch.nn.Conv2d(channels, filters, kernel_size, dilation=rate)",
@@ -161,7 +162,8 @@ EARLIER: list[Answer] = [
         {
             "sequence.make_sampling_table": "numpy.minimum(1, numpy.sqrt(threshold / frequencies))",
             "sequence.skipgrams": (
-                "[(i, j) for k, i in enumerate(ids) for j in ids[max(0, k - window):k] + ids[k + 1:k + 1 + window]]"
+                "[(i, j) for k, i in enumerate(ids) "
+                "for j in ids[max(0, k - window):k] + ids[k + 1:k + 1 + window]]"
             ),
             "text": "collections.Counter(text.lower().split())",
             "text.Tokenizer": "collections.Counter(text.lower().split())",

@@ -1,4 +1,4 @@
-"""Import statements for what is not here: ``from batchdot.layers import LSTM``, ``import batchdot.optimizers``."""
+"""Import statements for names of Keras that are not here, such as ``from batchdot.layers import LSTM``."""
 
 import sys
 from collections.abc import Sequence
@@ -66,11 +66,11 @@ class KerasImports(MetaPathFinder, Loader):
         return None
 
     def create_module(self, spec: ModuleSpec) -> StandIn:
-        """Return an empty module; one without an ``__all__`` of another has its own members, for ``*``."""
+        """Return an empty module."""
         return StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill in what an editor shows, and the names of ``import *``, the first of which raises its answer."""
+        """Set the docstring, and the names of ``import *``, the first of which raises its answer."""
         place = _place(module.__name__)
         if place in PLACES:
             original = import_module(f"batchdot.{PLACES[place]}".rstrip("."))

@@ -150,8 +150,8 @@ class Model(Layer):
         """
         if callbacks:
             raise TypeError(
-                "predict calls no callbacks. Write `for batch in loader: output = model.predict(batch)`, with "
-                "what they do in the loop."
+                "predict calls no callbacks. Write `for batch in loader: output = model.predict(batch)`, "
+                "with what they do in the loop."
             )
         return predict_in_batches(self, x, batch_size, verbose, steps)
 
