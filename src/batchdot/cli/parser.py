@@ -131,7 +131,7 @@ def build_parser() -> ArgumentParser:
     """Build the parser. It stores the command as ``command`` and raises ValueError for invalid arguments."""
     parser = _Parser(
         prog="batchdot",
-        description="Keras's dot products in PyTorch, on files and in words, and saved Keras models as PyTorch.",
+        description="Keras's dot products and saved models in PyTorch, on files and in words.",
         epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"batchdot {__version__}")
