@@ -91,12 +91,14 @@ def saturating_cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     A finite derivative that is beyond the range of its dtype becomes the largest number of that dtype.
 
     The gradient of a cosine with respect to a slice whose norm is the floor is up to 1 / sqrt(epsilon), 1e6,
-    times the incoming one: infinite in float16, and NaN where a layer below multiplies it by 0. In programs
-    made by torch.export, which have to run without batchdot, it is a plain cast.
+    times the incoming one: infinite in float16, and NaN where a layer below multiplies it by 0. It is a plain
+    cast in programs made by torch.export, which have to run without batchdot, and where torch.compile cannot
+    trace a Function: below torch.func, and in `l2_normalize`.
     """
     if tensor.dtype == dtype or tensor.is_complex() or dtype.is_complex or not tensor.is_floating_point():
         return tensor.to(dtype)
-    if torch.compiler.is_exporting() or not _is_differentiated(tensor):
+    untraceable = is_tracing() or (torch.compiler.is_compiling() and are_transforms_active())
+    if torch.compiler.is_exporting() or untraceable or not _is_differentiated(tensor):
         return tensor.to(dtype)
     result: Tensor = _SaturatingCast.apply(tensor, dtype)  # type: ignore[no-untyped-call]
     return result
