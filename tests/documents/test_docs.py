@@ -57,13 +57,22 @@ def test_fences(document, tmp_path, monkeypatch):
     torch.compiler.reset()  # which gives up on functions that many tests before have compiled
     session = {"__name__": "__main__"}
     for language, text in FENCE.findall(document.read_text(encoding="utf-8")):
-        if language == "python":
+        if language == "python" and text.startswith("# src/"):
+            check_quotation(text, document.name)
+        elif language == "python":
             session = run_python(text, session, document.name)
         elif language == "console":
             for command, expected in transcript(text):
                 run_command(command, expected)
         else:
             pytest.fail(f"{document.name} has a fence in {language!r} that nothing runs:\n{text}")
+
+
+def check_quotation(text, name):
+    """Check that a fence whose first line names a source file is a part of that file."""
+    path, _, code = text.partition("\n")
+    source = (ROOT / path.removeprefix("# ")).read_text(encoding="utf-8")
+    assert code in source, f"{name} does not quote {path.removeprefix('# ')}:\n{code}"
 
 
 def run_python(text, session, name):

@@ -130,7 +130,9 @@ class _Parser(ArgumentParser):
 def build_parser() -> ArgumentParser:
     """Build the parser. It stores the command as ``command`` and raises ValueError for invalid arguments."""
     parser = _Parser(
-        prog="batchdot", description="Keras's dot products in PyTorch, on files and in words.", epilog=EPILOG
+        prog="batchdot",
+        description="Keras's dot products and saved models in PyTorch, on files and in words.",
+        epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"batchdot {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)

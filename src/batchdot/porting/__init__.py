@@ -9,6 +9,7 @@ file, or two with separate weights.
 
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from batchdot.porting.archive import open_archive, open_weights
@@ -28,6 +29,8 @@ __all__ = [
     "ModelFileError",
     "ModelRecord",
     "NotPortableError",
+    "Ported",
+    "Verification",
     "inspect",
     "load",
     "port",
@@ -38,6 +41,19 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+_LAZY = {"Ported": "batchdot.porting.ported", "Verification": "batchdot.porting.verification"}
+"""The modules of classes that need torch, by name."""
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a class that needs torch when it is first used (PEP 562)."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_LAZY[name]), name)
 
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from batchdot.porting.errors import quote
 from batchdot.porting.record import Call, LayerRecord, ModelRecord, TensorRef
 from batchdot.porting.record.values import Value, refs_in
 
@@ -113,7 +114,13 @@ def _numbers(
         size if isinstance(size, int) else BATCH if axis == 0 else FREE.get(len(shape), STEPS)
         for axis, size in enumerate(shape)
     ]
-    numpy_dtype = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    try:
+        numpy_dtype = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    except TypeError:
+        raise ValueError(
+            f"the input {layer.name!r} has the dtype {quote(dtype)}, of which there are no random numbers: "
+            "give recorded inputs"
+        ) from None
     if ref in ids.below or numpy_dtype.kind in "iu":
         numbers = generator.integers(0, ids.below.get(ref, 2), sizes)
         if ref in ids.masked and len(sizes) > 1:
