@@ -206,6 +206,18 @@ def test_load_lays_weights_out_as_torch_does(tmp_path):
     assert all(tensor.is_contiguous() for tensor in porting.load(path).state_dict().values())
 
 
+def test_load_imports_no_compiler(tmp_path):
+    """Importing torch._dynamo takes as long as importing torch."""
+    layers = [given("x", 3), entry("Embedding", "table", ["x"], input_dim=5, output_dim=2)]
+    weights = {"table": [("table/embeddings:0", np.ones((5, 2), "f4"))]}
+    path = write(tmp_path / "m.h5", functional(layers, ["x"], ["table"]), weights)
+    program = (
+        "import sys; from batchdot import porting; porting.load(sys.argv[1]); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True)
+
+
 def chain(path, count, *more):
     """A chain of Dense layers, and further layers with an output of their own."""
     names = ["x", *(f"d{number}" for number in range(count))]

@@ -3,13 +3,14 @@
 import keyword
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from batchdot.io.atomic import write_files
 from batchdot.io.safetensors import header_of
@@ -79,7 +80,7 @@ class Ported:
     def _blank(self) -> nn.Module:
         imports = tuple(function.import_line for function in self._functions if function.place)
         given = {function.alias: function.function for function in self._functions if not function.place}
-        with torch.device("meta"):
+        with torch.device("meta"), _Uninitialized():
             module: nn.Module = classes_of(self.source, imports, given)[self.class_name]()
         return module
 
@@ -126,6 +127,22 @@ def port_record(record: ModelRecord, options: Options) -> Ported:
     ported = Ported(source, program.model.name, program.notes, record, arrays, program.functions)
     ported.check()
     return ported
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Skips the functions of torch.nn.init: on the meta device, `normal_` imports PyTorch's compiler."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def _tensor(array: Array) -> Tensor:
