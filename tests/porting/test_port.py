@@ -608,7 +608,7 @@ def test_port_of_batch_norm_without_weights_names_the_argument(tmp_path):
 def test_port_of_call_with_wrong_number_of_inputs_is_refused(tmp_path, call):
     layer = {**entry("ZeroPadding2D", "pad", ["x"], padding=[[1, 1], [1, 1]]), "inbound_nodes": [call]}
     path = write(tmp_path / "m.json", functional([given("x", 4, 4, 1), layer], ["x"], ["pad"]))
-    with pytest.raises(porting.NotPortableError, match="'pad' cannot be ported: its config, or its place"):
+    with pytest.raises(porting.NotPortableError, match="'pad' cannot be ported: it is called with"):
         porting.port(path)
 
 

@@ -76,7 +76,7 @@ x.long()
 x.masked_fill(x > 0, -1.0)
 x == 0
 x != y
-torch.zeros(5) == x
+torch.ones(5) == x
 (i != 0).to(torch.float32)
 i == torch.tensor([0, 1, 2])
 x.gather(1, i.unsqueeze(-1))
