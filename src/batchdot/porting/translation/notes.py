@@ -41,7 +41,7 @@ def notes_on(record: ModelRecord, model: ModelClass) -> Iterator[str]:
             f'`with torch.autocast("cuda", dtype=torch.{half}):` computes in {half} again.'
         )
     if any("nn.LSTM" in text or "nn.GRU" in text or "nn.RNN" in text for text in _expressions(model)):
-        yield "torch.compile takes nn.LSTM, nn.GRU and nn.RNN without fullgraph=True only."
+        yield "torch.compile breaks the graph at nn.LSTM, nn.GRU and nn.RNN: leave out fullgraph=True."
     for layer in record.all_layers():
         yield from _penalties(layer, keys)
     yield from _optimizer(record)

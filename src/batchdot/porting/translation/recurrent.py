@@ -23,7 +23,7 @@ ONE_BIAS: Final = (
 
 DROPOUT: Final = (
     "{name} drops {rate:.0%} of its input's features in training, the same ones at every step; here it does "
-    "not. The same is: x * F.dropout(torch.ones_like(x[:, :1]), {rate:g}, self.training)."
+    "not. The line that replaces it: x * F.dropout(torch.ones_like(x[:, :1]), {rate:g}, self.training)."
 )
 
 RECURRENT_DROPOUT: Final = (
