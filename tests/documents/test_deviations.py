@@ -509,45 +509,6 @@ def training_mode(live):
 
 
 @row
-def weights_before_the_first_call(live):
-    if live:
-        for module in (tf_keras, keras):
-            assert module.layers.Dense(2).weights == []
-    layer = layers.Dense(2)
-    assert layer.weights == []
-    kernel, bias = layer.parameters()
-    layer(torch.ones(3, 4))
-    assert layer.weights[0] is kernel
-    assert layer.weights[1] is bias
-
-    class Own(layers.Layer):
-        def build(self, input_shape):
-            self.kernel = self.add_weight("kernel", input_shape[-1:])
-
-    with pytest.warns(UserWarning, match="declare_weight"):
-        assert list(Own().parameters()) == []
-
-
-@row
-def replaced_layers(live):
-    if live:
-        for module in (tf_keras, keras):
-            theirs = head_model(module)
-            theirs.head = module.layers.Dense(7)
-            assert theirs(np.ones((2, 4), "float32")).shape == (2, 2)
-    model = head_model(batchdot)
-    model.head = torch.nn.Linear(4, 7)
-    assert model(torch.ones(2, 4)).shape == (2, 7)
-    assert [weight.shape for weight in model.weights] == [(7, 4), (7,)]
-    with pytest.raises(ValueError, match="no config"):
-        model.get_config()
-
-
-def head_model(module):
-    inputs = module.Input((4,))
-    return module.Model(inputs, module.layers.Dense(2, name="head")(inputs))
-
-
 def learning_phase(live):
     if live:
         assert tf_keras.backend.learning_phase() == 0
@@ -585,6 +546,26 @@ def training_of_torch_modules(live):
     scripted = Inside()
     scripted.drop = torch.jit.script(torch.nn.Dropout(0.5))
     assert not torch.equal(scripted(x, training=False), x)
+
+
+@row
+def weights_before_the_first_call(live):
+    if live:
+        for module in (tf_keras, keras):
+            assert module.layers.Dense(2).weights == []
+    layer = layers.Dense(2)
+    assert layer.weights == []
+    kernel, bias = layer.parameters()
+    layer(torch.ones(3, 4))
+    assert layer.weights[0] is kernel
+    assert layer.weights[1] is bias
+
+    class Own(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight("kernel", input_shape[-1:])
+
+    with pytest.warns(UserWarning, match="declare_weight"):
+        assert list(Own().parameters()) == []
 
 
 @row
@@ -747,6 +728,26 @@ def sequential_keeps_its_input_shape(live):
     assert model.input_shape == (5, 3)
     with pytest.raises(ValueError, match="already been configured to use input shape"):
         model.build((None, 4))
+
+
+@row
+def replaced_layers(live):
+    if live:
+        for module in (tf_keras, keras):
+            theirs = head_model(module)
+            theirs.head = module.layers.Dense(7)
+            assert theirs(np.ones((2, 4), "float32")).shape == (2, 2)
+    model = head_model(batchdot)
+    model.head = torch.nn.Linear(4, 7)
+    assert model(torch.ones(2, 4)).shape == (2, 7)
+    assert [weight.shape for weight in model.weights] == [(7, 4), (7,)]
+    with pytest.raises(ValueError, match="no config"):
+        model.get_config()
+
+
+def head_model(module):
+    inputs = module.Input((4,))
+    return module.Model(inputs, module.layers.Dense(2, name="head")(inputs))
 
 
 @pytest.mark.parametrize("live", [False, pytest.param(True, marks=pytest.mark.keras)], ids=["ours", "keras"])

@@ -177,10 +177,10 @@ def test_command_prints_and_draws(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["missing.h5"], "missing.h5: No such file"),
+        (["missing.h5"], "cannot open missing.h5: no such file"),
         (["."], "found a directory"),
         (["model.json", "--svg", "model.json"], "should end with .svg"),
-        (["model.json", "--weights", "missing.h5"], "missing.h5: No such file"),
+        (["model.json", "--weights", "missing.h5"], "cannot open missing.h5: no such file"),
         (["text.h5"], "text.h5"),
     ],
 )

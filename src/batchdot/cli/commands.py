@@ -4,6 +4,7 @@ The library is imported inside each command, so that the module itself loads wit
 """
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def verify(arguments: "Namespace") -> int:
         data=arguments.data,
         against=arguments.against,
     )
-    print(result)
+    with suppress(BrokenPipeError):  # the exit status says it too
+        print(result)
     return 0 if result.agrees else 1
 
 

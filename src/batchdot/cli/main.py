@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_with_errors(argv: list[str]) -> tuple[int, str]:
     """Run a command; return the exit status, and for an error its reason."""
+    status = 0
     try:
         try:
             status = _run(argv)
@@ -48,7 +49,7 @@ def _run_with_errors(argv: list[str]) -> tuple[int, str]:
         return 130, "interrupted"
     except BrokenPipeError:  # the reader has closed the pipe, as in `batchdot info | head -1`
         discard(sys.stdout)
-        return 0, ""
+        return status, ""
     except OSError as error:
         discard(sys.stdout)  # a full disk fails again when the process flushes at its end
         reason = error.strerror or str(error)

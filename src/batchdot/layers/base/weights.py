@@ -76,7 +76,10 @@ class Weights(LayerState):
         kind = self._dtype if dtype is None else parse_dtype(dtype)
         with real_values():  # a layer may be made while shapes are inferred
             own[name] = self._declared[name] = WeightPlaceholder(
-                self._trainable, self._placement.device, kind, f"{name!r} of layer {self.name!r}"
+                self._trainable and (kind.is_floating_point or kind.is_complex),
+                self._placement.device,
+                kind,
+                f"{name!r} of layer {self.name!r}",
             )
 
     def add_weight(

@@ -74,15 +74,15 @@ class Dense(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self.supports_masking = True
+        if not (self._dtype.is_floating_point or self._dtype.is_complex):
+            raise TypeError(
+                f"A Dense layer can only be built with a floating-point dtype. Received: dtype={self.dtype}"
+            )
         self.declare_weight("kernel")
         if self.use_bias:
             self.declare_weight("bias")
         else:
             self.bias = None
-        if not (self._dtype.is_floating_point or self._dtype.is_complex):
-            raise TypeError(
-                f"A Dense layer can only be built with a floating-point dtype. Received: dtype={self.dtype}"
-            )
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of a shape, whose last size is known.
