@@ -33,7 +33,7 @@ MODULES = {
     "UnitNormalization": "F.normalize", "RMSNormalization": "nn.RMSNorm",
     "Normalization": "(x - mean) / std", "Rescaling": "x * scale + offset",
     "CategoryEncoding": "F.one_hot", "Discretization": "torch.bucketize", "Resizing": "F.interpolate",
-    "CenterCrop": "a slice", "Attention": "F.scaled_dot_product_attention",
+    "CenterCrop": "a slice", "Attention": "softmax(q @ k.mT) @ v",
     "AdditiveAttention": "softmax(scores) @ v", "GroupedQueryAttention": "a small class",
     "Highway": "two nn.Linear", "MaxoutDense": "a small class", "ParametricSoftplus": "F.softplus",
     "SReLU": "a small class", "SpectralNormalization": "its layer", "CuDNNLSTM": "nn.LSTM",

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @translates("Attention")
 def attention(layer: Layer) -> Forward:
-    """F.scaled_dot_product_attention without a scale; the weights step by step where they are asked for."""
+    """The softmax of scores, times the value.
+
+    F.scaled_dot_product_attention computes the same, but of three axes ONNX does not take it, and PyTorch has
+    no faster kernel for it.
+    """
     scale = layer.parameter(layer.array("scale"), (), "scale") if layer.has("scale") else ""
     factor = ""
     if layer.text("score_mode") == "concat":
@@ -29,10 +33,7 @@ def attention(layer: Layer) -> Forward:
             total = _sum(query, key)
             inside = f"{scale} * ({total})" if scale else total
             return _weighted(layer, site, f"{factor} * torch.tanh({inside}).sum(-1)")
-        scaled = f"{query} * {scale}" if scale else str(query)
-        if site.arguments.get("return_attention_scores") is True:
-            return _weighted(layer, site, f"({scaled}) @ {key}.mT" if scale else f"{query} @ {key}.mT")
-        return _fused(layer, site, scaled)
+        return _weighted(layer, site, f"({query} * {scale}) @ {key}.mT" if scale else f"{query} @ {key}.mT")
 
     return forward
 
@@ -62,22 +63,6 @@ def _inputs(site: Site) -> tuple[Value, Value, Value]:
         raise RefusedError(f"it is called with {len(values)} tensors")
     query, value, *key = values
     return query, value, key[0] if key else value
-
-
-def _fused(layer: Layer, site: Site, scaled: str) -> Result:
-    """Return the attention of a query, which may be scaled, in one call."""
-    _, value, key = _inputs(site)
-    mask, is_causal = _allowed(layer, site)
-    arguments = [scaled, str(key), str(value)]
-    if mask:
-        arguments.append(f"mask_bias({mask}, {_inputs(site)[0]})")
-    elif is_causal:
-        arguments.append("is_causal=True")
-    dropout = _dropout(layer, site)
-    if dropout != "0":
-        arguments.append(f"dropout_p={dropout} if self.training else 0.0")
-    call = f"F.scaled_dot_product_attention({', '.join(arguments)}, scale=1.0)"
-    return _where_query_counts(site, call)
 
 
 def _weighted(layer: Layer, site: Site, scores: str) -> Result:
