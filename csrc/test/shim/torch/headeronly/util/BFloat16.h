@@ -36,4 +36,5 @@ template <>
 class std::numeric_limits<c10::BFloat16> {
  public:
   static constexpr int digits = 8;
+  static c10::BFloat16 max() { return std::ldexp(255.0f, 120); }
 };

@@ -40,4 +40,5 @@ template <>
 class std::numeric_limits<c10::Half> {
  public:
   static constexpr int digits = 11;
+  static c10::Half max() { return 65504.0f; }
 };
