@@ -148,8 +148,8 @@ def test_port_names_all_that_is_missing(folder, capsys):
     _, _, err = run(capsys, "port", "custom.h5", "-o", "o.py")
     assert err.count("cannot be ported: ") == 2
     scale, shift = err.split("; 'shift' cannot be ported: ")
-    assert 'give custom={"Scale": function}; its config: factor; it has no weights' in scale
-    assert 'give custom={"Shift": function}; its config: offset, axis; its weights: ' in shift
+    assert "or --custom Scale=MODULE:FUNCTION; its config: factor; it has no weights" in scale
+    assert "or --custom Shift=MODULE:FUNCTION; its config: offset, axis; its weights: " in shift
     assert "(3,)" in shift
 
 
