@@ -41,7 +41,7 @@ def modules():
 @pytest.mark.parametrize("name", modules())
 def test_docstring_examples(name):
     module = importlib.import_module(name)
-    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=FLAGS)
     failures = []
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
         runner.run(test, out=failures.append)
@@ -79,7 +79,7 @@ def run_python(text, session, name):
     test = doctest.DocTestParser().get_doctest(text, session, name, name, 0)
     assert test.examples, f"{name} has a Python fence without >>>:\n{text}"
     failures = []
-    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=failures.append, clear_globs=False)
+    doctest.DocTestRunner(verbose=False, optionflags=FLAGS).run(test, out=failures.append, clear_globs=False)
     assert not failures, "".join(failures)
     return test.globs
 
