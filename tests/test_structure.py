@@ -83,12 +83,12 @@ def circles(graph):
     """Return the strongly connected components with more than one node, sorted."""
 
     def reachable(start):
-        seen, todo = set(), [start]
-        while todo:
-            for node in graph.get(todo.pop(), ()):
+        seen, waiting = set(), [start]
+        while waiting:
+            for node in graph.get(waiting.pop(), ()):
                 if node not in seen:
                     seen.add(node)
-                    todo.append(node)
+                    waiting.append(node)
         return seen
 
     reach = {node: reachable(node) for node in graph}

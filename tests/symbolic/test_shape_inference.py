@@ -1,7 +1,6 @@
 """Shape inference: functions of torch on symbolic tensors and constants, and what they leave alone."""
 
 import re
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support.live_keras import tf, tf_keras
+from tests.support.threads import run_together
 from torch import Tensor, nn
 
 from batchdot import Input, Model, backend, batch_dot, layers, top_k
@@ -291,25 +291,6 @@ def test_lambda_over_constants_is_as_in_keras(name: str, output_shape: bool) -> 
     np.testing.assert_array_equal(
         Model(x, out)(torch.from_numpy(values)).numpy(), theirs_model(values).numpy()
     )
-
-
-def run_together(*jobs: Callable[[], None]) -> None:
-    """Run jobs in a thread each, and raise what one of them raises."""
-    errors: list[BaseException] = []
-
-    def run(job: Callable[[], None]) -> None:
-        try:
-            job()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def test_symbolic_calls_beside_eager_calls_are_right() -> None:

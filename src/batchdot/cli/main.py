@@ -53,12 +53,9 @@ def _run_with_errors(argv: list[str]) -> tuple[int, str]:
     except OSError as error:
         discard(sys.stdout)  # a full disk fails again when the process flushes at its end
         reason = error.strerror or str(error)
-        return (
-            2,
-            reason
-            if error.filename is None
-            else f"cannot open {error.filename or repr('')}: {_lower(reason)}",
-        )
+        if error.filename is not None:
+            reason = f"cannot open {error.filename or repr('')}: {_lower(reason)}"
+        return 2, reason
     except MemoryError as error:
         return 2, str(error) or "there is not enough memory"
     except (ValueError, TypeError, ImportError) as error:

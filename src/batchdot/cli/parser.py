@@ -48,7 +48,7 @@ examples:
   batchdot inspect model.keras --svg graph.svg
   batchdot inspect model.json --weights model.weights.h5 --json
 
-It reads what any Keras saved, from 1.0 on, without Keras and TensorFlow, and runs nothing that a file holds.
+It reads what Keras 1.2 to 3.15 saved, without Keras and TensorFlow, and runs nothing that a file holds.
 """
 
 PORT_EXAMPLE = """\

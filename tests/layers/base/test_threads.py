@@ -9,32 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.threads import run_together
 from torch import Tensor, nn
 
 from batchdot import Input, Model, Sequential, layers
 
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
-
-
-def run_together(*jobs: Callable[[], None]) -> None:
-    """Run jobs in a thread each, all at once, and raise what one of them raises."""
-    errors: list[BaseException] = []
-    start = threading.Barrier(len(jobs))
-
-    def run(job: Callable[[], None]) -> None:
-        try:
-            start.wait()
-            job()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def call_together(layer: Any) -> list[Tensor]:
