@@ -24,7 +24,7 @@ def _handlers():
 
 def test_handlers_are_asked_in_order():
     names = [handler.name for handler in HANDLERS]
-    assert names == ["symbolic", "sharded", "sparse", "dense"]
+    assert names == ["symbolic", "constant in shape inference", "sharded", "sparse", "dense"]
     assert HANDLERS is handlers.HANDLERS
 
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tests.support.porting.corpus import WHOLE, WHY_NOT, read_model, whole_corpus
 
 from batchdot import porting
-from batchdot.porting.record import TensorRef
+from batchdot.porting.record import FrozenMap, TensorRef
 
 CONTAINERS = (".h5", ".keras", ".w.h5", ".weights.h5")
 
@@ -31,10 +32,13 @@ def check_model(paths):
     records = {suffix: read_model(by_suffix[suffix]) for suffix in CONTAINERS if suffix in by_suffix}
     records = {suffix: record for suffix, record in records.items() if record is not None}
     first = next(iter(records.values()), None)
+    bare = porting.read(by_suffix[".json"]) if ".json" in by_suffix else None
+    if bare is not None and any("does not say which Keras 3" in note for note in bare.notes):
+        bare, first = without_softmax_rule(bare), without_softmax_rule(first)
+        records = {suffix: without_softmax_rule(record) for suffix, record in records.items()}
     for suffix, record in records.items():
         assert record == first, suffix  # the numbers of weights too
-    if ".json" in by_suffix:
-        bare = porting.read(by_suffix[".json"])
+    if bare is not None:
         assert not bare.has_weights
         if first is not None:
             assert [layer.name for layer in bare.layers] == [layer.name for layer in first.layers]
@@ -48,6 +52,18 @@ def check_model(paths):
     if first is not None and ".npz" in by_suffix:
         check_shapes(first, np.load(io.BytesIO(by_suffix[".npz"].read_bytes())), by_suffix[".npz"])
     return len(records)
+
+
+def without_softmax_rule(record):
+    """Return a record without what only the version of Keras 3 decides, which its JSON does not say."""
+    calls = tuple(
+        replace(
+            call,
+            arguments=FrozenMap({k: v for k, v in call.arguments.items() if k != "zeroes_masked"}),
+        )
+        for call in record.calls
+    )
+    return replace(record, calls=calls)
 
 
 def check_shapes(record, arrays, path):

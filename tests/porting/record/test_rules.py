@@ -363,8 +363,14 @@ def test_merged_masks_by_era(tmp_path, version):
     ("version", "zeroes"), [("2.15.0", False), ("3.9.2", False), ("3.10.0", True), ("3.15.1", True)]
 )
 def test_softmax_of_nothing_by_era(tmp_path, version, zeroes):
-    data = model(layer("Softmax", "a", "x", axis=-1, trainable=True, dtype="float32"), version=version)
-    assert read(tmp_path, data).layer("a").config["zeroes_masked"] is zeroes
+    tokens = layer("InputLayer", "a", batch_input_shape=[None, 5], dtype="int32")
+    embedding = layer("Embedding", "e", "a", input_dim=9, output_dim=4, mask_zero=True)
+    softmax = layer("Softmax", "s", "e", axis=1, trainable=True, dtype="float32")
+    masked = read(tmp_path, model(tokens, embedding, softmax, version=version, inputs=("a",))).calls[-1]
+    assert masked.masks
+    assert ("zeroes_masked" in masked.arguments) is zeroes
+    plain = model(layer("Softmax", "a", "x", axis=-1, trainable=True, dtype="float32"), version=version)
+    assert set(read(tmp_path, plain).calls[-1].arguments) == {"inputs"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ its files as operations of the graph; they become the same formulas, and the ope
 from collections.abc import Mapping
 from dataclasses import replace
 
-from batchdot.porting.errors import ModelFileError
+from batchdot.porting.errors import ModelFileError, quote
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.values import (
     Call,
@@ -106,6 +106,14 @@ class MaskFlow:
                 obeyed = {}  # Keras 3 passes masks along by itself only where there is one tensor argument
             if self._begins_with_state():
                 arguments["first_output"] = "initial_state"
+        inner = layer.inner["layer"] if layer.is_a("TimeDistributed") else layer
+        if obeyed and inner.is_a("Softmax") and self.era.is_keras3 and self.era.version >= (3, 10):
+            arguments["zeroes_masked"] = True  # before, steps that are all excluded had the same share each
+            if self.era.is_guess:
+                self.notes.append(
+                    f"{quote(layer.name)}: the file does not say which Keras 3 wrote it; a softmax of steps "
+                    "that are all masked is 0, as from Keras 3.10 on, and was the same for each step before"
+                )
         if not obeyed and not explicit:
             return call, out
         return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out

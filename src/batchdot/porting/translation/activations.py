@@ -171,7 +171,6 @@ def activation_layer(layer: Layer) -> Forward:
 def softmax(layer: Layer) -> Forward:
     """F.softmax; what a mask excludes gets the lowest number there is, and where all is excluded, 0."""
     function = Activation("softmax", FrozenMap({"axis": layer.config["axis"]}))
-    zeroes_masked = layer.flag("zeroes_masked")
 
     def forward(site: Site) -> Result:
         mask = site.mask()
@@ -180,7 +179,7 @@ def softmax(layer: Layer) -> Forward:
         x = site.x
         masked = f"{x}.masked_fill(~{mask}, torch.finfo({x}.dtype).min)"
         shares = activate(function, x.with_text(masked))
-        return f"{site.named(shares, 'shares')} * {mask}" if zeroes_masked else shares
+        return f"{site.named(shares, 'shares')} * {mask}" if "zeroes_masked" in site.arguments else shares
 
     return forward
 

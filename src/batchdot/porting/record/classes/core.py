@@ -124,14 +124,6 @@ def _finish_input(config: dict[str, Value], era: Era) -> dict[str, Value]:
     return {**config, "batch_shape": free, "dtype": config["dtype"] or "float32"}
 
 
-def _finish_softmax(config: dict[str, Value], era: Era) -> dict[str, Value]:
-    """Say whether what a mask excludes is 0 even where it excludes all, which Keras 3.10 began with.
-
-    Before, a softmax over steps that are all excluded gave each the same share.
-    """
-    return {**config, "zeroes_masked": era.is_keras3 and era.version >= (3, 10)}
-
-
 def _batch_shape(item: Item, era: Era) -> Value:
     return None if item.value is None else item.shape()
 
@@ -158,7 +150,7 @@ NOISE_SHAPE = {"noise_shape": Field(fields.optional(fields.shape), None)}
 ELEMENTWISE = (
     Spec("Activation", {"activation": Field(parse_activation)}),
     *(Spec(name, arguments) for name, (_, arguments) in LAYERS.items() if name != "Softmax"),
-    Spec("Softmax", LAYERS["Softmax"][1], finish=_finish_softmax, mask="softmax"),
+    Spec("Softmax", LAYERS["Softmax"][1], mask="softmax"),
     Spec(
         "PReLU",
         {"shared_axes": Field(fields.optional(fields.axes), None), **trained("alpha")},
