@@ -17,10 +17,14 @@ COMMAND = [sys.executable, "-m", "batchdot", "dot"]
 
 @pytest.fixture(autouse=True, scope="module")
 def heard():
-    """Hear SIGINT, and let the commands hear it: a shell has what it starts in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let the commands hear signals: what a shell starts in the background, or nohup, ignores some."""
+    heard = {signal.SIGINT: signal.default_int_handler}
+    if sys.platform != "win32":
+        heard |= {signal.SIGHUP: signal.SIG_DFL, signal.SIGQUIT: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in heard.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
