@@ -143,6 +143,13 @@ HOSTILE = {
         units=1,
         kernel_initializer={"module": "os", "class_name": "system", "config": {}},
     ),
+    "a function of Python": layer(
+        "Dense",
+        "f",
+        ["match"],
+        units=1,
+        kernel_initializer={"module": "builtins", "class_name": "function", "config": "breakpoint"},
+    ),
     "a file from the network": layer(
         "Dense",
         "f",

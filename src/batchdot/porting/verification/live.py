@@ -23,7 +23,7 @@ NAMES = ("keras", "tf_keras")
 SAFE = re.compile(
     r"(keras|tf_keras)(\.src)?"
     r"(\.(activations|constraints|dtype_policies|engine|initializers|layers|mixed_precision|models|ops|optimizers"
-    r"|losses|metrics|random|regularizers|saving)(\.\w+)*)?"
+    r"|losses|metrics|random|regularizers)(\.\w+)*)?"
 )
 """Modules from which Keras may take what a config names."""
 
@@ -139,7 +139,7 @@ def refuse_what_keras_runs(path: str, record: ModelRecord) -> None:
                 f"{quote(layer.name)}: {layer.problem}; give recorded outputs instead"
             )
     for module in named_modules(open_archive(path).config):
-        if not SAFE.fullmatch(module) and module != "builtins":
+        if not SAFE.fullmatch(module):
             raise ValueError(f"{path}: not opened with Keras, which would import {quote(module)}")
 
 
