@@ -1,8 +1,10 @@
 """Set-up of the whole test suite: warnings, markers, recorded answers of Keras, and kernels."""
 
+import random
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from tests.support import live_keras
@@ -61,6 +63,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
+    """Give each test the same numbers alone as among others; Keras draws its seeds from `random`."""
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
 
 
