@@ -240,7 +240,7 @@ def _parse_arguments(argv: list[str] | None) -> Namespace:
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="also update results.json, RESULTS.md, figures/ and the tables in the README",
+        help="also update results.json, RESULTS.md, figures/ and the numbers in the README",
     )
     args = parser.parse_args(argv)
     for name, least in (("rounds", 2), ("threads", 1), ("file_mib", 1)):

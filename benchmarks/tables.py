@@ -126,24 +126,6 @@ def accuracy_table(results: Results) -> str:
     return _markdown(["result", "numbers", "length", *peers.values()], rows)
 
 
-def short_accuracy_table(results: Results) -> str:
-    """Return a selection of rows of the accuracy table, in Markdown."""
-    wanted = [
-        "| cosine, float32 | about 1 | 128 |",
-        "| cosine, float32 | about 1 | 16,384 |",
-        "| cosine, float32 | squares overflow | 128 |",
-        "| cosine, float64 | about 1 | 128 |",
-        "| cosine, bfloat16 | about 1 | 128 |",
-        "| cosine, float16 | squares overflow | 128 |",
-        "| product, float32 | sum about 1 | 128 |",
-        "| product, float32 | sum about 1 | 10,000,000 |",
-        "| cosines of identical rows | float32, outside [-1, 1] |",
-        "| cosine of a zero row | float16 |",
-    ]
-    lines = accuracy_table(results).splitlines()
-    return "\n".join([*lines[:2], *(line for line in lines[2:] if line.startswith(tuple(wanted)))])
-
-
 def target_table(results: Results) -> str:
     """Return the targets and the measured values, in Markdown."""
     rows = [
@@ -235,12 +217,35 @@ def reading_lines(record: Results) -> list[str]:
     return [*lines, f"batchdot inspect, seconds: {', '.join(times)}"]
 
 
-TABLES = {"speed": speed_table, "accuracy": short_accuracy_table}
-"""The tables that `fill` inserts, by the name in the marks of a document."""
+def number_lines(results: Results) -> str:
+    """Return the two numbers of the README that a run measures, as items of a list in Markdown."""
+    error = next(
+        row
+        for row in results["accuracy"]["cosines"]
+        if (row["dtype"], row["case"], row["length"]) == ("float32", "about 1", 128)
+    )
+    speed = results["workloads"]["row cosine, large"]
+    over, machine = speed["our time over theirs"], results["machine"]
+    return (
+        f"* **Accuracy.** Cosines of two float32 rows of 128 were at most {_error(error, OURS)} ulp (units "
+        f"in the last place) from the exact value, those of tf_keras {_error(error, 'tf_keras')}, of "
+        f"Keras 3 on PyTorch {_error(error, 'Keras 3 torch')}, of `F.cosine_similarity` "
+        f"{_error(error, 'cosine_similarity')}. [The bounds](docs/numerics.md)\n"
+        f"* **Speed.** {speed['x'][0]:,} such cosines took "
+        f"{speed['microseconds'][OURS]['median'] / 1000:.2g} ms, "
+        f"{over[ROOFLINE]:.2f} times what reading the numbers took; tf_keras took "
+        f"{1 / over['tf_keras']:.0f} times as long, `F.cosine_similarity` "
+        f"{1 / over['cosine_similarity']:.0f} times ({machine['processor']}, {machine['threads']} threads, "
+        f"{machine['instructions']}). [All of them, and where we are slower](docs/performance.md)"
+    )
+
+
+TABLES = {"numbers": number_lines}
+"""What `fill` inserts, by the name in the marks of a document."""
 
 
 def fill(document: str, results: Results) -> str:
-    """Replace the tables between the marks ``<!-- table: speed -->`` and ``<!-- end -->`` of a document."""
+    """Replace what is between the marks ``<!-- table: numbers -->`` and ``<!-- end -->`` of a document."""
     for name, table in TABLES.items():
         marks = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         content = f"{table(results)}\n"

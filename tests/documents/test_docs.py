@@ -13,13 +13,22 @@ import pytest
 import torch
 from tests.documents.test_deviations import ROWS
 from tests.support import ROOT
+from tests.support.documents import dots, names
 from tests.support.live_keras import tf, tf_keras
 
 import batchdot
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FOLDERS = ("benchmarks", "csrc", "examples", "src", "tests")
+LINKING = sorted([*DOCUMENTS, *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.md"))])
 FLAGS = doctest.ELLIPSIS
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
+CODE = re.compile(r"^```.*\n(?:.*\n)*?^```$|`[^`\n]*`", re.MULTILINE)
+
+
+def name_of(document):
+    return str(document.relative_to(ROOT))
+
 
 # What a reader types to set up: not run here, or a test would install what it is a test of.
 SET_UP = (
@@ -48,7 +57,7 @@ def test_docstring_examples(name):
     assert not failures, "".join(failures)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_fences(document, tmp_path, monkeypatch):
     """Run a document from top to bottom, in one folder and one Python session."""
     monkeypatch.chdir(tmp_path)
@@ -64,6 +73,8 @@ def test_fences(document, tmp_path, monkeypatch):
         elif language == "console":
             for command, expected in transcript(text):
                 run_command(command, expected)
+        elif language.startswith("{include} "):
+            assert (document.parent / language.removeprefix("{include} ")).exists()
         else:
             pytest.fail(f"{document.name} has a fence in {language!r} that nothing runs:\n{text}")
 
@@ -115,18 +126,12 @@ def run_command(command, expected):
 SIZES = dict(B=4, T=6, c=3, d=5, h=2, j=2, k=5, m=3, n=2, p=3, u=2, v=3, w=4)  # noqa: C408
 
 
-def calls_of_readme():
-    """Return rows of the README's table: shapes, Keras's call where TensorFlow 2 has it, ours, PyTorch's."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (.*?) \| `(.*?)`(.*?) \| `(.*?)` \| `(.*?)` \|$", text, re.MULTILINE)
-    shapes = []
-    for kind, keras_call, remark, our_call, plain in rows:
-        shapes = re.findall(r"`\((.*?)\)`", kind) or shapes
-        sizes = tuple(tuple(SIZES[letter] for letter in shape.split(",")) for shape in shapes)
-        yield sizes, None if remark else keras_call, our_call, plain
-
-
-CALLS = list(calls_of_readme())
+def sizes_of(pattern):
+    """Return small shapes of a pattern of the gallery, from its letters."""
+    return tuple(
+        tuple(SIZES[letter] if letter in SIZES else int(letter) for letter in shape.split(","))
+        for shape in pattern.shapes
+    )
 
 
 def tensors(sizes):
@@ -134,15 +139,16 @@ def tensors(sizes):
     return [torch.randn(shape, generator=generator) for shape in sizes]
 
 
-def test_readme_table_has_its_rows():
-    assert len(CALLS) >= 10
+def ours(pattern):
+    x, y = tensors(sizes_of(pattern))
+    return eval(pattern.ours, {**vars(batchdot), "x": x, "y": y})
 
 
-@pytest.mark.parametrize(("sizes", "keras_call", "our_call", "plain"), CALLS)
-def test_readme_call_equals_plain_line(sizes, keras_call, our_call, plain):
-    x, y = tensors(sizes)
-    expected = eval(plain, {"torch": torch, "F": torch.nn.functional, "x": x, "y": y})
-    torch.testing.assert_close(eval(our_call, {**vars(batchdot), "x": x, "y": y}), expected)
+@pytest.mark.parametrize("pattern", dots.PATTERNS, ids=lambda pattern: pattern.slug)
+def test_call_equals_plain_line(pattern):
+    x, y = tensors(sizes_of(pattern))
+    expected = eval(pattern.plain, {"torch": torch, "F": torch.nn.functional, "x": x, "y": y})
+    torch.testing.assert_close(ours(pattern), expected)
 
 
 def keras_value(call, sizes):
@@ -151,11 +157,47 @@ def keras_value(call, sizes):
     return eval(call, {**names, "x": x, "y": y}).numpy()
 
 
-@pytest.mark.parametrize(("sizes", "keras_call", "our_call", "plain"), [row for row in CALLS if row[1]])
-def test_readme_call_equals_keras(sizes, keras_call, our_call, plain, keras_says):
-    x, y = tensors(sizes)
-    ours = eval(our_call, {**vars(batchdot), "x": x, "y": y})
-    torch.testing.assert_close(ours, torch.from_numpy(keras_says(keras_value, keras_call, sizes)))
+@pytest.mark.parametrize(
+    "pattern", [pattern for pattern in dots.PATTERNS if not pattern.remark], ids=lambda pattern: pattern.slug
+)
+def test_call_equals_keras(pattern, keras_says):
+    answer = keras_says(keras_value, pattern.keras, sizes_of(pattern))
+    torch.testing.assert_close(ours(pattern), torch.from_numpy(answer))
+
+
+@pytest.mark.parametrize("pattern", dots.PATTERNS, ids=lambda pattern: pattern.slug)
+def test_example_sizes_fit_the_letters(pattern):
+    sizes = {}
+    for letters, shape in zip(pattern.shapes, pattern.sizes, strict=True):
+        for letter, size in zip(letters.split(","), shape, strict=True):
+            assert sizes.setdefault(letter, size) == size
+            assert letter.isalpha() or int(letter) == size
+
+
+def test_gallery_is_current():
+    advice = "run python -m tests.support.documents.dots"
+    assert dots.PAGE.read_text(encoding="utf-8") == dots.page(), advice
+    (table,) = dots.TABLE.findall(dots.README.read_text(encoding="utf-8"))
+    assert table == dots.table(), advice
+    written = {path.name: path.read_text(encoding="utf-8") for path in dots.PICTURES.iterdir()}
+    assert written == dict(dots.pictures()), advice
+
+
+def test_names_are_current():
+    advice = "run python -m tests.support.documents.names"
+    assert names.PAGE.read_text(encoding="utf-8") == names.page(), advice
+
+
+def test_readme_counts_the_files_as_their_page_does():
+    page = (ROOT / "docs" / "from-keras" / "files.md").read_text(encoding="utf-8")
+    right, refused, wrong = re.search(r"In all: ([\d,]+) right, ([\d,]+) refused, (\d+) wrong", page).groups()
+    total = sum(int(count.replace(",", "")) for count in (right, refused, wrong))
+    versions = len(re.findall(r"^\| (?:Keras|TensorFlow|tf_keras) ", page, re.MULTILINE))
+    assert (wrong, versions) == ("0", 16)
+    assert (
+        f"Of {total:,} files that sixteen versions of Keras saved, {right} are ported and compute what Keras "
+        f"predicted, {refused} are refused with a reason, and none is wrong."
+    ) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_deviation_has_a_test():
@@ -164,7 +206,21 @@ def test_every_deviation_has_a_test():
     assert named == list(ROWS)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", LINKING, ids=name_of)
 def test_links(document):
-    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
-        assert (document.parent / target).exists(), target
+    """Files that are linked to exist, and so do headings of Markdown files."""
+    text = CODE.sub("", document.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (document.parent / path) if path else document
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+def anchors(document):
+    """Return the anchors of the headings of a Markdown file, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", document.read_text(encoding="utf-8")), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]

@@ -1,0 +1,1 @@
+"""Pages and pictures of the documents that are made by code."""
