@@ -2,11 +2,13 @@
 
     python -m tests.support.mutation record tests/planning tests/explanation
     python -m tests.support.mutation run --count 30 --under planning explanation
+    python -m tests.support.mutation native --count 20
 
 ``record`` runs tests and notes which functions each of them calls, in build/mutation. ``run`` makes changes
 in a copy of the sources, each against the tests that call the changed function (and those of the same name),
-and prints the survivors: a survivor is a missing test, or a change that changes nothing. The reader of Keras
-files, ``porting``, has attacks and a fuzzer instead.
+and prints the survivors: a survivor is a missing test, or a change that changes nothing. ``native`` does the
+same for csrc/cpu, builds each change, and runs all tests of kernels. The reader of Keras files, ``porting``,
+has attacks and a fuzzer instead.
 """
 
 import argparse
@@ -20,11 +22,13 @@ import sys
 from pathlib import Path
 
 from tests.support.mutation.changes import Change, random_change
+from tests.support.mutation.native import random_native_change
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "src/batchdot"
 FOLDER = ROOT / "build/mutation"
 TOUCHED = FOLDER / "touched.json"
+NATIVE_TESTS = ["tests/kernels", "tests/ops/test_gradients.py", "tests/ops/test_normalize.py"]
 
 
 def record(tests: list[str]) -> int:
@@ -52,6 +56,42 @@ def run(count: int, seed: int, under: list[str], seconds: int) -> int:
         place = f"{path.relative_to(ROOT)}:{change.line}"
         print(f"{tried:4} {outcome:9} {place}: {change.what}  ({len(tests)} tests)", flush=True)
         survivors += [f"{place}: {change.what}"] * (outcome == "SURVIVED")
+    return _report(count, survivors)
+
+
+def run_native(count: int, seed: int, seconds: int) -> int:
+    """Make changes to csrc/cpu, and return how many survived the tests of kernels."""
+    generator, survivors = random.Random(seed), []
+    paths = [path for path in sorted((ROOT / "csrc/cpu").iterdir()) if path.suffix in (".h", ".cpp")]
+    lengths = [path.stat().st_size for path in paths]
+    copy = _copy()
+    tried = 0
+    while tried < count:
+        (path,) = generator.choices(paths, lengths)
+        change = random_native_change(path.read_text(), generator)
+        if change is None:
+            continue
+        (copy / path.relative_to(ROOT)).write_text(change.source)
+        if _builds(copy):
+            tried += 1
+            outcome = _try(copy, path, change, NATIVE_TESTS, seconds)
+            place = f"{path.relative_to(ROOT)}:{change.line}"
+            print(f"{tried:4} {outcome:9} {place}: {change.what}", flush=True)
+            survivors += [f"{place}: {change.what}"] * (outcome == "SURVIVED")
+        shutil.copy(path, copy / path.relative_to(ROOT))
+    return _report(count, survivors)
+
+
+def _builds(copy: Path) -> bool:
+    """Build the native kernels of a copy; the extension is optional, so the file tells."""
+    library = copy / "src/batchdot/kernels/cpu/librows.so.1"
+    library.unlink(missing_ok=True)
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force"]
+    subprocess.run(command, cwd=copy, env=_environment(copy), capture_output=True, check=True)
+    return library.exists()
+
+
+def _report(count: int, survivors: list[str]) -> int:
     print(f"\n{count - len(survivors)} of {count} changes were caught. The others:", *survivors, sep="\n  ")
     return len(survivors)
 
@@ -90,17 +130,8 @@ def _copy() -> Path:
 def _try(copy: Path, path: Path, change: Change, tests: list[str], seconds: int) -> str:
     target = copy / path.relative_to(ROOT)
     target.write_text(change.source)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-qx",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not slow and not keras",
-        *tests,
-    ]
+    options = ["-qx", "-p", "no:cacheprovider", "-m", "not slow and not keras"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
         process = subprocess.run(
             command, cwd=copy, env=_environment(copy), capture_output=True, timeout=seconds, check=False
@@ -123,12 +154,19 @@ def main() -> int:
     commands.add_parser("record").add_argument("tests", nargs="*", default=["tests"])
     runs = commands.add_parser("run")
     runs.add_argument("--count", type=int, default=30)
-    runs.add_argument("--seed", type=int, default=0)
-    runs.add_argument("--seconds", type=int, default=600, help="a change that takes longer counts as caught")
     runs.add_argument("--under", nargs="*", default=[], help="folders or files of src/batchdot")
+    native = commands.add_parser("native")
+    for command in (runs, native):
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument(
+            "--seconds", type=int, default=600, help="a change that takes longer counts as caught"
+        )
+    native.add_argument("--count", type=int, default=20)
     arguments = parser.parse_args()
     if arguments.command == "record":
         return record(arguments.tests)
+    if arguments.command == "native":
+        return min(1, run_native(arguments.count, arguments.seed, arguments.seconds))
     return min(1, run(arguments.count, arguments.seed, arguments.under, arguments.seconds))
 
 

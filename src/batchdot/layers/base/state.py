@@ -10,7 +10,7 @@ from batchdot._torch import is_tracing
 
 if TYPE_CHECKING:
     from batchdot.layers.base.placeholder import WeightPlaceholder
-    from batchdot.layers.base.weights import WeightInfo
+    from batchdot.layers.base.weight_keys import WeightInfo
     from batchdot.symbolic.tensor import Node
 
 T = TypeVar("T")
