@@ -16,7 +16,7 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-slow test-full test-fallbacks fuzz mutate record-keras lint format bench dist clean
+.PHONY: help demo test test-keras test-slow test-full test-fallbacks fuzz mutate record-keras lint format bench docs dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -66,6 +66,11 @@ format: $(VENV)/installed-dev ## Put the code into the style that lint checks.
 bench: $(VENV)/installed-bench ## Time batchdot against PyTorch, torch.compile and Keras; ARGS="--only 'row cosine'".
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/installed-docs ## Build the documentation into build/docs/html, and check its links.
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/docs/doctrees docs build/docs/html
+	$(BIN)/python -m tests.support.documents.links build/docs/html
+
 dist: $(VENV)/installed-dev ## Build an sdist, from it a wheel, and try the wheel in an empty environment.
 	rm -rf build dist src/*.egg-info
 	$(BIN)/python -m build --no-isolation
@@ -104,6 +109,10 @@ $(VENV)/installed-test-keras: $(CONSTRAINTS) $(PACKAGE)
 $(VENV)/installed-bench: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[bench]'
 	rm -rf .mypy_cache # which remembers what was not installed
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable '.[docs]'
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-dev: $(CONSTRAINTS) $(PACKAGE)

@@ -8,6 +8,8 @@ by name, `serialize` returns their names.
 
 >>> get("hard_sigmoid", custom_objects=KERAS_3).__name__
 'hard_sigmoid_keras3'
+
+Source: ``tf.keras.activations``.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +74,11 @@ def deserialize(config: str | Config | None, custom_objects: CustomObjects | Non
 
 @ACTIVATIONS.register()
 def linear(x: Tensor) -> Tensor:
-    """Return x."""
+    """Return x.
+
+    >>> linear(torch.tensor([-1.0, 2.0]))
+    tensor([-1.,  2.])
+    """
     return x
 
 
@@ -119,13 +125,21 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.2, *, alpha: float | None = 
 
 @ACTIVATIONS.register()
 def relu6(x: Tensor) -> Tensor:
-    """Return x clipped to [0, 6]."""
+    """Return x clipped to [0, 6].
+
+    >>> relu6(torch.tensor([-1.0, 2.0, 7.0]))
+    tensor([0., 2., 6.])
+    """
     return F.relu6(x)
 
 
 @ACTIVATIONS.register()
 def sigmoid(x: Tensor) -> Tensor:
-    """Return 1 / (1 + exp(-x))."""
+    """Return 1 / (1 + exp(-x)).
+
+    >>> sigmoid(torch.tensor([0.0, 1.0]))
+    tensor([0.5000, 0.7311])
+    """
     return torch.sigmoid(x)
 
 
@@ -142,7 +156,11 @@ def hard_sigmoid(x: Tensor) -> Tensor:
 
 @ACTIVATIONS.register()
 def hard_sigmoid_keras3(x: Tensor) -> Tensor:
-    """Return x / 6 + 0.5 clipped to [0, 1], which is hard_sigmoid in Keras 3."""
+    """Return x / 6 + 0.5 clipped to [0, 1], which is hard_sigmoid in Keras 3.
+
+    >>> hard_sigmoid_keras3(torch.tensor([-3.0, 0.0, 1.0]))
+    tensor([0.0000, 0.5000, 0.6667])
+    """
     return F.hardsigmoid(x)
 
 
@@ -152,7 +170,11 @@ KERAS_3: CustomObjects = {"hard_sigmoid": hard_sigmoid_keras3}
 
 @ACTIVATIONS.register()
 def tanh(x: Tensor) -> Tensor:
-    """Return the hyperbolic tangent."""
+    """Return the hyperbolic tangent.
+
+    >>> tanh(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """
     return torch.tanh(x)
 
 
@@ -170,32 +192,52 @@ def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
 
 @ACTIVATIONS.register()
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """Return the logarithm of softmax along an axis."""
+    """Return the logarithm of softmax along an axis.
+
+    >>> log_softmax(torch.zeros(1, 2))
+    tensor([[-0.6931, -0.6931]])
+    """
     return F.log_softmax(x, axis)
 
 
 @ACTIVATIONS.register()
 def softplus(x: Tensor) -> Tensor:
-    """Return log(1 + exp(x))."""
+    """Return log(1 + exp(x)).
+
+    >>> softplus(torch.tensor([-100.0, 0.0, 100.0]))
+    tensor([3.7835e-44, 6.9315e-01, 1.0000e+02])
+    """
     # Above its threshold torch returns x; the default of 20 would cost float64 half of its digits.
     return F.softplus(x, threshold=40)
 
 
 @ACTIVATIONS.register()
 def softsign(x: Tensor) -> Tensor:
-    """Return x / (1 + |x|)."""
+    """Return x / (1 + abs(x)).
+
+    >>> softsign(torch.tensor([-1.0, 3.0]))
+    tensor([-0.5000,  0.7500])
+    """
     return F.softsign(x)
 
 
 @ACTIVATIONS.register()
 def elu(x: Tensor, alpha: float = 1) -> Tensor:
-    """Return x for x > 0 and alpha * (exp(x) - 1) otherwise."""
+    """Return x for x > 0 and alpha * (exp(x) - 1) otherwise.
+
+    >>> elu(torch.tensor([-1.0, 2.0]))
+    tensor([-0.6321,  2.0000])
+    """
     return F.elu(x, alpha)
 
 
 @ACTIVATIONS.register()
 def selu(x: Tensor) -> Tensor:
-    """Return 1.0507 * elu(x, 1.6733), the self-normalizing unit of Klambauer et al. (2017)."""
+    """Return 1.0507 * elu(x, 1.6733), the self-normalizing unit of Klambauer et al. (2017).
+
+    >>> selu(torch.tensor([-1.0, 2.0]))
+    tensor([-1.1113,  2.1014])
+    """
     return F.selu(x)
 
 
@@ -211,7 +253,11 @@ def gelu(x: Tensor, approximate: bool = False) -> Tensor:
 
 @ACTIVATIONS.register("silu")
 def swish(x: Tensor) -> Tensor:
-    """Return x * sigmoid(x); Keras 3 calls it silu."""
+    """Return x * sigmoid(x); Keras 3 calls it silu.
+
+    >>> swish(torch.tensor([-1.0, 2.0]))
+    tensor([-0.2689,  1.7616])
+    """
     return F.silu(x)
 
 
@@ -220,13 +266,21 @@ silu = swish
 
 @ACTIVATIONS.register()
 def mish(x: Tensor) -> Tensor:
-    """Return x * tanh(softplus(x))."""
+    """Return x * tanh(softplus(x)).
+
+    >>> mish(torch.tensor([-1.0, 2.0]))
+    tensor([-0.3034,  1.9440])
+    """
     return F.mish(x)
 
 
 @ACTIVATIONS.register()
 def exponential(x: Tensor) -> Tensor:
-    """Return exp(x)."""
+    """Return exp(x).
+
+    >>> exponential(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 2.7183])
+    """
     return torch.exp(x)
 
 

@@ -84,6 +84,8 @@ def set_floatx(value: str) -> None:
     Traceback (most recent call last):
     ...
     ValueError: Unknown `floatx` value: 'int8'. Expected one of ['bfloat16', 'float16', 'float32', 'float64']
+
+    Source: ``tf.keras.backend.set_floatx``.
     """
     if value not in _FLOATS:
         raise ValueError(f"Unknown `floatx` value: {value!r}. Expected one of {sorted(_FLOATS)}")
@@ -113,6 +115,8 @@ def set_epsilon(value: float) -> None:
     Traceback (most recent call last):
     ...
     ValueError: `epsilon` should be a positive finite number. Received: -1
+
+    Source: ``tf.keras.backend.set_epsilon``.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"`epsilon` should be a positive finite number. Received: {value!r}")
@@ -140,6 +144,8 @@ def set_image_data_format(data_format: str) -> None:
     Traceback (most recent call last):
     ...
     ValueError: Unknown data_format: 'channels'. Expected one of ['channels_first', 'channels_last']
+
+    Source: ``tf.keras.backend.set_image_data_format``.
     """
     expected = ["channels_first", "channels_last"]
     if data_format not in expected:

@@ -45,7 +45,14 @@ get, serialize, deserialize = CONSTRAINTS.get, CONSTRAINTS.serialize, CONSTRAINT
 
 
 class Constraint(Configurable):
-    """Base of the constraints. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
+    """Base of the constraints. A subclass defines ``__call__``, and ``get_config`` if it has arguments.
+
+    >>> class Halved(Constraint):
+    ...     def __call__(self, w):
+    ...         return w / 2
+    >>> Halved()(torch.tensor([2.0]))
+    tensor([1.])
+    """
 
     def __call__(self, w: Tensor) -> Tensor:
         """Return the constrained weights."""

@@ -75,7 +75,14 @@ get, serialize, deserialize = INITIALIZERS.get, INITIALIZERS.serialize, INITIALI
 
 
 class Initializer(Configurable):
-    """Base of the initializers. A subclass defines ``__call__``, and ``get_config`` if it has arguments."""
+    """Base of the initializers. A subclass defines ``__call__``, and ``get_config`` if it has arguments.
+
+    >>> class Halves(Initializer):
+    ...     def __call__(self, shape, dtype=None, device=None):
+    ...         return torch.full(shape, 0.5)
+    >>> Halves()((2,))
+    tensor([0.5000, 0.5000])
+    """
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None, device: Device = None) -> Tensor:
         """Return a tensor of initial values.
@@ -117,7 +124,11 @@ class Zeros(Initializer):
 
 @INITIALIZERS.register("one")
 class Ones(Initializer):
-    """Ones of any dtype."""
+    """Ones of any dtype.
+
+    >>> Ones()((2,))
+    tensor([1., 1.])
+    """
 
     def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
         return torch.ones(shape, dtype=dtype, device=device)
@@ -209,7 +220,13 @@ class RandomNormal(_Random):
 
 @INITIALIZERS.register()
 class TruncatedNormal(RandomNormal):
-    """A normal distribution truncated at two standard deviations from the mean."""
+    """A normal distribution truncated at two standard deviations from the mean.
+
+    Its standard deviation is 0.88 ``stddev``, as in Keras: the tails are missing.
+
+    >>> TruncatedNormal(stddev=1.0)((100,)).abs().max() <= 2
+    tensor(True)
+    """
 
     def _fill(self, values: Tensor, generator: Generator) -> None:
         _fill_truncated(values, self.mean, self.stddev, generator)
@@ -314,35 +331,55 @@ class GlorotUniform(_Scaling):
 
 @INITIALIZERS.register()
 class GlorotNormal(_Scaling):
-    """Truncated normal with variance 2 / (fan in + fan out)."""
+    """Truncated normal with variance 2 / (fan in + fan out).
+
+    >>> round(GlorotNormal(seed=0)((400, 400)).std().item(), 2)
+    0.05
+    """
 
     _scaling = (1.0, "fan_avg", "truncated_normal")
 
 
 @INITIALIZERS.register()
 class LecunUniform(_Scaling):
-    """Uniform with variance 1 / fan in."""
+    """Uniform with variance 1 / fan in.
+
+    >>> round(LecunUniform(seed=0)((400, 400)).std().item(), 2)
+    0.05
+    """
 
     _scaling = (1.0, "fan_in", "uniform")
 
 
 @INITIALIZERS.register()
 class LecunNormal(_Scaling):
-    """Truncated normal with variance 1 / fan in."""
+    """Truncated normal with variance 1 / fan in.
+
+    >>> round(LecunNormal(seed=0)((400, 400)).std().item(), 2)
+    0.05
+    """
 
     _scaling = (1.0, "fan_in", "truncated_normal")
 
 
 @INITIALIZERS.register()
 class HeUniform(_Scaling):
-    """Uniform with variance 2 / fan in, for layers with relu."""
+    """Uniform with variance 2 / fan in, for layers with relu.
+
+    >>> round(HeUniform(seed=0)((400, 400)).std().item(), 2)
+    0.07
+    """
 
     _scaling = (2.0, "fan_in", "uniform")
 
 
 @INITIALIZERS.register()
 class HeNormal(_Scaling):
-    """Truncated normal with variance 2 / fan in, for layers with relu."""
+    """Truncated normal with variance 2 / fan in, for layers with relu.
+
+    >>> round(HeNormal(seed=0)((400, 400)).std().item(), 2)
+    0.07
+    """
 
     _scaling = (2.0, "fan_in", "truncated_normal")
 

@@ -146,6 +146,10 @@ class Registry(Generic[T]):
         Raises:
             ValueError: an unknown name, a malformed config or an unsupported identifier.
             TypeError: the arguments in a config do not match the signature.
+
+        >>> from batchdot import constraints, initializers
+        >>> constraints.get("unit_norm"), initializers.get(initializers.Zeros), constraints.get(None)
+        (UnitNorm(axis=0), Zeros(), None)
         """
         if identifier is None or isinstance(identifier, str | dict):
             return self.deserialize(identifier, custom_objects)
@@ -172,6 +176,10 @@ class Registry(Generic[T]):
         Raises:
             ValueError: an unknown name or a malformed config.
             TypeError: the arguments do not match the signature.
+
+        >>> from batchdot import regularizers
+        >>> regularizers.deserialize({"class_name": "L2", "config": {"l2": 0.5}})
+        L2(l2=0.5)
         """
         if config is None:
             return None
@@ -202,6 +210,12 @@ class Registry(Generic[T]):
 
         Raises:
             TypeError: the object has neither a ``__name__`` nor a ``get_config``.
+
+        >>> from batchdot import activations, constraints
+        >>> activations.serialize(activations.tanh)
+        'tanh'
+        >>> constraints.serialize(constraints.NonNeg())["class_name"]
+        'NonNeg'
         """
         if object is None:
             return None

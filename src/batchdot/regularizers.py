@@ -39,7 +39,15 @@ get, serialize, deserialize = REGULARIZERS.get, REGULARIZERS.serialize, REGULARI
 
 
 class Regularizer(Configurable):
-    """Base of the regularizers. A subclass defines ``__call__(x)`` and ``get_config()``."""
+    """Base of the regularizers. A subclass defines ``__call__(x)`` and ``get_config()``.
+
+    >>> class Largest(Regularizer):
+    ...     def __call__(self, x):
+    ...         return x.abs().max()
+    >>> import torch
+    >>> Largest()(torch.tensor([2.0, -3.0]))
+    tensor(3.)
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the penalty on x, a scalar of its dtype."""
@@ -80,7 +88,15 @@ class L1(Regularizer):
 
 @REGULARIZERS.register()
 class L2(Regularizer):
-    """The L2 penalty ``l2 * sum(x ** 2)``. The argument is also accepted as ``l``, as in Keras 1 and 2."""
+    """The L2 penalty ``l2 * sum(x ** 2)``. The argument is also accepted as ``l``, as in Keras 1 and 2.
+
+    Raises:
+        ValueError: the factor is not a finite number.
+
+    >>> import torch
+    >>> L2(0.5)(torch.tensor([1.0, -3.0]))
+    tensor(5.)
+    """
 
     _arguments = ("l2",)
 
@@ -155,7 +171,11 @@ class OrthogonalRegularizer(Regularizer):
 
 
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
-    """Return an `L1L2`."""
+    """Return an `L1L2`.
+
+    >>> l1_l2(0.1)
+    L1L2(l1=0.1, l2=0.01)
+    """
     return L1L2(l1, l2)
 
 

@@ -48,7 +48,14 @@ class DimPlan:
 
 @dataclass(frozen=True, slots=True)
 class ShardingPlan:
-    """How two sharded tensors are contracted: a `DimPlan` for each mesh dimension."""
+    """How two sharded tensors are contracted: a `DimPlan` for each mesh dimension.
+
+    >>> from torch.distributed.tensor import Replicate, Shard
+    >>> rows = Contraction.batch_dot((6, 100), (6, 100), 1)
+    >>> plan = plan_sharding(rows, [Shard(0)], [Replicate()], [2])
+    >>> plan.rules, plan.x, plan.y
+    ('B', (Shard(dim=0),), (Shard(dim=0),))
+    """
 
     dims: tuple[DimPlan, ...]
 

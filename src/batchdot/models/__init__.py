@@ -24,6 +24,8 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     >>> x, y = Input((3,)), Input((3,))
     >>> model_from_json(Model([x, y], Dot(1, name="dot")([x, y])).to_json()).get_layer("dot").axes
     1
+
+    Source: ``tf.keras.models.model_from_json``.
     """
     try:
         config = json.loads(json_string)
@@ -37,6 +39,13 @@ def model_from_config(config: Any, custom_objects: dict[str, Any] | None = None)
 
     Raises:
         ValueError: not such a dictionary, or an unknown layer.
+
+    >>> from batchdot import layers
+    >>> sequential = {"class_name": "Sequential", "config": Sequential([layers.Flatten()]).get_config()}
+    >>> type(model_from_config(sequential)).__name__
+    'Sequential'
+
+    Source: ``tf.keras.models.model_from_config``.
     """
     if not isinstance(config, dict) or "config" not in config:
         raise ValueError("The config of a model is a dictionary of `class_name` and `config`.")

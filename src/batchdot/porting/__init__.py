@@ -196,6 +196,18 @@ def load(
     tuple or dict of them where the Keras model did. It is the source of `port`, executed.
 
     Arguments and errors are those of `port`.
+
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
+    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "net.json")
+    ...     written = file.write_text(json.dumps(model | {"keras_version": "2.15.0"}))
+    ...     module = load(file)
+    >>> import torch
+    >>> module(torch.tensor([[1.0, -2.0, 3.0]]))
+    tensor([[1., 0., 3.]])
     """
     ported = port(path, weights=weights, custom=custom, channels=channels, with_batchdot=with_batchdot)
     return _naming(path, ported.module)

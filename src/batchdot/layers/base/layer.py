@@ -64,6 +64,8 @@ class Layer(Calls, NodeQueries):
     >>> layer = Scale()
     >>> layer(torch.ones(2, 3)).shape, layer.count_params(), list(layer.state_dict())
     (torch.Size([2, 3]), 3, ['factor'])
+
+    Source: ``tf.keras.layers.Layer``.
     """
 
     def __init__(

@@ -76,7 +76,15 @@ def snake_case(class_name: str) -> str:
 
 
 def clear_names() -> None:
-    """Restart the numbering."""
+    """Number the names of layers from the start again, for a new model.
+
+    >>> from batchdot import backend, layers
+    >>> backend.clear_session()
+    >>> layers.Flatten().name, layers.Flatten().name
+    ('flatten', 'flatten_1')
+
+    Source: ``tf.keras.backend.clear_session``.
+    """
     _given.clear()
 
 

@@ -9,7 +9,14 @@ LAYERS: Registry[Any] = Registry("layer", "keras.layers")
 
 
 def serialize_layer(layer: Any) -> dict[str, Any]:
-    """Return the config of a layer with its class name, as Keras writes it."""
+    """Return the config of a layer with its class name, as Keras writes it.
+
+    >>> from batchdot import layers
+    >>> layers.serialize(layers.Flatten(name="flat"))["class_name"]
+    'Flatten'
+
+    Source: ``tf.keras.layers.serialize``.
+    """
     form = type(layer).__dict__.get("_config_form")
     if form is not None:  # a model, whose config names another module than those of layers
         return {**form, "config": layer.get_config()}
@@ -22,6 +29,12 @@ def deserialize_layer(config: Any, custom_objects: dict[str, Any] | None = None)
     Raises:
         ValueError: an unknown class, or a config that does not fit it.
         TypeError: an argument that the layer does not have.
+
+    >>> from batchdot import layers
+    >>> layers.deserialize({"class_name": "Dot", "config": {"axes": 1, "normalize": True}}).normalize
+    True
+
+    Source: ``tf.keras.layers.deserialize``.
     """
     if isinstance(config, dict) and isinstance(config.get("config"), list):
         config = config | {"config": {"layers": config["config"]}}  # a Sequential of Keras before 2.2.3

@@ -27,6 +27,12 @@ class InputLayer(Layer):
 
     Raises:
         ValueError: no shape, or one that is not of sizes; ``sparse``, ``ragged`` or ``optional`` is true.
+
+    >>> layer = InputLayer((3,), name="words")
+    >>> layer.output.shape, layer.output.dtype
+    ((None, 3), torch.float32)
+
+    Source: ``tf.keras.layers.InputLayer``.
     """
 
     _pure_call = True
@@ -113,6 +119,8 @@ def Input(  # noqa: N802  # Keras's name
 
     >>> Input(shape=(3,)).shape, Input(shape=(None, 3), batch_size=2, dtype="int64").dtype
     ((None, 3), torch.int64)
+
+    Source: ``tf.keras.Input``.
     """
     if tensor is not None:
         if not isinstance(tensor, KerasTensor):

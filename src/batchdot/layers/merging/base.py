@@ -165,6 +165,8 @@ class Subtract(Merge):
 
     >>> Subtract()([torch.ones(2, 1), torch.ones(2, 1)]).tolist()
     [[0.0], [0.0]]
+
+    Source: ``tf.keras.layers.Subtract``.
     """
 
     _pure_call = True
@@ -191,6 +193,8 @@ class Multiply(Merge):
 
     >>> Multiply()([torch.full((1, 2), 2.0), torch.full((1, 2), 3.0)])
     tensor([[6., 6.]])
+
+    Source: ``tf.keras.layers.Multiply``.
     """
 
     _pure_call = True
@@ -203,6 +207,8 @@ class Average(Merge):
 
     >>> Average()([torch.ones(2, 2), torch.zeros(2, 2)]).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
+
+    Source: ``tf.keras.layers.Average``.
     """
 
     _pure_call = True
@@ -218,6 +224,8 @@ class Maximum(Merge):
 
     >>> Maximum()([torch.tensor([[1, 5]]), torch.tensor([[3, 2]])])
     tensor([[3, 5]])
+
+    Source: ``tf.keras.layers.Maximum``.
     """
 
     _pure_call = True
@@ -230,6 +238,8 @@ class Minimum(Merge):
 
     >>> Minimum()([torch.tensor([[1, 5]]), torch.tensor([[3, 2]])])
     tensor([[1, 2]])
+
+    Source: ``tf.keras.layers.Minimum``.
     """
 
     _pure_call = True
@@ -241,32 +251,64 @@ def add(inputs: Any, **kwargs: Any) -> Any:
 
     >>> add([torch.ones(2), torch.ones(2)])
     tensor([2., 2.])
+
+    Source: ``tf.keras.layers.add``.
     """
     return Add(**kwargs)(inputs)
 
 
 def subtract(inputs: Any, **kwargs: Any) -> Any:
-    """Functional form of `Subtract`."""
+    """Functional form of `Subtract`.
+
+    >>> subtract([torch.full((2,), 3.0), torch.full((2,), 2.0)])
+    tensor([1., 1.])
+
+    Source: ``tf.keras.layers.subtract``.
+    """
     return Subtract(**kwargs)(inputs)
 
 
 def multiply(inputs: Any, **kwargs: Any) -> Any:
-    """Functional form of `Multiply`."""
+    """Functional form of `Multiply`.
+
+    >>> multiply([torch.full((2,), 3.0), torch.full((2,), 2.0)])
+    tensor([6., 6.])
+
+    Source: ``tf.keras.layers.multiply``.
+    """
     return Multiply(**kwargs)(inputs)
 
 
 def average(inputs: Any, **kwargs: Any) -> Any:
-    """Functional form of `Average`."""
+    """Functional form of `Average`.
+
+    >>> average([torch.full((2,), 3.0), torch.full((2,), 2.0)])
+    tensor([2.5000, 2.5000])
+
+    Source: ``tf.keras.layers.average``.
+    """
     return Average(**kwargs)(inputs)
 
 
 def maximum(inputs: Any, **kwargs: Any) -> Any:
-    """Functional form of `Maximum`."""
+    """Functional form of `Maximum`.
+
+    >>> maximum([torch.full((2,), 3.0), torch.full((2,), 2.0)])
+    tensor([3., 3.])
+
+    Source: ``tf.keras.layers.maximum``.
+    """
     return Maximum(**kwargs)(inputs)
 
 
 def minimum(inputs: Any, **kwargs: Any) -> Any:
-    """Functional form of `Minimum`."""
+    """Functional form of `Minimum`.
+
+    >>> minimum([torch.full((2,), 3.0), torch.full((2,), 2.0)])
+    tensor([2., 2.])
+
+    Source: ``tf.keras.layers.minimum``.
+    """
     return Minimum(**kwargs)(inputs)
 
 

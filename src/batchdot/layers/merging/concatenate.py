@@ -106,6 +106,8 @@ def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
 
     >>> concatenate([torch.ones(2), torch.zeros(1)], axis=0)
     tensor([1., 1., 0.])
+
+    Source: ``tf.keras.layers.concatenate``.
     """
     return Concatenate(axis=axis, **kwargs)(inputs)
 

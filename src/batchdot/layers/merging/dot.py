@@ -180,6 +180,8 @@ def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
     >>> dot([torch.ones(2, 3), torch.ones(2, 3)], axes=1)
     tensor([[3.],
             [3.]])
+
+    Source: ``tf.keras.layers.dot``.
     """
     return Dot(axes, normalize, **kwargs)(inputs)
 

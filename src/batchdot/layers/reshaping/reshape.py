@@ -20,8 +20,8 @@ class Reshape(Layer):
         target_shape: the sizes after the batch axis; one of them may be -1, and is inferred.
         **kwargs: as for every `Layer`.
 
-    Call it on a tensor of shape (B, ...). The output has shape (B, *target_shape), and is a view where that
-    is possible.
+    Call it on a tensor of shape (B, ...). The output has shape ``(B, *target_shape)``, and is a view where
+    that is possible.
 
     Raises:
         ValueError: sizes that are not integers, or several of -1; an input of another size.

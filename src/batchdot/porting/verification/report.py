@@ -52,6 +52,19 @@ class Verification:
         outputs: every output, in the order of the model.
         layers: where an output differs, every layer that could be compared, in the order of their calls;
             only beside Keras itself, for recorded outputs know no layers.
+
+    >>> import json, tempfile
+    >>> import numpy as np
+    >>> from batchdot.porting import verify
+    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
+    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/net.json", "w") as file:
+    ...         json.dump(model | {"keras_version": "2.15.0"}, file)
+    ...     np.savez(f"{folder}/io.npz", x0=np.float32([[1, -1, 2]]), y0=np.float32([[1, 0, 9]]))
+    ...     verification = verify(f"{folder}/net.json", data=f"{folder}/io.npz")
+    >>> verification.agrees, [output.agrees for output in verification.outputs]
+    (False, [False])
     """
 
     model: str
