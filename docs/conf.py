@@ -20,11 +20,7 @@ default_role = "code"
 myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
-autodoc_typehints = "signature"
-autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
-python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 60
+autodoc_typehints = "none"
 napoleon_use_ivar = True
 add_module_names = False
 

@@ -17,9 +17,9 @@ from tests.support.wrong_commands import WRONG
 import batchdot
 from batchdot import batch_dot
 from batchdot.cli import main as cli
-from batchdot.cli.commands import wrap
+from batchdot.cli.commands import COMMANDS, wrap
 from batchdot.cli.main import main
-from batchdot.cli.parser import FILE_HELP
+from batchdot.cli.parser import FILE_HELP, build_parser
 from batchdot.io.array_file import FORMATS
 
 COMMAND = [sys.executable, "-m", "batchdot"]
@@ -148,7 +148,7 @@ def test_explain_draws_as_wide_and_with_what_the_terminal_has(tmp_path):
             check=True,
             env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
         )
-        picture = explanation.to_text(columns, ascii_only)
+        picture = wrap(explanation.to_text(columns, ascii_only), columns)
         out = process.stdout.decode(encoding).replace(os.linesep, "\n")
         assert out.startswith(f"{picture}\n\n")
         assert out.removeprefix(picture).split() == str(explanation).split()
@@ -389,12 +389,31 @@ def test_explain_wraps_its_text_at_the_width_of_the_terminal(capsys, monkeypatch
         monkeypatch.setenv("COLUMNS", str(columns))
         _, out, _ = run(capsys, *argv)
         text = out.partition("\ncosine of")[2]
-        longest_word = max(map(len, str(explanation).split())) + 19
-        assert max(map(len, text.splitlines())) <= max(columns, longest_word)
+        assert max(map(len, out.splitlines())) <= columns
         assert " ".join(f"cosine of{text}".split()) == " ".join(str(explanation).split())
     monkeypatch.delenv("COLUMNS")
     _, out, _ = run(capsys, *argv)  # not a terminal: lines as they are
     assert out.endswith(f"\n\n{explanation}\n")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=" ".join)
+def test_help_is_as_wide_as_the_terminal(command, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([*command, "--help"])
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= columns
+    monkeypatch.setenv("COLUMNS", "500")
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([*command, "--help"])
+    assert examples(narrow) == examples(capsys.readouterr().out) != []
+
+
+def examples(text):
+    """Return the commands in a help text, as a shell reads them."""
+    lines = text.replace("\\\n", "").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("  batchdot ")]
 
 
 def test_help_names_every_file_format():

@@ -67,10 +67,10 @@ def explain(arguments: "Namespace") -> int:
     explanation = explain(*shapes, axes, batch_dims=arguments.batch_dims, normalize=arguments.normalize)
     if arguments.svg is not None:
         _write_svg(arguments.svg, explanation.to_svg())
-    text = str(explanation)
+    text = f"{explanation.to_text(width, ascii_only=not _can_print('┌─│'))}\n\n{explanation}"
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):  # a program that reads a pipe gets whole lines
         text = wrap(text, width)
-    print(explanation.to_text(width, ascii_only=not _can_print("┌─│")), text, sep="\n\n")
+    print(text)
     if arguments.svg is not None:
         print(f"\n{printable(arguments.svg)}: the picture")
     return 0
@@ -180,14 +180,20 @@ def libraries(arguments: "Namespace") -> list[str]:
 
 
 def wrap(text: str, width: int) -> str:
-    """Wrap lines at a width. What follows is indented, below the value of a line ``  name    value``."""
+    """Wrap lines at a width. What follows is indented, below the value of a line ``  name    value``.
+
+    >>> print(wrap("  einsum    bk,bk->b and a note", 24))
+      einsum    bk,bk->b and
+                a note
+    """
     import re
     import textwrap
 
     lines = []
     for line in text.splitlines():
         name = re.match(r"  \S+(?: \S+)* {2,}", line)
-        indent = name.end() if name and name.end() <= width // 2 else 4
+        longest = max(map(len, line.split()), default=0)
+        indent = name.end() if name and name.end() + longest <= width else 4
         lines += textwrap.wrap(
             line,
             width,

@@ -1,5 +1,8 @@
 """The argument parser of the `batchdot` command, with the help text of every command."""
 
+import re
+import shutil
+import textwrap
 from argparse import Action, ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
 from difflib import get_close_matches
 from itertools import takewhile
@@ -22,7 +25,7 @@ examples:
   batchdot dot a.npy model.safetensors:embedding --axes 1,2 --normalize -o cosines.safetensors:cosine
   batchdot dot x.npy y.npy --axes -1,-2 --dtype float32 -o out.npy
 
-Files are read block by block over their first axis, so they may be larger than memory. OUT is written
+Files are read block by block over their first axis, so they may be larger than memory. OUT is written \
 atomically: an interrupted run leaves an older OUT unchanged.
 """
 
@@ -31,8 +34,8 @@ examples:
   batchdot top-k users.npy items.npy -k 10 --indices nearest.npy
   batchdot top-k users.npy model.safetensors:items -k 10 --normalize --scores cosines.npy
 
-The search is exact and takes bounded memory: files may be larger than memory. Equal scores are in the order
-of their indices. For approximate search in many millions of items, use FAISS.
+The search is exact and takes bounded memory: files may be larger than memory. Equal scores are in the \
+order of their indices. For approximate search in many millions of items, use FAISS.
 """
 
 EXPLAIN_EXAMPLE = """\
@@ -57,8 +60,8 @@ examples:
   batchdot port model.json --weights model.weights.h5 -o tower.py
   batchdot port model.keras -o tower.py --custom double=layers:double --with-batchdot
 
-tower.py needs PyTorch alone; tower.safetensors, beside it, has the weights. Neither Keras nor TensorFlow is
-needed, and nothing that MODEL holds is run.
+tower.py needs PyTorch alone; tower.safetensors, beside it, has the weights. Neither Keras nor TensorFlow \
+is needed, and nothing that MODEL holds is run.
 """
 
 VERIFY_EXAMPLE = """\
@@ -66,8 +69,8 @@ examples:
   batchdot verify model.h5 --data recorded.npz
   batchdot verify model.keras --against keras
 
-recorded.npz has the inputs x0, x1, ... and the outputs y0, y1, ... that Keras computed. The exit status is 0
-if all outputs agree, 1 if one differs, and 2 if they could not be compared.
+recorded.npz has the inputs x0, x1, ... and the outputs y0, y1, ... that Keras computed. The exit \
+status is 0 if all outputs agree, 1 if one differs, and 2 if they could not be compared.
 """
 
 DEMO_EXAMPLE = """\
@@ -91,7 +94,7 @@ example:
 
 
 class _Parser(ArgumentParser):
-    """Keeps line breaks of the examples, and reports an invalid argument on one line without the usage."""
+    """Wraps all of its help, and reports an invalid argument on one line without the usage."""
 
     def __init__(self, **options: Any) -> None:
         self._names: list[str] = []
@@ -101,6 +104,11 @@ class _Parser(ArgumentParser):
         action = super().add_argument(*args, **options)
         self._names += action.option_strings
         return action
+
+    def format_help(self) -> str:
+        """Return the help at the terminal's width; argparse wraps neither examples nor long usages."""
+        width = shutil.get_terminal_size().columns - 2  # as argparse does
+        return "".join(f"{_wrap(line, width)}\n" for line in super().format_help().splitlines())
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse the arguments of this parser, and refuse those that it does not know.
@@ -125,6 +133,24 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def _wrap(line: str, width: int) -> str:
+    r"""Wrap a line of help: a command by backslashes, so that it can be pasted, and others as text.
+
+    >>> print(_wrap('  batchdot explain "(100, 20)" "(100, 30, 20)" --axes 1,2', 44))
+      batchdot explain "(100, 20)" \
+          "(100, 30, 20)" --axes 1,2
+    """
+    if len(line) <= width:
+        return line
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    if line.startswith("  batchdot "):
+        whole = re.sub(r'"[^"]*"', lambda text: text[0].replace(" ", "\N{NO-BREAK SPACE}"), line)
+        wrapper.width, wrapper.subsequent_indent = width - 2, " " * 6
+        return " \\\n".join(wrapper.wrap(whole)).replace("\N{NO-BREAK SPACE}", " ")
+    wrapper.initial_indent = wrapper.subsequent_indent = " " * min(4, len(line) - len(line.lstrip()))
+    return wrapper.fill(line.strip())
 
 
 def build_parser() -> ArgumentParser:
