@@ -22,7 +22,10 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"
 napoleon_use_ivar = True
+napoleon_use_rtype = False
 add_module_names = False
+
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"batchdot {release}"

@@ -75,6 +75,8 @@ def test_fences(document, tmp_path, monkeypatch):
         elif language == "console":
             for command, expected in transcript(text):
                 run_command(command, expected)
+        elif language == "{eval-rst}":
+            continue  # directives of the reference: test_reference
         elif language.startswith("{include} "):
             assert (document.parent / language.removeprefix("{include} ")).exists()
         else:

@@ -139,7 +139,9 @@ def explain(
         dtype: the dtype for the number of bytes.
 
     Returns:
-        An `Explanation`, to be printed or read field by field.
+        An `Explanation`, to be printed or read field by field: ``output_shape``, ``einsum``,
+        ``plain_torch``, ``gradients``, ``steps``, ``multiply_adds``, ``bytes`` and the arguments.
+        ``to_text()`` and ``to_svg()`` draw it.
 
     Raises:
         AxisError, ValueError, TypeError: as `batch_dot`; TypeError for an argument that is not a shape.
