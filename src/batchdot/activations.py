@@ -55,7 +55,10 @@ serialize = ACTIVATIONS.serialize
 
 
 def get(identifier: Identifier, custom_objects: CustomObjects | None = None) -> Activation:
-    """Return the function for an identifier, as `Registry.get` does; `linear` for None.
+    """Return the function for a name, a config, or a function, which is returned as it is; `linear` for None.
+
+    Raises:
+        ValueError: an unknown name or a malformed config.
 
     >>> get("relu") is relu, get(None) is linear, get(torch.tanh) is torch.tanh
     (True, True, True)
@@ -64,7 +67,10 @@ def get(identifier: Identifier, custom_objects: CustomObjects | None = None) -> 
 
 
 def deserialize(config: str | Config | None, custom_objects: CustomObjects | None = None) -> Activation:
-    """Return the function for a name or config, as `Registry.deserialize` does; `linear` for None.
+    """Return the function for a name, or for a config in any form that Keras has written; `linear` for None.
+
+    Raises:
+        ValueError: an unknown name or a malformed config.
 
     >>> deserialize({"class_name": "function", "config": "tanh"}) is tanh
     True

@@ -1,5 +1,6 @@
 """The reference: what is public has a page, and a docstring with an example that is run."""
 
+import builtins
 import doctest
 import importlib
 import inspect
@@ -9,6 +10,8 @@ import re
 import pytest
 from tests.support import ROOT
 from tests.support.keras_record import FOLDER
+
+from batchdot import layers
 
 PAGES = ROOT / "docs" / "reference"
 
@@ -99,3 +102,30 @@ def test_members_of_a_public_class_have_docstrings(module, name, value):
         and not inspect.getdoc(getattr(value, member))
     ]
     assert bare == []
+
+
+def names_in_code(value):
+    """Yield the roots of names between single backticks in the docstrings of a name and of its members."""
+    texts = [value.__doc__ or ""]
+    if inspect.isclass(value):
+        members = {name: member for name, member in vars(value).items() if not name.startswith("_")}
+        texts += [inspect.getdoc(member) or "" for member in members.values()]
+    for text in texts:
+        yield from re.findall(r"(?<!`)`([A-Za-z_]\w*)[\w.]*`(?!`)", text)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"), NAMES, ids=lambda item: item if type(item) is str else ""
+)
+def test_docstring_refers_to_what_is_public(module, name, value):
+    """A reader of the reference finds each name that a docstring refers to."""
+    known = {item for _, item, _ in NAMES} | {"batchdot", "json", "keras", "tf", "torch", *dir(builtins)}
+    known |= {page.removeprefix("batchdot.") for page in MODULES.values()}
+    callables = [value, *vars(value).values()] if inspect.isclass(value) else [value]
+    for item in filter(inspect.isfunction, [value.__init__, *callables]):
+        known |= set(inspect.signature(item).parameters)
+    if inspect.isclass(value):
+        known |= {*dir(value), *getattr(value, "__annotations__", {})}
+        known |= set(re.findall(r"self\.(\w+)", inspect.getsource(value)))
+        known |= set(dir(layers.Layer(name="any"))) if issubclass(value, layers.Layer) else set()
+    assert [root for root in names_in_code(value) if root not in known] == []

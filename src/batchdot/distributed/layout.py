@@ -48,7 +48,7 @@ class DimPlan:
 
 @dataclass(frozen=True, slots=True)
 class ShardingPlan:
-    """How two sharded tensors are contracted: a `DimPlan` for each mesh dimension.
+    """How two sharded tensors are contracted: a rule and placements for each mesh dimension.
 
     >>> from torch.distributed.tensor import Replicate, Shard
     >>> rows = Contraction.batch_dot((6, 100), (6, 100), 1)

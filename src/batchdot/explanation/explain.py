@@ -139,7 +139,7 @@ def explain(
         dtype: the dtype for the number of bytes.
 
     Returns:
-        An `Explanation`, to be printed or read field by field: ``output_shape``, ``einsum``,
+        An explanation, to be printed or read field by field: ``output_shape``, ``einsum``,
         ``plain_torch``, ``gradients``, ``steps``, ``multiply_adds``, ``bytes`` and the arguments.
         ``to_text()`` and ``to_svg()`` draw it.
 

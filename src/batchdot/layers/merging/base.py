@@ -18,19 +18,7 @@ LISTS = (list, tuple)
 
 
 class Merge(Layer):
-    """Base of the layers that merge a list of tensors.
-
-    Args:
-        **kwargs: as for every `Layer`.
-
-    Call it on a list of tensors of shapes (B, ...). Sizes of 1 broadcast; a tensor with fewer axes than
-    the others gets axes of size 1 after its batch axis. Dtypes are promoted as in PyTorch. The mask of the
-    output is True where all masks of the inputs are.
-
-    Raises:
-        ValueError: no list of tensors, shapes that do not fit, or different batch sizes.
-        TypeError: a keyword that no layer has.
-    """
+    """Base of the layers that merge a list of tensors; `Add` describes what they have in common."""
 
     _operation: ClassVar[Callable[[Any, Any], Any]]
 
@@ -147,7 +135,18 @@ class Merge(Layer):
 
 @LAYERS.register()
 class Add(Merge):
-    """Layer that adds a list of tensors; see `Merge`.
+    """Layer that adds a list of tensors.
+
+    Args:
+        **kwargs: as for every `Layer`.
+
+    Call it on a list of tensors of shapes (B, ...). Sizes of 1 broadcast; a tensor with fewer axes than
+    the others gets axes of size 1 after its batch axis. Dtypes are promoted as in PyTorch. The mask of the
+    output is True where all masks of the inputs are.
+
+    Raises:
+        ValueError: no list of tensors, shapes that do not fit, or different batch sizes.
+        TypeError: a keyword that no layer has.
 
     >>> Add()([torch.ones(2, 3), torch.ones(2, 1)]).shape
     torch.Size([2, 3])
@@ -161,7 +160,7 @@ class Add(Merge):
 
 @LAYERS.register()
 class Subtract(Merge):
-    """Layer that subtracts the second of two tensors from the first; see `Merge`.
+    """Layer that subtracts the second of two tensors from the first; called as `Add` is.
 
     >>> Subtract()([torch.ones(2, 1), torch.ones(2, 1)]).tolist()
     [[0.0], [0.0]]
@@ -189,7 +188,7 @@ class Subtract(Merge):
 
 @LAYERS.register()
 class Multiply(Merge):
-    """Layer that multiplies a list of tensors; see `Merge`.
+    """Layer that multiplies a list of tensors; called as `Add` is.
 
     >>> Multiply()([torch.full((1, 2), 2.0), torch.full((1, 2), 3.0)])
     tensor([[6., 6.]])
@@ -203,7 +202,7 @@ class Multiply(Merge):
 
 @LAYERS.register()
 class Average(Merge):
-    """Layer that averages a list of tensors; see `Merge`. The average of integers is a float.
+    """Layer that averages a list of tensors; called as `Add` is. The average of integers is a float.
 
     >>> Average()([torch.ones(2, 2), torch.zeros(2, 2)]).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
@@ -220,7 +219,7 @@ class Average(Merge):
 
 @LAYERS.register()
 class Maximum(Merge):
-    """Layer that takes the largest of a list of tensors; see `Merge`.
+    """Layer that takes the largest of a list of tensors; called as `Add` is.
 
     >>> Maximum()([torch.tensor([[1, 5]]), torch.tensor([[3, 2]])])
     tensor([[3, 5]])
@@ -234,7 +233,7 @@ class Maximum(Merge):
 
 @LAYERS.register()
 class Minimum(Merge):
-    """Layer that takes the smallest of a list of tensors; see `Merge`.
+    """Layer that takes the smallest of a list of tensors; called as `Add` is.
 
     >>> Minimum()([torch.tensor([[1, 5]]), torch.tensor([[3, 2]])])
     tensor([[1, 2]])

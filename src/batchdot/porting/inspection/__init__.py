@@ -30,7 +30,7 @@ class Inspection:
     ...     file = Path(folder, "net.json")
     ...     written = file.write_text(json.dumps(model | {"keras_version": "2.15.0"}))
     ...     report = inspect(file)
-    >>> report.data()["layers"][0]["class"], report.warnings
+    >>> report.data()["layers"][-1]["class"], report.warnings
     ('ReLU', ())
     """
 
