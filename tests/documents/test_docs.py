@@ -34,6 +34,8 @@ def name_of(document):
 SET_UP = (
     'python -m pip install torch==2.13.0 "setuptools>=77"',
     "python -m pip install --no-build-isolation .",
+    "python -m pip install safetensors",
+    "python ratings.py",
     "bash .ci/run",
 )
 
