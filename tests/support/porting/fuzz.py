@@ -19,7 +19,6 @@ import random
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +111,7 @@ def port_model(data):
     module = ported.module()
     inputs = small_inputs(record)
     if inputs is not None:
-        with torch.no_grad(), suppress(RuntimeError, IndexError, ValueError):  # sizes that do not fit
+        with torch.no_grad():
             module(*inputs)
 
 

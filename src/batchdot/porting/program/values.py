@@ -78,12 +78,15 @@ class Statement:
         expression: source of the right side, on one line.
         shape: of the (first) result, for the comment; None where it is not known.
         inline: whether the expression may stand in the place of a name that is used once.
+        origins: what the expression and those that moved into it were written for, each with its text, from
+            the inside out; only who wrote the statement knows what that means.
     """
 
     targets: Names
     expression: str
     shape: Shape = None
     inline: bool = False
+    origins: tuple[tuple[str, object], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

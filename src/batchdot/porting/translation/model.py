@@ -35,6 +35,7 @@ from batchdot.porting.record import (
     Slice,
     TensorRef,
 )
+from batchdot.porting.record.values import refs_in
 from batchdot.porting.translation.custom import (
     Custom,
     CustomError,
@@ -76,6 +77,14 @@ class Options:
     with_batchdot: bool = False
     custom: Mapping[str, Custom] = field(default_factory=dict)
     channels: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a statement of a program was written for: one call of a layer."""
+
+    layer: LayerRecord
+    call: Call
 
 
 @dataclass
@@ -195,6 +204,13 @@ class ModelTranslator:
         self.calls: dict[str, list[Call]] = {layer.name: [] for layer in record.layers}
         for call in record.calls:
             self.calls[call.layer].append(call)
+        self.users: dict[TensorRef, list[LayerRecord | None]] = {
+            ref: [None] for ref in refs_in(record.outputs)
+        }
+        for call in record.calls:
+            for ref in call.tensors():
+                self.users.setdefault(ref, []).append(self.layers[call.layer])
+        self.has_masks = any(call.masks for call in record.calls)
         self.forwards: dict[str, Forward] = {}
         self.models: dict[str, ModelTranslator] = {}
         self.structure: Results = ()
@@ -374,6 +390,7 @@ class ModelTranslator:
                 ),
             )
             self.forwards[call.layer] = self.translate(layer)
+        self.body.origin = Origin(record, call)
         site = Site(
             self.body,
             record.name,
@@ -381,16 +398,27 @@ class ModelTranslator:
             call.output_shapes,
             call.masks,
             self._mask,
+            self._is_flattened(call),
         )
         result = self.forwards[call.layer](site)
         several = result if isinstance(result, tuple) else (result,)
         for number, (part, shape) in enumerate(zip(several, call.output_shapes, strict=True)):
             value = Value(part, shape) if isinstance(part, str) else part
-            value = Value(value.text, shape if shape is not None else value.shape, value.kind, value.is_first)
+            if shape is not None and not (site.is_flattened and value.rank == 2):
+                value = replace(value, shape=shape)
             if number and PART.fullmatch(value.text):
                 self.values[call.output(number)] = value
                 continue
             self.values[call.output(number)] = site.named(value, str(number) if number else "")
+
+    def _is_flattened(self, call: Call) -> bool:
+        """Whether the result of a call has one use or several, each of which flattens it."""
+        users = self.users.get(call.output(), [])
+        return bool(users) and not self.has_masks and all(map(self._flattens, users))
+
+    def _flattens(self, user: LayerRecord | None) -> bool:
+        """Whether what uses a tensor is Keras's Flatten, and neither the user's own nor an output."""
+        return user is not None and user.is_a("Flatten") and not self.port.custom(user.name, user.class_name)
 
     def _training(self, layer: str) -> bool | None:
         """Return what all calls of a layer say by ``training=``, else what the model's own calls say."""
