@@ -48,6 +48,7 @@ MISFITS = {
         entry("ZeroPadding2D", "pad", ["small"], padding=[[1, 1], [1, 1]]),
         pool("wrong", ["pad"], 8, "AveragePooling2D"),
     ],
+    "ranks of a free size": [entry("Concatenate", "wrong", ["free", "a"], axis=-1)],
     "repeat": [entry("RepeatVector", "wrong", ["image"], n=3)],
     "a free size too": [
         entry("Add", "wrong", ["a", "b"]),

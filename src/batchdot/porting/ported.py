@@ -132,7 +132,8 @@ def port_record(record: ModelRecord, options: Options) -> Ported:
     imports = tuple(function.import_line for function in program.functions if function.place)
     check(source, imports, {function.alias for function in program.functions})
     arrays = dict(program.model.arrays())
-    ported = Ported(source, program.model.name, program.notes, record, arrays, program.functions)
+    notes = program.notes + program.remarks
+    ported = Ported(source, program.model.name, notes, record, arrays, program.functions)
     ported.check(program.model)
     return ported
 

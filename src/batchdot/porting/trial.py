@@ -1,10 +1,10 @@
 """Run a ported module once before it is handed over, so that sizes which do not fit are refused by layer.
 
-The first run is on a batch of no samples, on the CPU, over memory that nobody has written: it checks sizes
-and computes nothing, so that it takes a tenth of the time of a port (AMD EPYC of Zen 5). On the device "meta"
-PyTorch would import its compiler, which takes longer than the port. A module that fails there may still be
-right, as one that takes a maximum over the batch is; so it runs again with its weights on one sample, and
-only what fails then is refused.
+A small model runs on two samples of zeros, with zeros as its weights; a large one on none, over memory that
+nobody has written, which checks most sizes and computes nothing. Either takes a tenth of the time of a port
+(AMD EPYC of Zen 5). On the device "meta" PyTorch would import its compiler, which takes longer than the port.
+A module that fails there may still be right, as one that takes a maximum over no samples is; so it runs again
+with its weights, and only what fails then is refused.
 """
 
 import math
@@ -31,6 +31,12 @@ MAX_STEPS = 100_000
 
 MAX_ELEMENTS = 2**24
 """Elements of a tensor from which on there is no run on a sample."""
+
+SMALL = 2**18
+"""Numbers, weights and results together, up to which a model runs on samples at first."""
+
+BATCH = 2
+"""Samples: squeezing the axes of size 1 would take away the batch of one."""
 
 UNTRIED = (NotImplementedError, MemoryError)
 """What says nothing about the model: an operation that the CPU does not have, and too little memory."""
@@ -68,21 +74,26 @@ class Trial:
             return
         try:
             empty = blank.float().to_empty(device="cpu").eval()
-            if self._first_error(empty, batch=0) is None or max(map(_elements, shapes)) > MAX_ELEMENTS:
+            numbers = sum(map(_elements, shapes)) + sum(each.numel() for each in empty.state_dict().values())
+            if numbers <= SMALL:
+                for tensor in empty.state_dict().values():
+                    tensor.zero_()
+            errors = self._errors(empty, BATCH if numbers <= SMALL else 0)
+            if not errors or max(map(_elements, shapes)) > MAX_ELEMENTS:
                 return
-            error = self._first_error(load().float(), batch=1)
+            errors = self._errors(load().float(), BATCH)
         except UNTRIED:
             return
-        if error is not None:
-            self._refuse(error)
+        if errors:
+            self._refuse(errors)
 
     def _shapes(self) -> Iterator[Shape]:
         for call in self.record.calls:
             yield from call.output_shapes
 
-    def _first_error(self, module: nn.Module, batch: int) -> Exception | None:
-        """Return why the module does not run, at the first sizes that are tried; None if it runs at any."""
-        first = None
+    def _errors(self, module: nn.Module, batch: int) -> list[Exception]:
+        """Return why the module does not run, at all sizes that are tried; nothing if it runs at any."""
+        errors: list[Exception] = []
         for steps, side in FREE if self._is_open else FREE[:1]:
             inputs = [_zeros(value, batch, steps, side) for value in self.model.parameters]
             try:
@@ -91,11 +102,11 @@ class Trial:
             except UNTRIED:
                 raise
             except Exception as error:
-                first = first or error
+                errors.append(error)
             else:
                 self._compare(results)
-                return None
-        return first
+                return []
+        return errors
 
     def _compare(self, results: object) -> None:
         """Refuse a model that returns other sizes than it says."""
@@ -121,18 +132,23 @@ class Trial:
         """Whether the model leaves more sizes open than that of the batch."""
         return any(None in (value.shape or ())[1:] for value in self.model.parameters)
 
-    def _refuse(self, error: Exception) -> None:
+    def _refuse(self, errors: list[Exception]) -> None:
         """Raise the refusal, unless what fails may be due to the numbers or sizes that were tried."""
+        error = errors[0]
         if isinstance(error, IndexError) and "index out of range in self" in str(error):
             return
         origin, text = origin_of(error, self.model, self.source)
+        same = len(errors) > 1 and all(
+            str(each) == str(error) and origin_of(each, self.model, self.source)[0] is origin
+            for each in errors
+        )
         if isinstance(origin, Origin):
             name = origin.layer.name
             is_open = any(shape is None or None in shape[1:] for shape in origin.call.input_shapes)
             has_weights = any(True for _ in origin.layer.all_weights())
-            if is_open and not (has_weights and len(origin.call.input_shapes) == 1):
+            if is_open and not same and not (has_weights and len(origin.call.input_shapes) == 1):
                 return
-        elif self._is_open:
+        elif self._is_open and not same:
             return
         else:
             name = self.record.name

@@ -221,12 +221,14 @@ class Program:
         model: the class of the whole model.
         notes: what a reader should know, in sentences.
         functions: the user's functions that it calls.
+        remarks: what the user should know who made it, in sentences.
     """
 
     title: str
     model: ModelClass
     notes: tuple[str, ...] = ()
     functions: tuple[Function, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> str:

@@ -158,9 +158,12 @@ def translate(
             port.note(sentence)
     except UNFORESEEN as error:
         raise NotPortableError([(record.name, unforeseen(error))]) from error
-    for unused in options.custom.keys() - port.functions.keys():
-        port.note(f"custom[{quote(unused)}] is the name of no layer, class or activation of this model.")
-    return Program(title, model, tuple(port.notes), tuple(port.functions.values()))
+    remarks = tuple(
+        f"custom[{quote(unused)}] is the name of no layer, class or activation of this model."
+        for unused in options.custom
+        if unused not in port.functions
+    )
+    return Program(title, model, tuple(port.notes), tuple(port.functions.values()), remarks)
 
 
 class ModelTranslator:
