@@ -44,7 +44,7 @@ class Ported:
     _functions: tuple[Function, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
-        return layer_table(self.record)
+        return layer_table(self.record, {each.key: each.alias for each in self._functions})
 
     @property
     def state_dict(self) -> dict[str, Tensor]:

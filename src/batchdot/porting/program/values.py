@@ -197,11 +197,13 @@ class Function:
         alias: what the program calls it.
         function: the function.
         place: the module and the name by which it can be imported; None if it cannot.
+        key: the layer, class or activation that it was given for.
     """
 
     alias: str
     function: Callable[..., object]
     place: tuple[str, str] | None
+    key: str = ""
 
     @property
     def import_line(self) -> str:
@@ -222,6 +224,7 @@ class Program:
         notes: what a reader should know, in sentences.
         functions: the user's functions that it calls.
         remarks: what the user should know who made it, in sentences.
+        definitions: functions of one tensor ``x`` that it defines, by name, each with its expression.
     """
 
     title: str
@@ -229,6 +232,7 @@ class Program:
     notes: tuple[str, ...] = ()
     functions: tuple[Function, ...] = ()
     remarks: tuple[str, ...] = ()
+    definitions: tuple[tuple[str, str], ...] = ()
 
     @property
     def dtype(self) -> str:

@@ -29,11 +29,12 @@ def write(program: Program) -> str:
     """Return the file that a program is. Equal programs give equal text."""
     classes = list(_classes(program.model))
     names = {name for each in classes for name in _names(each, program.dtype)}
+    names.update(name for _, expression in program.definitions for name in names_in(expression))
     helpers = list(helpers_for(names))
     names = names.union(*(helper.names for helper in helpers))
-    blocks = [helper.text for helper in helpers] + [
-        _class(each, program.dtype, each is program.model) for each in classes
-    ]
+    blocks = [helper.text for helper in helpers]
+    blocks += [_definition(name, expression) for name, expression in program.definitions]
+    blocks += [_class(each, program.dtype, each is program.model) for each in classes]
     imports = "\n".join([*_imports(names, program.dtype), *_own_imports(program, names)])
     title = f'"""{program.title}\n\n{LICENSE}\n"""'
     notes = "".join(f"{line}\n" for line in _notes(program.notes))
@@ -85,6 +86,12 @@ def _own_imports(program: Program, names: set[str]) -> Iterator[str]:
     if lines:
         yield ""
         yield from lines
+
+
+def _definition(name: str, expression: str) -> str:
+    function = Function(name, ["x: Tensor"], "Tensor")
+    function.give(expression)
+    return "\n".join(function.lines)
 
 
 def _class(model: ModelClass, dtype: str, is_root: bool) -> str:

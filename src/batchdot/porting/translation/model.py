@@ -100,10 +100,17 @@ class Port:
     functions: dict[str, Function] = field(default_factory=dict)
     loans: Loans = field(default_factory=Loans)
     notes: dict[str, None] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
         """Add a sentence to the notes, once."""
         self.notes[sentence] = None
+
+    def define(self, name: str, expression: str) -> str:
+        """Add a function of ``x`` to the file, once; return its name."""
+        if expression not in self.definitions:
+            self.definitions[expression] = self.class_names.take(name)
+        return self.definitions[expression]
 
     def custom(self, *names: str) -> Function | None:
         """Return the user's translation that has the first of these names, None if there is none."""
@@ -115,7 +122,7 @@ class Port:
             function = self.options.custom[name]
             place = importable(function)
             alias = self.class_names.take(place[1] if place else name)
-            self.functions[name] = Function(alias, function, place)
+            self.functions[name] = Function(alias, function, place, name)
         return self.functions[name]
 
 
@@ -163,7 +170,8 @@ def translate(
         for unused in options.custom
         if unused not in port.functions
     )
-    return Program(title, model, tuple(port.notes), tuple(port.functions.values()), remarks)
+    definitions = tuple((name, expression) for expression, name in port.definitions.items())
+    return Program(title, model, tuple(port.notes), tuple(port.functions.values()), remarks, definitions)
 
 
 class ModelTranslator:
@@ -196,6 +204,7 @@ class ModelTranslator:
             self.translate,
             self._replace,
             port.note,
+            port.define,
             trainable=trainable,
             with_batchdot=port.options.with_batchdot,
         )
@@ -261,10 +270,13 @@ class ModelTranslator:
         return sorted(self.record.calls, key=lambda call: level[call.output()])
 
     def _inputs(self) -> tuple[tuple[str, ...], tuple[TensorRef, ...]]:
-        """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
+        """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict.
+
+        A model inside of another is called with its inputs one by one, and with masks.
+        """
         inputs = self.record.inputs
         if isinstance(inputs, FrozenMap):
-            return tuple(inputs), tuple(inputs.values())
+            return () if self.parent else tuple(inputs), tuple(inputs.values())
         return (), inputs
 
     def translate(self, layer: Layer) -> Forward:
@@ -298,7 +310,8 @@ class ModelTranslator:
             return self._nested(layer, layer.record.model)
         translation = translation_of(layer.record)
         if translation is None:
-            raise RefusedError(f"there is no translation of {layer.record.class_name}")
+            name = layer.record.class_name
+            raise RefusedError(f"there is no translation of {name}; {advice(name)}")
         return translation(layer)
 
     def _lent(self, layer: Layer, loan: Loan) -> Forward:
@@ -452,8 +465,6 @@ class ModelTranslator:
     def _mask_parameter(self, mask: Mask) -> Value:
         """Add a parameter for the mask that the caller passes along with an input."""
         assert mask.tensor is not None
-        if isinstance(self.record.inputs, FrozenMap):
-            raise RefusedError("it obeys a mask that comes with one of several inputs by name")
         value = self.values[mask.tensor]
         parameter = Value(self.body.names.take(f"{value}_mask"), (value.shape or ())[:2] or None, "bool")
         self.mask_parameters[self.record.input_refs.index(mask.tensor)] = parameter
