@@ -664,7 +664,7 @@ def test_port_with_custom_functions_says_what_layers_become(tmp_path):
 def test_refusal_of_layer_without_translation_says_what_to_give(tmp_path):
     crop = entry("RandomCrop", "crop", ["x"], height=4, width=4)
     path = write(tmp_path / "m.json", functional([given("x", 8, 8, 3), crop], ["x"], ["crop"]))
-    with pytest.raises(porting.NotPortableError, match="RandomCrop.*custom="):
+    with pytest.raises(porting.NotPortableError, match=r"RandomCrop.*custom="):
         porting.port(path)
 
 
