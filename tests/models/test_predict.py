@@ -197,3 +197,42 @@ def test_predict_has_the_arguments_of_keras() -> None:
     )
     with pytest.raises(TypeError, match=r"predict calls no callbacks\. Write `for batch in loader: "):
         model.predict(np.ones((3, 2)), callbacks=[print])
+
+
+def structures(keras: Any) -> dict[str, Any]:
+    """Models that return their outputs in lists, tuples and dicts; all take samples of two numbers."""
+    x = keras.Input((2,))
+    a, b, c = x, keras.layers.Activation("relu")(x), keras.layers.Concatenate()([x, x])
+    outputs = {
+        "tensor": a,
+        "list of one": [b],
+        "list": [a, b],
+        "tuple": (b, a),
+        "dict": {"score": b, "rank": c},
+        "dict of one": {"score": c},
+        "list in list": [a, [b, c]],
+        "list in dict": {"two": [c, a], "one": b},
+    }
+    return {name: keras.Model(x, value) for name, value in outputs.items()}
+
+
+STRUCTURES = tuple(structures(batchdot))
+
+
+def listed(value: Any) -> Any:
+    """Return arrays as lists of numbers, in the structure that they are in, which JSON does not keep."""
+    if isinstance(value, dict):
+        return {"dict": {key: listed(part) for key, part in sorted(value.items())}}
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [listed(part) for part in value]}
+    return value.tolist()
+
+
+def keras_predicts_structure(name: str) -> Any:
+    return listed(structures(tf_keras)[name].predict(np.arange(-5.0, 5.0).reshape(5, 2), 2, verbose=0))
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_predict_returns_the_structure_of_the_outputs(name: str, keras_says: Any) -> None:
+    wanted = keras_says(keras_predicts_structure, name)
+    assert listed(structures(batchdot)[name].predict(np.arange(-5.0, 5.0).reshape(5, 2), 2)) == wanted

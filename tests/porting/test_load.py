@@ -5,6 +5,7 @@ import pytest
 import torch
 from tests.support.live_keras import live_keras
 from tests.support.porting.corpus import fixture_files
+from tests.support.porting.saved import dense, functional, given, kernel, write
 
 import batchdot
 from batchdot import layers, porting
@@ -74,3 +75,15 @@ def test_load_weights_of_live_keras_fills_the_same_model(engine, container, tmp_
     given = [np.random.default_rng(seed).normal(size=(5, 4)).astype("float32") for seed in (0, 1)]
     found = mine(list(map(torch.tensor, given)))
     np.testing.assert_allclose(found.detach(), model.predict(given, verbose=0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [("p", "q"), ("q", "p"), ("r", "s")], ids="".join)
+def test_load_weights_into_sequential_goes_by_order(names, tmp_path):
+    """As Keras does with legacy files, whatever the layers are called."""
+    config = functional([given("x", 3), dense("p", ["x"], 3), dense("q", ["p"], 3)], ["x"], ["q"])
+    arrays = {name: kernel(name, 3, 3, seed=seed) for seed, name in enumerate("pq")}
+    path = write(tmp_path / "m.h5", config, arrays)
+    model = batchdot.Sequential([batchdot.Input((3,)), *(layers.Dense(3, name=name) for name in names)])
+    model.load_weights(path)
+    for array, (_, wanted) in zip(model.get_weights(), [*arrays["p"], *arrays["q"]], strict=True):
+        np.testing.assert_array_equal(array, wanted)

@@ -276,6 +276,82 @@ def test_load_of_frozen_layers_requires_no_gradients(tmp_path):
     assert not any(parameter.requires_grad for parameter in porting.load(path).parameters())
 
 
+def test_port_of_frozen_layers_says_so_once(tmp_path):
+    layers = [
+        given("x", 3),
+        dense("one", ["x"], 2, trainable=False),
+        dense("two", ["one"], 2, trainable=False),
+    ]
+    weights = {"one": kernel("w", 3, 2), "two": kernel("w", 2, 2)}
+    ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x"], ["two"]), weights))
+    assert ported.source.count("requires_grad_(False)") == 1
+    assert not any(parameter.requires_grad for parameter in ported.module().parameters())
+
+
+def test_port_of_tensorflow_operations_calls_them_by_their_own_names(tmp_path):
+    square = {
+        **entry("TFOpLambda", "tf.math.square", function="math.square"),
+        "inbound_nodes": [["x", 0, 0, {"name": None}]],
+    }
+    last = dense("dense", ["tf.math.square"], 2)
+    more = entry("Activation", "tanh", ["tf.math.square"], activation="tanh")
+    config = functional([given("x", 3), square, last, more], ["x"], ["dense", "tanh"])
+    source = porting.port(write(tmp_path / "m.h5", config, {"dense": kernel("w", 3, 2)})).source
+    assert " square = " in source
+    assert "tf_" not in source
+
+
+def test_train_on_batch_of_zero_leaves_statistics(tmp_path):
+    norm = entry("BatchNormalization", "norm", ["x"], axis=[1], momentum=0.9)
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    weights = {"norm": [(f"norm/{name}:0", np.ones(3, "f4")) for name in names]}
+    module = porting.load(
+        write(tmp_path / "m.h5", functional([given("x", 3), norm], ["x"], ["norm"]), weights)
+    )
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items() if "running" in key}
+    assert module.train()(torch.ones(0, 3)).shape == (0, 3)
+    for key, tensor in before.items():
+        torch.testing.assert_close(module.state_dict()[key], tensor)
+
+
+def test_load_of_masked_model_with_dict_inside_obeys_the_mask(tmp_path):
+    """A model inside that takes its inputs by name gets their masks as one that takes them in order."""
+    pool = entry("GlobalAveragePooling1D", "pool", ["b"], data_format="channels_last")
+    inner = functional(
+        [given("a", 2), given("b", None, 2), pool, entry("Add", "sum", ["pool", "a"])],
+        {"b": "b", "a": "a"},
+        ["sum"],
+        name="inner",
+    )
+    called = {**entry("Functional", "inner"), "config": inner["config"]}
+    called["inbound_nodes"] = [{"a": ["x", 0, 0, {}], "b": ["table", 0, 0, {}]}]
+    table = entry("Embedding", "table", ["ids"], input_dim=5, output_dim=2, mask_zero=True)
+    rows = np.arange(10, dtype="f4").reshape(5, 2)
+    config = functional([given("x", 2), given("ids", None), table, called], ["x", "ids"], ["inner"])
+    module = porting.load(write(tmp_path / "m.h5", config, {"table": [("table/embeddings:0", rows)]}))
+    x, ids = torch.ones(1, 2), torch.tensor([[4, 2, 0, 0]])
+    torch.testing.assert_close(module(x, ids), x + torch.tensor(rows[[4, 2]]).mean(0))
+
+
+def test_load_of_recurrent_layer_with_odd_activations_is_pickled(tmp_path):
+    """They are functions of the file, which a lambda would not be for pickle."""
+    units = {"units": 2, "activation": "hard_silu", "recurrent_activation": "hard_sigmoid"}
+    relu = {"class_name": "ReLU", "config": {"name": "r", "max_value": 3.0, "negative_slope": 0.0}}
+    layers = [given("x", None, 3), entry("LSTM", "lstm", ["x"], **units | {"activation": relu})]
+    rng = np.random.default_rng(0)
+    shapes = {"kernel": (3, 8), "recurrent_kernel": (2, 8), "bias": (8,)}
+    weights = {
+        "lstm": [
+            (f"lstm/lstm_cell/{name}:0", rng.normal(size=size).astype("f4")) for name, size in shapes.items()
+        ]
+    }
+    ported = porting.port(write(tmp_path / "m.h5", functional(layers, ["x"], ["lstm"]), weights))
+    module, x = ported.module(), torch.randn(2, 4, 3)
+    assert "lambda" not in ported.source
+    for same in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):
+        torch.testing.assert_close(same(x), module(x))
+
+
 def test_load_of_layers_shared_by_models_keeps_one(tmp_path):
     inner = [given("i", 3), dense("shared", ["i"], 3)]
     one, two = (
@@ -570,6 +646,28 @@ def test_save_with_importable_custom_function_imports_it(tmp_path, monkeypatch):
     torch.testing.assert_close(module(torch.ones(1, 3)), 2 * torch.arange(3.0)[None])
 
 
+def test_port_with_custom_functions_says_what_layers_become(tmp_path):
+    seen = []
+
+    def shift(config, weights, input_shapes):
+        seen.append(config)
+        return lambda x: x + 1
+
+    custom = {"Scaling": doubled, "shift": shift, "my_activation": lambda *_: torch.sin}
+    table = str(porting.port(custom_model(tmp_path / "m.h5"), custom=custom))
+    assert "needs a replacement" not in table
+    rows = {line.split()[0]: line.split()[-1] for line in table.splitlines() if line.strip()}
+    assert (rows["scaling"], rows["shift"], rows["dense"]) == ("doubled", "shift", "nn.Linear")
+    assert seen[0] == {"name": "shift"}
+
+
+def test_refusal_of_layer_without_translation_says_what_to_give(tmp_path):
+    crop = entry("RandomCrop", "crop", ["x"], height=4, width=4)
+    path = write(tmp_path / "m.json", functional([given("x", 8, 8, 3), crop], ["x"], ["crop"]))
+    with pytest.raises(porting.NotPortableError, match=r"RandomCrop.*custom="):
+        porting.port(path)
+
+
 # Notes
 
 
@@ -577,7 +675,10 @@ def test_notes_name_what_does_not_come_over(tmp_path):
     penalty = {"class_name": "L2", "config": {"l2": 0.01}}
     constraint = {"class_name": "MaxNorm", "config": {"max_value": 2, "axis": 0}}
     path, *_ = one_dense(tmp_path / "m.h5", kernel_regularizer=penalty, kernel_constraint=constraint)
-    notes = "\n".join(porting.port(path).notes)
+    ported = porting.port(path)
+    notes = "\n".join(ported.notes)
+    comments = [line.removeprefix("#").strip() for line in ported.source.splitlines() if line.startswith("#")]
+    assert " ".join(comments) == " ".join(f"- {note}" for note in ported.notes)
     assert "0.01 * model.dense.weight.square().sum()" in notes
     assert "model.dense.weight.renorm_(2, 0, 2)" in notes
     policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}}

@@ -58,10 +58,10 @@ class Function:
         Args:
             targets: a name, or tuples of names to unpack into; "" for an expression that stands alone.
             expression: on one line.
-            comment: what stands behind it, with the space before.
+            comment: what stands behind it, with the space before; left out where it would break the line.
         """
         left = f"{write_structure(targets)} = " if targets else ""
-        lines = break_statement(f"{self.indent}{left}", expression, comment)
+        lines = _with_comment(f"{self.indent}{left}", expression, comment)
         if len(lines[0]) > WIDTH and isinstance(targets, tuple):
             self.add("(")
             for target in targets:
@@ -71,7 +71,7 @@ class Function:
 
     def give(self, results: Structure, comment: str = "") -> None:
         """Add the return of results."""
-        self.lines += break_statement(f"{self.indent}return ", write_structure(results), comment)
+        self.lines += _with_comment(f"{self.indent}return ", write_structure(results), comment)
 
     def compile(self, names: Mapping[str, Any]) -> Callable[..., Any]:
         """Return the function; ``names`` are its globals.
@@ -85,6 +85,12 @@ class Function:
         exec(compile("\n".join(self.lines), f"<generated {self._name}>", "exec"), namespace)
         function: Callable[..., Any] = namespace[self._name]
         return function
+
+
+def _with_comment(prefix: str, expression: str, comment: str) -> list[str]:
+    """Return a statement with a comment, unless the statement fits on a line without it alone."""
+    lines = break_statement(prefix, expression, comment)
+    return [prefix + expression] if len(lines) > 1 and len(prefix + expression) <= WIDTH else lines
 
 
 def write_structure(structure: Structure) -> str:

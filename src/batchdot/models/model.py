@@ -141,7 +141,7 @@ class Model(Layer):
             use_multiprocessing: no effect.
 
         Returns:
-            An array of shape (B, ...), or a list of arrays if there are several outputs.
+            An array of shape (B, ...), or a list, tuple or dict of arrays as the model returns them.
 
         Raises:
             ValueError: the inputs do not fit the model, or differ in B; a ``batch_size`` below 1, or one for

@@ -13,7 +13,7 @@ from torch import Tensor
 from batchdot.convert import as_array
 from batchdot.layers.base.modes import obeys_calls
 from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.tree import flatten, map_structure, unpack_singleton
+from batchdot.symbolic.tree import flatten, map_structure
 
 
 def predict_in_batches(model: Any, x: Any, batch_size: int | None, verbose: Any, steps: int | None) -> Any:
@@ -44,12 +44,13 @@ def predict_in_batches(model: Any, x: Any, batch_size: int | None, verbose: Any,
         total = min((number for number in (count, steps) if number is not None), default=None)
         batches = tqdm(batches, total=total, desc=model.name, unit="batch")
     with _evaluation(model), CONTEXT.set(training=False, keeps_call_losses=False), torch.no_grad():
-        parts = [flatten(model(batch)) for batch in batches]
-    if not parts:
+        results = [model(batch) for batch in batches]
+    if not results:
         raise ValueError("predict received no batches.")
-    return unpack_singleton(
-        [np.concatenate(list(map(as_array, values))) for values in zip(*parts, strict=True)]
-    )
+    first = results[0]
+    outputs = first[0] if isinstance(first, list | tuple) and len(first) == 1 else first
+    parts = zip(*map(flatten, results), strict=True)
+    return map_structure(lambda _: np.concatenate(list(map(as_array, next(parts)))), outputs)
 
 
 def is_loader(x: Any) -> bool:

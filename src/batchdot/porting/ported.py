@@ -17,11 +17,12 @@ from batchdot.io.safetensors import header_of
 from batchdot.porting.errors import NotPortableError
 from batchdot.porting.inspection.text import layer_table
 from batchdot.porting.module import classes_of
-from batchdot.porting.program import Array, Function
+from batchdot.porting.program import Array, Function, ModelClass
 from batchdot.porting.record import ModelRecord
 from batchdot.porting.source import check, helper_names, write
 from batchdot.porting.translation import Options, translate
 from batchdot.porting.translation.layer import UNFORESEEN
+from batchdot.porting.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Ported:
     _functions: tuple[Function, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
-        return layer_table(self.record)
+        return layer_table(self.record, {each.key: each.alias for each in self._functions})
 
     @property
     def state_dict(self) -> dict[str, Tensor]:
@@ -68,15 +69,19 @@ class Ported:
         module.load_state_dict(self.state_dict, assign=True)
         return module.eval()
 
-    def check(self) -> None:
-        """Build the module without numbers.
+    def check(self, model: ModelClass) -> None:
+        """Build the module without numbers, and run it on no samples.
+
+        Args:
+            model: the class that the source has.
 
         Raises:
             NotPortableError: PyTorch refuses sizes or arguments.
             ValueError: a function of ``custom`` fails without weights, or builds another state dict.
         """
         try:
-            keys = self._blank().state_dict().keys()
+            module = self._blank()
+            keys = module.state_dict().keys()
         except (*UNFORESEEN, RuntimeError) as error:
             if self._functions:
                 reason = f"{type(error).__name__}: {error}"
@@ -88,6 +93,9 @@ class Ported:
         if self._functions and keys != self._arrays.keys():
             odd = ", ".join(sorted(keys ^ self._arrays.keys()))
             raise ValueError(f"a custom function builds other weights when it is given none: {odd}")
+        if not self._functions:  # which may want numbers
+            trial = Trial(model, self.source, self.record)
+            trial.run(module, self.module)
 
     def _blank(self) -> nn.Module:
         imports = tuple(function.import_line for function in self._functions if function.place)
@@ -136,8 +144,9 @@ def port_record(record: ModelRecord, options: Options) -> Ported:
     imports = tuple(function.import_line for function in program.functions if function.place)
     check(source, imports, {function.alias for function in program.functions})
     arrays = dict(program.model.arrays())
-    ported = Ported(source, program.model.name, program.notes, record, arrays, program.functions)
-    ported.check()
+    notes = program.notes + program.remarks
+    ported = Ported(source, program.model.name, notes, record, arrays, program.functions)
+    ported.check(program.model)
     return ported
 
 

@@ -102,6 +102,26 @@ def test_load_of_attention_computes_what_keras_computes(make, engine, masked, tm
         np.testing.assert_allclose(result, target, atol=2e-5, err_msg=str(name))
 
 
+def test_load_of_attention_by_softmax_gives_zero_where_all_is_hidden(tmp_path):
+    """With dropout, or returning scores, Keras 3.10 and later compute by the layer Softmax, which does."""
+    k = live_keras("keras")
+    ids, embedded = inputs(k, True)
+    layers = [
+        (k.layers.MultiHeadAttention(2, 3, dropout=0.1), {}),
+        (k.layers.MultiHeadAttention(2, 5), {"return_attention_scores": True}),
+        (k.layers.GroupQueryAttention(4, 4, 2, dropout=0.2), {"use_causal_mask": True}),
+        (k.layers.GroupQueryAttention(4, 4, 2), {"return_attention_scores": True}),
+    ]
+    results = flat([layer(*embedded(), **arguments) for layer, arguments in layers])
+    model = k.Model(ids, results)
+    sample = ids_of(np.random.default_rng(1))
+    want = model([each.astype("int32") for each in sample], training=False)
+    model.save(tmp_path / "model.keras")
+    got = porting.load(tmp_path / "model.keras")(*map(torch.tensor, sample))
+    for number, (target, result) in enumerate(zip(want, got, strict=True)):
+        np.testing.assert_allclose(result.detach(), target.detach(), atol=2e-5, err_msg=str(number))
+
+
 AXES = [(engine, axes) for engine in ENGINES for axes in ((1,), (2,), (1, 2), None)]
 AXES += [("keras", axes) for axes in ((3,), (1, 3))]  # TensorFlow has no softmax of so many axes
 

@@ -1,10 +1,11 @@
 """Write the report of a saved model as text for a terminal, with control characters in names escaped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from batchdot.porting.inspection.becomes import becomes
 from batchdot.porting.inspection.dots import DotCall, dot_calls
-from batchdot.porting.record import FrozenMap, LayerRecord, ModelRecord, TensorRef
+from batchdot.porting.record import Activation, FrozenMap, LayerRecord, ModelRecord, TensorRef
 from batchdot.porting.record.values import Shape, Value
 
 SMALL = 40
@@ -103,16 +104,21 @@ def _named(ends: object, refs: Sequence[TensorRef]) -> Iterator[tuple[str, Tenso
         yield from ((shown(ref.layer) + (f"[{ref.output}]" if ref.output else ""), ref) for ref in refs)
 
 
-def layer_table(model: ModelRecord) -> str:
-    """Return a table of the layers, nested ones too: class, output, parameters, what each becomes."""
+def layer_table(model: ModelRecord, custom: Mapping[str, str] | None = None) -> str:
+    """Return a table of the layers, nested ones too: class, output, parameters, what each becomes.
+
+    Args:
+        model: the model.
+        custom: the user's functions, by the layer, class or activation that they are given for.
+    """
     rows = [["layer", "class", "output", "parameters", "becomes"]]
-    rows += _rows(model, "")
+    rows += _rows(model, "", custom or {})
     if not model.has_weights:
         rows = [[*row[:3], row[4]] for row in rows]
     return _table("Layers", rows)
 
 
-def _rows(model: ModelRecord, indent: str) -> list[list[str]]:
+def _rows(model: ModelRecord, indent: str, custom: Mapping[str, str]) -> list[list[str]]:
     outputs: dict[str, list[str]] = {}
     for call in model.calls:
         outputs.setdefault(call.layer, []).append(", ".join(map(shape_text, call.output_shapes)))
@@ -127,12 +133,25 @@ def _rows(model: ModelRecord, indent: str) -> list[list[str]]:
                 _class(layer),
                 shape + calls,
                 f"{layer.parameters:,}",
-                becomes(layer),
+                _becomes(layer, custom),
             ]
         )
         if layer.model is not None:
-            rows += _rows(layer.model, indent + "  ")
+            rows += _rows(layer.model, indent + "  ", custom)
     return rows
+
+
+def _becomes(layer: LayerRecord, custom: Mapping[str, str]) -> str:
+    """Return what a layer becomes, where the user has functions for some."""
+    for name in (layer.name, layer.class_name, layer.class_name.rpartition(">")[2]):
+        if name in custom:
+            return shown(custom[name])
+    activations = [
+        value for value in layer.config.values() if isinstance(value, Activation) and value.is_custom
+    ]
+    if activations and all(activation.name in custom for activation in activations):
+        layer = replace(layer, problem="")
+    return becomes(layer)
 
 
 def _class(layer: LayerRecord) -> str:

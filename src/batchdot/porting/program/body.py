@@ -15,6 +15,7 @@ class Body:
         statements: so far.
         twins: for a tensor by name, the same one in the other order of axes.
         known: for an expression, a tensor that is there already and equals it.
+        origin: what the next statements are written for.
 
     >>> body = Body(Names(["x"]))
     >>> x = Value("x", (None, 3))
@@ -28,6 +29,7 @@ class Body:
         self.statements: list[Statement] = []
         self.twins: dict[str, Value] = {}
         self.known: dict[str, Value] = {}
+        self.origin: object = None
 
     def assign(self, value: Value, name: str, *, inline: bool = False) -> Value:
         """Give a tensor a name; one that has a name keeps it.
@@ -40,9 +42,7 @@ class Body:
         if value.text.isidentifier():
             return value
         target = self.names.take(name)
-        self.statements.append(
-            Statement(target, value.text, value.actual_shape, inline or is_view(value.text))
-        )
+        self._write(target, value, inline or is_view(value.text))
         return value.with_text(target)
 
     def once(self, value: Value, name: str) -> Value:
@@ -64,9 +64,13 @@ class Body:
             return self.names.take(part) if isinstance(part, str) else tuple(map(take, part))
 
         targets = take(names)
-        self.statements.append(Statement(targets, expression, first.actual_shape))
+        self._write(targets, first.with_text(expression))
         return targets
 
     def finish(self, results: Results) -> tuple[tuple[Statement | Loop, ...], Results]:
         """Return the statements that results need, shortened, and the results."""
         return shortened(self.statements, results, self.names)
+
+    def _write(self, targets: Targets, value: Value, inline: bool = False) -> None:
+        origins = ((value.text, self.origin),)
+        self.statements.append(Statement(targets, value.text, value.actual_shape, inline, origins))

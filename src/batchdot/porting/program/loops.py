@@ -7,7 +7,7 @@ carries along; what the first run has in its place is its value before the loop.
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchdot.codegen.syntax import parse_expression
 from batchdot.porting.program.expressions import names_in, substitute
@@ -120,10 +120,7 @@ class _Rolling:
         before += [Statement(name, text) for name, text in self.initial.items()]
         before += [Statement(collected, "[]") for collected in lists.values()]
         body += [Statement("", f"{collected}.append({name})") for name, collected in lists.items()]
-        rest = [
-            Statement(part.targets, self._replaced(part.expression, renamed, lists), part.shape, part.inline)
-            for part in after
-        ]
+        rest = [replace(part, expression=self._replaced(part.expression, renamed, lists)) for part in after]
         loop = Loop(one.count, tuple(body))
         return (*before, loop, *rest), self._results(results, renamed, lists)
 
@@ -183,7 +180,8 @@ class _Rolling:
             if replaced.intersection(names_in(second.expression)) & set(self.defined[0]):
                 return None
             replaced.update(leaves(first.targets))
-            body.append(Statement(first.targets, substitute(second.expression, own), second.shape))
+            text = substitute(second.expression, own)
+            body.append(replace(second, targets=first.targets, expression=text, inline=False))
         return body
 
     def _after(self, used: set[str]) -> tuple[dict[str, str], dict[str, str]]:

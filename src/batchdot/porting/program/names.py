@@ -44,6 +44,7 @@ class Names:
 
 
 def _plain(text: str) -> str:
+    text = re.sub(r"^tf\.(\w+\.)*", "", text)  # of an operation that TensorFlow called tf.math.square
     plain = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")[:LONGEST]
     return f"layer_{plain}".rstrip("_") if not plain[:1].isalpha() else plain
 

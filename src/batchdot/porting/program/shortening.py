@@ -4,6 +4,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from batchdot.porting.program.expressions import names_in, substitute
 from batchdot.porting.program.loops import rolled
@@ -18,6 +19,8 @@ CHAIN = 3
 """Tensors from which on a chain has one name for all of them."""
 
 Block = Sequence[Statement | Loop]
+
+Origins = tuple[tuple[str, object], ...]
 
 
 def shortened(
@@ -34,7 +37,7 @@ def shortened(
     uses.update(name for expression in leaves(results) for name in names_in(expression))
     assigned = Counter(name for statement in _flat(block) for name in leaves(statement.targets))
     moved: dict[str, str] = {}
-    kept = _inlined(block, {name for name in uses if uses[name] == assigned[name] == 1}, moved)
+    kept = _inlined(block, {name for name in uses if uses[name] == assigned[name] == 1}, moved, {})
     written = _chained(tuple(_without_unused(kept, uses)), uses, names)
     return tuple(written), _substituted(results, moved)
 
@@ -68,27 +71,33 @@ def _expressions(block: Block) -> Iterator[str]:
     return (statement.expression for statement in _flat(block))
 
 
-def _inlined(block: Block, once: set[str], moved: dict[str, str]) -> list[Statement | Loop]:
+def _inlined(
+    block: Block, once: set[str], moved: dict[str, str], origins: dict[str, Origins]
+) -> list[Statement | Loop]:
     """Move expressions into the one place that uses them; a loop would compute again what is before it.
 
     Args:
         block: the statements.
         once: the names that are assigned once and used once.
         moved: gets the expressions that have moved, by name.
+        origins: gets what they were written for, by name.
     """
     loops = [part for part in block if isinstance(part, Loop)]
     in_loops = {name for text in _expressions(loops) for name in names_in(text)}
     kept: list[Statement | Loop] = []
     for part in block:
         if isinstance(part, Loop):
-            kept.append(Loop(part.count, tuple(_inlined(part.statements, once, moved))))  # type: ignore[arg-type]
+            inside = _inlined(part.statements, once, moved, origins)
+            kept.append(Loop(part.count, tuple(inside)))  # type: ignore[arg-type]
             continue
         expression, targets = substitute(part.expression, moved), part.targets
+        inner = itertools.chain(*(origins.get(name, ()) for name in names_in(part.expression)))
+        part = replace(part, origins=(*inner, *part.origins))
         movable = isinstance(targets, str) and targets in once and targets not in in_loops
         if part.inline and movable and len(expression) < LONGEST:
-            moved[str(targets)] = expression
+            moved[str(targets)], origins[str(targets)] = expression, part.origins
         else:
-            kept.append(Statement(targets, expression, part.shape))
+            kept.append(replace(part, expression=expression))
     return kept
 
 
@@ -98,7 +107,7 @@ def _without_unused(block: Block, uses: Counter[str]) -> Iterator[Statement | Lo
         if isinstance(part, Loop):
             yield Loop(part.count, tuple(_without_unused(part.statements, uses)))  # type: ignore[arg-type]
         else:
-            yield Statement(_used(part.targets, uses), part.expression, part.shape)
+            yield replace(part, targets=_used(part.targets, uses))
 
 
 def _chained(
@@ -119,7 +128,7 @@ def _chained(
             continue
         expression = substitute(part.expression, {before: shared}) if before else part.expression
         before = passed[number] if number in inside else ""
-        yield Statement(shared if before else part.targets, expression, part.shape)
+        yield replace(part, targets=shared if before else part.targets, expression=expression)
 
 
 def _passed_on(part: Statement | Loop | None, then: Statement | Loop | None, uses: Counter[str]) -> str:

@@ -78,12 +78,15 @@ class Statement:
         expression: source of the right side, on one line.
         shape: of the (first) result, for the comment; None where it is not known.
         inline: whether the expression may stand in the place of a name that is used once.
+        origins: what the expression and those that moved into it were written for, each with its text, from
+            the inside out; only who wrote the statement knows what that means.
     """
 
     targets: Names
     expression: str
     shape: Shape = None
     inline: bool = False
+    origins: tuple[tuple[str, object], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +197,13 @@ class Function:
         alias: what the program calls it.
         function: the function.
         place: the module and the name by which it can be imported; None if it cannot.
+        key: the layer, class or activation that it was given for.
     """
 
     alias: str
     function: Callable[..., object]
     place: tuple[str, str] | None
+    key: str = ""
 
     @property
     def import_line(self) -> str:
@@ -218,12 +223,16 @@ class Program:
         model: the class of the whole model.
         notes: what a reader should know, in sentences.
         functions: the user's functions that it calls.
+        remarks: what the user should know who made it, in sentences.
+        definitions: functions of one tensor ``x`` that it defines, by name, each with its expression.
     """
 
     title: str
     model: ModelClass
     notes: tuple[str, ...] = ()
     functions: tuple[Function, ...] = ()
+    remarks: tuple[str, ...] = ()
+    definitions: tuple[tuple[str, str], ...] = ()
 
     @property
     def dtype(self) -> str:

@@ -107,7 +107,13 @@ class MaskFlow:
             if self._begins_with_state():
                 arguments["first_output"] = "initial_state"
         inner = layer.inner["layer"] if layer.is_a("TimeDistributed") else layer
-        if obeyed and inner.is_a("Softmax") and self.era.is_keras3 and self.era.version >= (3, 10):
+        is_masked = bool(obeyed) or arguments.get("attention_mask") is not None
+        if (
+            is_masked
+            and _uses_softmax(inner, arguments)
+            and self.era.is_keras3
+            and self.era.version >= (3, 10)
+        ):
             arguments["zeroes_masked"] = True  # before, steps that are all excluded had the same share each
             if self.era.is_guess:
                 self.notes.append(
@@ -253,6 +259,13 @@ class MaskFlow:
                 continue
             return None
         return mask
+
+
+def _uses_softmax(layer: LayerRecord, arguments: Mapping[str, Value]) -> bool:
+    """Whether a layer is Keras's Softmax, or calls it, as attention with dropout or scores does."""
+    scores = layer.config.get("dropout") or arguments.get("return_attention_scores") is True
+    is_attention = layer.is_a("MultiHeadAttention", "GroupedQueryAttention")
+    return layer.is_a("Softmax") or (is_attention and bool(scores))
 
 
 def _names(layer: LayerRecord, tensors: Mapping[str, Value]) -> dict[str, TensorRef]:

@@ -1,7 +1,9 @@
 """Write a program as the text of a Python file: imports, helpers, classes, and a check of the weights."""
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from batchdot.codegen import INDENT, WIDTH, Function
 from batchdot.porting.program import ModelClass, Program
@@ -27,15 +29,26 @@ def write(program: Program) -> str:
     """Return the file that a program is. Equal programs give equal text."""
     classes = list(_classes(program.model))
     names = {name for each in classes for name in _names(each, program.dtype)}
+    names.update(name for _, expression in program.definitions for name in names_in(expression))
     helpers = list(helpers_for(names))
     names = names.union(*(helper.names for helper in helpers))
-    blocks = [helper.text for helper in helpers] + [
-        _class(each, program.dtype, each is program.model) for each in classes
-    ]
+    blocks = [helper.text for helper in helpers]
+    blocks += [_definition(name, expression) for name, expression in program.definitions]
+    blocks += [_class(each, program.dtype, each is program.model) for each in classes]
     imports = "\n".join([*_imports(names, program.dtype), *_own_imports(program, names)])
     title = f'"""{program.title}\n\n{LICENSE}\n"""'
+    notes = "".join(f"{line}\n" for line in _notes(program.notes))
     main = MAIN.format(name=program.model.name).strip("\n")
-    return f"{title}\n\n{imports}\n\n\n" + "\n\n\n".join([*blocks, main]) + "\n"
+    return f"{title}\n\n{notes}{imports}\n\n\n" + "\n\n\n".join([*blocks, main]) + "\n"
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    """Yield what the reader should know as comments, and an empty line."""
+    for note in notes:
+        plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in note)
+        yield from textwrap.wrap(plain, WIDTH, initial_indent="# - ", subsequent_indent="#   ")
+    if notes:
+        yield ""
 
 
 def _classes(model: ModelClass) -> Iterator[ModelClass]:
@@ -75,6 +88,12 @@ def _own_imports(program: Program, names: set[str]) -> Iterator[str]:
         yield from lines
 
 
+def _definition(name: str, expression: str) -> str:
+    function = Function(name, ["x: Tensor"], "Tensor")
+    function.give(expression)
+    return "\n".join(function.lines)
+
+
 def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
     lines = [f"class {model.name}(nn.Module):"]
     if model.description:
@@ -87,16 +106,24 @@ def _class(model: ModelClass, dtype: str, is_root: bool) -> str:
 def _init(model: ModelClass, dtype: str, is_root: bool) -> Function:
     init = Function("__init__", ["self"], "None", INDENT)
     init.add("super().__init__()")
+    is_frozen = model.trainable and _is_frozen(model)
     for submodule in model.submodules:
-        init.assign(f"self.{submodule.attribute}", _constructor(submodule, dtype))
+        constructor = _constructor(replace(submodule, trainable=is_frozen or submodule.trainable), dtype)
+        init.assign(f"self.{submodule.attribute}", constructor)
         if submodule.trainable and model.trainable:
             for key in _frozen_keys(submodule):
                 init.add(f"self.{submodule.attribute}.{key}.requires_grad_(False)")
-    if not model.trainable and any(True for _ in model.arrays()):
+    if is_frozen or (is_root and not model.trainable and any(True for _ in model.arrays())):
         init.add("self.requires_grad_(False)")
     if is_root and dtype != "float32":
         init.add(f"self.to(torch.{dtype})")
     return init
+
+
+def _is_frozen(model: ModelClass) -> bool:
+    """Whether several sub-modules have parameters, and none of them learns."""
+    learning = [one for one in model.submodules if one.state or one.child is not None]
+    return len(learning) > 1 and not any(one.trainable for one in learning)
 
 
 def _constructor(submodule: Submodule, dtype: str) -> str:

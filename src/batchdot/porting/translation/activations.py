@@ -1,5 +1,6 @@
 """Translations of activations: by name, with the parameters that the record gives, and as layers."""
 
+from collections.abc import Callable
 from typing import Final
 
 from batchdot.porting.program import Value
@@ -129,14 +130,19 @@ MODULES: Final = {
     "soft_shrink": "nn.Softshrink({threshold})",
     "threshold": "nn.Threshold({theta}, 0)",
 }
-"""Activations with parameters as modules, which can be copied and pickled as a lambda cannot."""
+"""Activations with parameters as modules."""
 
 
-def as_function(activation: Activation) -> str:
+def as_function(activation: Activation, define: Callable[[str, str], str]) -> str:
     """Return an activation as the expression of a function of one tensor, for a module's constructor.
 
+    Args:
+        activation: name and parameters.
+        define: adds a function of ``x`` to the file, by name and expression; returns its name.
+
     >>> from batchdot.porting.record import FrozenMap
-    >>> as_function(Activation("tanh")), as_function(Activation("elu", FrozenMap({"alpha": 0.5})))
+    >>> elu = Activation("elu", FrozenMap({"alpha": 0.5}))
+    >>> as_function(Activation("tanh"), max), as_function(elu, max)
     ('torch.tanh', 'nn.ELU(0.5)')
     """
     template = template_of(activation, Value("x"))
@@ -149,7 +155,7 @@ def as_function(activation: Activation) -> str:
     axis = parameters.get("axis", -1)
     if name in MODULES and not isinstance(axis, tuple):
         return MODULES[name].format(**parameters)
-    return f"lambda x: {template.format(x='x')}"
+    return define(f"{name}_activation", template.format(x="x"))
 
 
 @translates("Activation")

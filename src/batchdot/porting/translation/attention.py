@@ -208,6 +208,8 @@ def _heads(layer: Layer, heads: int, sharing: int) -> Forward:
             parts = [_with_steps_last(each, axes) for each in (query, key, value)]
             return _with_steps_back(f"{module}({', '.join(parts)})", query, axes)
         more = f", {mask}" if mask else ", is_causal=True" if is_causal else ""
+        if mask and "zeroes_masked" in site.arguments:
+            more += ", zero_hidden=True"
         call = f"{module}({query}, {key}, {value}{more})"
         if scores:
             pair = _pair(site, call, "scores")

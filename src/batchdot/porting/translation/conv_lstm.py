@@ -87,7 +87,10 @@ def _module(layer: Layer, window: Window) -> str:
     of_state = f"{convolution}({units}, {filters}, {size}{keywords(padding=padding, bias='False')})"
     if not even:
         of_state = f"nn.Sequential(nn.ZeroPad{window.rank}d({pads_text(pads)}), {of_state})"
-    functions = [as_function(layer.activation(key)) for key in ("recurrent_activation", "activation")]
+    functions = [
+        as_function(layer.activation(key), layer.scope.define)
+        for key in ("recurrent_activation", "activation")
+    ]
     state = {
         "input.weight": layer.array("kernel", convert=_kernel),
         "recurrent.weight" if even else "recurrent.1.weight": layer.array(

@@ -31,10 +31,18 @@ def _linear(layer: Layer) -> str:
 
 @translates("Embedding")
 def embedding(layer: Layer) -> Forward:
-    """nn.Embedding; ids that come as floats are truncated."""
+    """nn.Embedding; ids that come as floats are truncated, and one id a sample to be flattened is."""
     rows, columns = layer.shape("embeddings")
     table = layer.module(f"nn.Embedding({rows}, {columns})", {"weight": layer.array("embeddings")})
-    return lambda site: f"{table}({site.x}.long())"
+
+    def forward(site: Site) -> Result:
+        x, shape = site.x, site.output_shapes[0]
+        ids = Value(f"{x}.long()", x.shape, "int")
+        if site.is_flattened and x.shape is not None and x.shape[1:] == (1,):
+            ids, shape = Value(f"{x}.flatten().long()", x.shape[:1], "int"), (x.shape[0], columns)
+        return Value(f"{table}({site.body.once(ids, f'{x}_ids')})", shape)
+
+    return forward
 
 
 @translates("Masking")

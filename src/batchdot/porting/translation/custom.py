@@ -1,6 +1,7 @@
 """Translate a layer by a function that the user gives for it."""
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,10 @@ Custom = Callable[..., Any]
 """``function(config, weights, input_shapes)``; returns a module or a function of tensors."""
 
 
+CODE = re.compile(r"(function|output_shape|mask|module)($|_)")
+"""Keys of a Lambda's config that hold its code, or say where it came from."""
+
+
 class CustomError(ValueError):
     """The user's function for a layer raised an error, or returned what is no layer."""
 
@@ -34,7 +39,7 @@ def custom_layer(layer: Layer, function: Function) -> Forward:
         CustomError: it raises an error, or returns neither a module nor a function.
     """
     record = layer.record
-    config = plain(record.raw or record.config)
+    config = {key: plain(record.raw[key]) for key in _keys(record)} if record.raw else plain(record.config)
     shapes = [None if shape is None else tuple(shape) for shape in layer.input_shapes]
     weights = {role: weight.read() for role, weight in record.weights.items()}
     try:
@@ -108,12 +113,17 @@ def wanted(record: LayerRecord) -> str:
     'give custom={"Double": function} or --custom Double=MODULE:FUNCTION; its config: factor; \
 it has no weights'
     """
-    keys = ", ".join(quote(key)[1:-1] for key in record.raw if key not in ("name", "trainable", "dtype"))
+    keys = ", ".join(quote(key)[1:-1] for key in _keys(record) if key not in ("name", "trainable", "dtype"))
     weights = ", ".join(f"{role} {weight.shape}" for role, weight in record.weights.items())
     name = record.class_name.rpartition(">")[2] if record.kind == "custom" else record.name
     return f"{advice(name)}; its config: {keys or 'empty'}; " + (
         f"its weights: {weights}" if weights else "it has no weights"
     )
+
+
+def _keys(record: LayerRecord) -> list[str]:
+    """Return the keys of a config that say anything: those around a Lambda's code do not."""
+    return [key for key in record.raw if not record.is_a("Lambda") or not CODE.match(key)]
 
 
 def advice(name: str) -> str:

@@ -54,6 +54,7 @@ class Scope:
         translate: translates a layer inside of another one.
         replace: returns the user's replacement of an activation of a layer.
         note: adds a sentence to the notes.
+        define: adds a function of ``x`` to the file, by name and expression; returns the name it gets.
         trainable: whether anything in the class may learn.
         with_batchdot: whether Dot layers become `batchdot.Dot`.
         lent: sub-modules of another class that stand in the place of new ones, each with the expression by
@@ -64,6 +65,7 @@ class Scope:
     translate: "Callable[[Layer], Forward]"
     replace: "Callable[[Layer, Activation], Activation]"
     note: Callable[[str], None]
+    define: Callable[[str, str], str]
     trainable: bool = True
     with_batchdot: bool = False
     submodules: list[Submodule] = field(default_factory=list)

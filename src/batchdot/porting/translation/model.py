@@ -35,6 +35,7 @@ from batchdot.porting.record import (
     Slice,
     TensorRef,
 )
+from batchdot.porting.record.values import refs_in
 from batchdot.porting.translation.custom import (
     Custom,
     CustomError,
@@ -78,6 +79,14 @@ class Options:
     channels: str | None = None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a statement of a program was written for: one call of a layer."""
+
+    layer: LayerRecord
+    call: Call
+
+
 @dataclass
 class Port:
     """What is shared by all classes of one program while it is written."""
@@ -91,10 +100,17 @@ class Port:
     functions: dict[str, Function] = field(default_factory=dict)
     loans: Loans = field(default_factory=Loans)
     notes: dict[str, None] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
         """Add a sentence to the notes, once."""
         self.notes[sentence] = None
+
+    def define(self, name: str, expression: str) -> str:
+        """Add a function of ``x`` to the file, once; return its name."""
+        if expression not in self.definitions:
+            self.definitions[expression] = self.class_names.take(name)
+        return self.definitions[expression]
 
     def custom(self, *names: str) -> Function | None:
         """Return the user's translation that has the first of these names, None if there is none."""
@@ -106,7 +122,7 @@ class Port:
             function = self.options.custom[name]
             place = importable(function)
             alias = self.class_names.take(place[1] if place else name)
-            self.functions[name] = Function(alias, function, place)
+            self.functions[name] = Function(alias, function, place, name)
         return self.functions[name]
 
 
@@ -149,9 +165,13 @@ def translate(
             port.note(sentence)
     except UNFORESEEN as error:
         raise NotPortableError([(record.name, unforeseen(error))]) from error
-    for unused in options.custom.keys() - port.functions.keys():
-        port.note(f"custom[{quote(unused)}] is the name of no layer, class or activation of this model.")
-    return Program(title, model, tuple(port.notes), tuple(port.functions.values()))
+    remarks = tuple(
+        f"custom[{quote(unused)}] is the name of no layer, class or activation of this model."
+        for unused in options.custom
+        if unused not in port.functions
+    )
+    definitions = tuple((name, expression) for expression, name in port.definitions.items())
+    return Program(title, model, tuple(port.notes), tuple(port.functions.values()), remarks, definitions)
 
 
 class ModelTranslator:
@@ -184,6 +204,7 @@ class ModelTranslator:
             self.translate,
             self._replace,
             port.note,
+            port.define,
             trainable=trainable,
             with_batchdot=port.options.with_batchdot,
         )
@@ -195,6 +216,13 @@ class ModelTranslator:
         self.calls: dict[str, list[Call]] = {layer.name: [] for layer in record.layers}
         for call in record.calls:
             self.calls[call.layer].append(call)
+        self.users: dict[TensorRef, list[LayerRecord | None]] = {
+            ref: [None] for ref in refs_in(record.outputs)
+        }
+        for call in record.calls:
+            for ref in call.tensors():
+                self.users.setdefault(ref, []).append(self.layers[call.layer])
+        self.has_masks = any(call.masks for call in record.calls)
         self.forwards: dict[str, Forward] = {}
         self.models: dict[str, ModelTranslator] = {}
         self.structure: Results = ()
@@ -242,10 +270,13 @@ class ModelTranslator:
         return sorted(self.record.calls, key=lambda call: level[call.output()])
 
     def _inputs(self) -> tuple[tuple[str, ...], tuple[TensorRef, ...]]:
-        """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict."""
+        """Return the inputs in the order of ``model.inputs``, and their keys where they are a dict.
+
+        A model inside of another is called with its inputs one by one, and with masks.
+        """
         inputs = self.record.inputs
         if isinstance(inputs, FrozenMap):
-            return tuple(inputs), tuple(inputs.values())
+            return () if self.parent else tuple(inputs), tuple(inputs.values())
         return (), inputs
 
     def translate(self, layer: Layer) -> Forward:
@@ -279,7 +310,8 @@ class ModelTranslator:
             return self._nested(layer, layer.record.model)
         translation = translation_of(layer.record)
         if translation is None:
-            raise RefusedError(f"there is no translation of {layer.record.class_name}")
+            name = layer.record.class_name
+            raise RefusedError(f"there is no translation of {name}; {advice(name)}")
         return translation(layer)
 
     def _lent(self, layer: Layer, loan: Loan) -> Forward:
@@ -374,6 +406,7 @@ class ModelTranslator:
                 ),
             )
             self.forwards[call.layer] = self.translate(layer)
+        self.body.origin = Origin(record, call)
         site = Site(
             self.body,
             record.name,
@@ -381,16 +414,27 @@ class ModelTranslator:
             call.output_shapes,
             call.masks,
             self._mask,
+            self._is_flattened(call),
         )
         result = self.forwards[call.layer](site)
         several = result if isinstance(result, tuple) else (result,)
         for number, (part, shape) in enumerate(zip(several, call.output_shapes, strict=True)):
             value = Value(part, shape) if isinstance(part, str) else part
-            value = Value(value.text, shape if shape is not None else value.shape, value.kind, value.is_first)
+            if shape is not None and not (site.is_flattened and value.rank == 2):
+                value = replace(value, shape=shape)
             if number and PART.fullmatch(value.text):
                 self.values[call.output(number)] = value
                 continue
             self.values[call.output(number)] = site.named(value, str(number) if number else "")
+
+    def _is_flattened(self, call: Call) -> bool:
+        """Whether the result of a call has one use or several, each of which flattens it."""
+        users = self.users.get(call.output(), [])
+        return bool(users) and not self.has_masks and all(map(self._flattens, users))
+
+    def _flattens(self, user: LayerRecord | None) -> bool:
+        """Whether what uses a tensor is Keras's Flatten, and neither the user's own nor an output."""
+        return user is not None and user.is_a("Flatten") and not self.port.custom(user.name, user.class_name)
 
     def _training(self, layer: str) -> bool | None:
         """Return what all calls of a layer say by ``training=``, else what the model's own calls say."""
@@ -421,8 +465,6 @@ class ModelTranslator:
     def _mask_parameter(self, mask: Mask) -> Value:
         """Add a parameter for the mask that the caller passes along with an input."""
         assert mask.tensor is not None
-        if isinstance(self.record.inputs, FrozenMap):
-            raise RefusedError("it obeys a mask that comes with one of several inputs by name")
         value = self.values[mask.tensor]
         parameter = Value(self.body.names.take(f"{value}_mask"), (value.shape or ())[:2] or None, "bool")
         self.mask_parameters[self.record.input_refs.index(mask.tensor)] = parameter

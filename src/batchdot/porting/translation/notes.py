@@ -6,6 +6,7 @@ from batchdot.porting.errors import quote
 from batchdot.porting.program import ModelClass
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import LayerRecord, ModelRecord, Penalty
+from batchdot.porting.record.item import shortest
 
 OPTIMIZERS = {
     "Adam": "torch.optim.Adam(model.parameters(), lr={lr}, eps={epsilon})",
@@ -98,8 +99,8 @@ def _optimizer(record: ModelRecord) -> Iterator[str]:
         return
     name = quote(name)[1:-1]
     rate = config.get("learning_rate", config.get("lr"))
-    numbers = {**DEFAULTS, **{key: value for key, value in config.items() if isinstance(value, float)}}
-    numbers["lr"] = rate if isinstance(rate, float) else DEFAULTS["lr"]
+    numbers = {**DEFAULTS, **{key: shortest(each) for key, each in config.items() if isinstance(each, float)}}
+    numbers["lr"] = shortest(rate) if isinstance(rate, float) else DEFAULTS["lr"]
     line = OPTIMIZERS.get(name, "").format(**{key: literal(numbers[key]) for key in DEFAULTS})
     yield f"The optimizer, {name}, does not come over" + (
         f"; for training: optimizer = {line}" if line else "."

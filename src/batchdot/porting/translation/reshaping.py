@@ -1,6 +1,9 @@
 """Translations of Keras's folder ``reshaping``: Flatten, Reshape, Permute, RepeatVector."""
 
-from batchdot.porting.translation.layer import Layer
+import math
+
+from batchdot.porting.program import Value
+from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.registry import Forward, Result, translates
 from batchdot.porting.translation.site import Site
 
@@ -28,6 +31,7 @@ def reshape(layer: Layer) -> Forward:
 
     def forward(site: Site) -> Result:
         x, shape = site.x, site.output_shapes[0]
+        _check_count(x, sizes)
         known = sizes if -1 not in sizes or shape is None else shape[1:]
         if None not in known and -1 not in known:
             return f"{x}.reshape(-1, {', '.join(map(str, known))})"
@@ -35,6 +39,17 @@ def reshape(layer: Layer) -> Forward:
         return f"{flat}.unflatten(1, {sizes})"
 
     return forward
+
+
+def _check_count(x: Value, sizes: tuple[int, ...]) -> None:
+    """Raise RefusedError if samples of a tensor do not have the elements that a shape asks for."""
+    given = (x.shape or (None,))[1:]
+    if x.shape is None or None in given:
+        return
+    count = math.prod(size for size in given if size is not None)
+    rest = math.prod(size for size in sizes if size != -1)
+    if count % rest if -1 in sizes and rest else count != rest:
+        raise RefusedError(f"it turns samples of shape {given} into {sizes}, which has other elements")
 
 
 @translates("Permute")

@@ -29,6 +29,7 @@ class Site:
         masks: by parameter ("inputs", "inputs.1", "query"), the masks that the layer obeys, as formulas.
         output_shapes: of the results, in Keras's order.
         write_mask: writes the statement of a mask, once, and returns its name.
+        is_flattened: whether all that the result is used for is to be flattened.
     """
 
     body: Body
@@ -37,6 +38,7 @@ class Site:
     output_shapes: tuple[Shape, ...]
     masks: Mapping[str, "Mask | Value"]
     write_mask: Callable[[Mask], Value]
+    is_flattened: bool = False
 
     # Inputs
 

@@ -25,14 +25,14 @@ def attach(model: ModelRecord, weights: Weights, era: Era, same_file: bool, path
         model: a record without weights.
         weights: the arrays of a file.
         era: who wrote the weights.
-        same_file: whether config and weights come from one file, so that names have to agree.
+        same_file: whether config and weights come from one file, so that names agree.
         path: the file of the weights, for errors when they are read.
 
     Raises:
         ModelFileError: an array is missing, left over, or of another shape than the config says.
     """
     if isinstance(weights, LegacyWeights):
-        found = match_legacy(model, weights, era)
+        found = match_legacy(model, weights, era, same_file)
     else:
         found = Objects(weights, era, same_file).match(model)
     return _Attacher(found, path).model(model, "", model.trainable)

@@ -29,36 +29,47 @@ MAX_PARTS = 8
 """Parts of a layer's name between slashes: DenseNet of tf_keras has three."""
 
 
-def match_legacy(model: ModelRecord, weights: LegacyWeights, era: Era) -> Found:
+def match_legacy(model: ModelRecord, weights: LegacyWeights, era: Era, same_file: bool) -> Found:
     """Return which arrays are which weights.
+
+    Args:
+        model: the config.
+        weights: the arrays.
+        era: who wrote them.
+        same_file: whether both come from one file.
 
     Raises:
         ModelFileError: an array is missing, left over, or does not fit.
     """
     found: Found = {}
-    for layer, group, arrays in _paired(model, weights):
+    for layer, group, arrays in _paired(model, weights, same_file):
         _LegacyGroup(layer, group, arrays, weights, era, found).match()
     return found
 
 
 def _paired(
-    model: ModelRecord, weights: LegacyWeights
+    model: ModelRecord, weights: LegacyWeights, same_file: bool
 ) -> list[tuple[LayerRecord, str, tuple[tuple[str, Array], ...]]]:
-    """Pair layers with groups: by name where the names are the same, else those with weights by order."""
+    """Pair layers with groups: by name where the names are the same, else those with weights by order.
+
+    Keras pairs by order. In a Sequential so do we, unless config and weights come from one file; the layers
+    of a graph have no order that all versions share, so there names say more.
+    """
     groups = {name: arrays for name, arrays in weights.layers if arrays}
     wanted = [layer for layer in model.layers if any(True for _ in leaves(layer, ""))]
     names = {layer.name for layer in model.layers}
-    if set(groups) <= names:
-        return [(layer, layer.name, groups.get(layer.name, ())) for layer in wanted]
-    wanted = [
+    ordered = [
         layer for layer in wanted if any(leaf.slots for leaf in leaves(layer, "")) or layer.name in groups
     ]
-    if len(groups) != len(wanted):
+    is_ordered = model.kind == "sequential" and not same_file and len(groups) == len(ordered)
+    if set(groups) <= names and not is_ordered:
+        return [(layer, layer.name, groups.get(layer.name, ())) for layer in wanted]
+    if len(groups) != len(ordered):
         raise ModelFileError(
-            f"weights of {len(groups):,} layers for a model with {len(wanted):,} that have any",
+            f"weights of {len(groups):,} layers for a model with {len(ordered):,} that have any",
             "weights that were saved from this model",
         )
-    return [(layer, name, arrays) for layer, (name, arrays) in zip(wanted, groups.items(), strict=True)]
+    return [(layer, name, arrays) for layer, (name, arrays) in zip(ordered, groups.items(), strict=True)]
 
 
 class _LegacyGroup:

@@ -62,13 +62,16 @@ class MultiHeadAttention(Heads):
         value: Tensor,
         mask: Tensor | None = None,
         is_causal: bool = False,
+        zero_hidden: bool = False,
     ) -> Tensor:
+        """Attend; what sees nothing gets 0 if it is to, else the mean of all."""
         q, k, v = self.split(query, key, value)
         bias = None if mask is None else mask_bias(mask, q).unsqueeze(-3)
         dropout = self.dropout if self.training else 0.0
-        return self.join(
-            F.scaled_dot_product_attention(q, k, v, bias, dropout, is_causal)
-        )
+        heads = F.scaled_dot_product_attention(q, k, v, bias, dropout, is_causal)
+        if zero_hidden and mask is not None:
+            heads = heads * mask.any(-1, keepdim=True).unsqueeze(-3)
+        return self.join(heads)
 
 
 class MultiHeadAttentionWithScores(Heads):
@@ -81,6 +84,7 @@ class MultiHeadAttentionWithScores(Heads):
         value: Tensor,
         mask: Tensor | None = None,
         is_causal: bool = False,
+        zero_hidden: bool = False,
     ) -> tuple[Tensor, Tensor]:
         q, k, v = self.split(query, key, value)
         scores = q @ k.mT / q.shape[-1] ** 0.5
@@ -89,4 +93,6 @@ class MultiHeadAttentionWithScores(Heads):
         if mask is not None:
             scores = scores + mask_bias(mask, scores).unsqueeze(-3)
         weights = torch.softmax(scores, dim=-1)
+        if zero_hidden and mask is not None:
+            weights = weights * mask.unsqueeze(-3)
         return self.join(F.dropout(weights, self.dropout, self.training) @ v), weights

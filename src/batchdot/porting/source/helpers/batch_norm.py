@@ -23,7 +23,7 @@ class BatchNorm(nn.BatchNorm1d):
             self.momentum,
             self.eps,
         )
-        if self.training:
+        if self.training and len(x):
             count = x.numel() // x.shape[1]
             self.running_var.mul_((1 - self.momentum) / count)
             self.running_var.add_(var, alpha=1 - 1 / count)
