@@ -1,10 +1,16 @@
-"""csrc by itself, without torch: headers that compile alone, and the largest errors of the kernels in ulp."""
+"""csrc by itself, without torch's library: headers compile alone, errors in ulp, equal bits everywhere.
+
+aarch64 is tried under emulation: with a compiler for it and qemu-user, as Debian packages them.
+"""
 
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+import torch
 from tests.support import ROOT
 
 CSRC = ROOT / "csrc"
@@ -50,3 +56,89 @@ def test_errors_of_kernels_within_051_ulp(ulp_program, instructions):
         for dtype in ("float32", "float64", "float16", "bfloat16")
         for kernel in ("dot", "cosine")
     ]
+
+
+# --- the same bits on every processor ---------------------------------------------------------------------
+
+AARCH64 = {name: shutil.which(name) for name in ("aarch64-linux-gnu-g++", "qemu-aarch64")}
+MISSING = [name for name, path in AARCH64.items() if path is None]
+needs_aarch64 = pytest.mark.skipif(
+    bool(MISSING), reason=f"no {' and no '.join(MISSING)}: apt-get install g++-aarch64-linux-gnu qemu-user"
+)
+
+# As setup.py compiles, with the types of torch itself.
+AS_BUILT = ["-std=c++17", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-psabi"]
+AS_BUILT += [f"-I{CSRC}/cpu", f"-isystem{Path(torch.__file__).parent}/include"]
+
+
+def run_command(*command, **environment):
+    """Return what a command prints; it has to succeed without a complaint."""
+    result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def bits_of(program, *emulator, **environment):
+    """Return the instruction set that csrc/test/bits.cpp ran with, and its lines."""
+    instructions, *lines = run_command(*emulator, str(program), **environment).splitlines()
+    return instructions, lines
+
+
+@pytest.fixture(scope="module")
+def bits_program(tmp_path_factory):
+    """The program of csrc/test/bits.cpp, and its lines by the baseline's instructions."""
+    program = tmp_path_factory.mktemp("bits") / "bits"
+    sources = [f"{CSRC}/test/bits.cpp", f"{CSRC}/cpu/dispatch.cpp"]
+    run_command(COMPILER, *AS_BUILT, *sources, "-o", str(program))
+    instructions, lines = bits_of(program, BATCHDOT_INSTRUCTIONS="baseline")
+    assert instructions == "baseline"
+    return program, lines
+
+
+@pytest.mark.slow
+def test_bits_cover_every_kernel(bits_program):
+    """4 dtypes, 13 sizes, 3 kinds of numbers, 2 layouts of 8 outputs each and 2 of 7; each with a digest."""
+    _, lines = bits_program
+    assert len(lines) == len({line.rpartition(" ")[0] for line in lines}) == 4 * 13 * 3 * 2 * (8 + 7)
+    assert {line.split()[1] for line in lines} == {
+        *("product", "product-x-gradient", "product-y-gradient", "unit", "unit-gradient"),
+        *("cosine", "cosine-x-gradient", "cosine-y-gradient", "cosine-matrix"),
+    }
+    # Strides change no bit, and other numbers do.
+    digests = {tuple(line.split()[:-1]): line.split()[-1] for line in lines}
+    for (*start, layout, kind), value in digests.items():
+        assert digests[(*start, layout.removesuffix("-strided"), kind)] == value or start[1].startswith(
+            "unit"
+        )
+    assert len(set(digests.values())) > len(digests) / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instructions", ["avx2", "avx512"])
+def test_bits_of_wider_instructions(bits_program, instructions):
+    program, lines = bits_program
+    found, wider = bits_of(program, BATCHDOT_INSTRUCTIONS=instructions)
+    if found != instructions:
+        pytest.skip(f"this processor has no {instructions}")
+    assert wider == lines
+
+
+@pytest.mark.slow
+@needs_aarch64
+def test_bits_on_aarch64(bits_program, tmp_path):
+    """Emulated: every output has the bits that it has here."""
+    program = tmp_path / "bits"
+    sources = [f"{CSRC}/test/bits.cpp", f"{CSRC}/cpu/dispatch.cpp"]
+    run_command(AARCH64["aarch64-linux-gnu-g++"], "-static", *AS_BUILT, *sources, "-o", str(program))
+    assert bits_of(program, AARCH64["qemu-aarch64"]) == ("baseline", bits_program[1])
+
+
+@pytest.mark.slow
+@needs_aarch64
+def test_float16_is_rounded_through_float32_on_aarch64(tmp_path):
+    """As on x86-64. aarch64 can round a double to float16 at once, and GCC may make one rounding of two."""
+    compiler, unit = AARCH64["aarch64-linux-gnu-g++"], str(tmp_path / "dispatch.o")
+    run_command(compiler, *AS_BUILT, "-fPIC", "-c", f"{CSRC}/cpu/dispatch.cpp", "-o", unit)
+    listing = run_command(compiler.replace("g++", "objdump"), "-d", unit)
+    assert re.search(r"\bfcvt\s+h\d+, s\d+", listing)
+    assert not re.findall(r".*\bfcvt\s+h\d+, d\d+.*", listing)

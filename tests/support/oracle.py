@@ -82,11 +82,16 @@ def exact_cosine(x: list[float], y: list[float], epsilon: float = 1e-12) -> Frac
     floor = Fraction(epsilon)
     squares = max(sum(v * v for v in a), floor) * max(sum(v * v for v in b), floor)
     product = sum(v * w for v, w in zip(a, b, strict=True))
-    # 1 / sqrt(p/q) = q / sqrt(p q); both factors are scaled so that isqrt keeps 200 bits and more.
-    radicand = squares.numerator * squares.denominator
+    return product / root_of(squares)
+
+
+def root_of(square: Fraction) -> Fraction:
+    """Return the square root of a positive fraction to 200 bits and more."""
+    # sqrt(p/q) = sqrt(p q) / q; the radicand is scaled so that isqrt keeps 200 bits and more.
+    radicand = square.numerator * square.denominator
     shift = max(0, 400 - radicand.bit_length())
     shift += shift % 2
-    return product * Fraction(squares.denominator << (shift // 2), isqrt(radicand << shift))
+    return Fraction(isqrt(radicand << shift), square.denominator << (shift // 2))
 
 
 def ulps(value: float, exact: Fraction, dtype: torch.dtype) -> float:

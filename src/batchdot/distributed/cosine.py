@@ -27,7 +27,7 @@ from batchdot.kernels.aten.normalize import (
 )
 from batchdot.ops.operation import Operation
 from batchdot.planning.contraction import Contraction
-from batchdot.planning.lowering import ACCUMULATION_DTYPE, BLOCK_BYTES, norm_dtype
+from batchdot.planning.lowering import ACCUMULATION_DTYPE, block_bytes, norm_dtype
 
 
 def cosine_of_shards(
@@ -97,7 +97,7 @@ def _in_blocks(
     function: Callable[[Tensor, Tensor], list[Tensor]], x: Tensor, y: Tensor, wide: torch.dtype
 ) -> list[Tensor]:
     """Apply a function to blocks of samples, so that its copies in the wide dtype stay small."""
-    rows = max(1, BLOCK_BYTES * x.shape[0] // max(1, x.numel() * wide.itemsize))
+    rows = max(1, block_bytes(x.device.type) * x.shape[0] // max(1, x.numel() * wide.itemsize))
     if rows >= x.shape[0]:
         return function(x, y)
     blocks = [function(*pair) for pair in zip(torch.split(x, rows), torch.split(y, rows), strict=True)]

@@ -41,7 +41,19 @@ ACCUMULATION_DTYPE = _COMPUTE_DTYPE | {torch.float16: torch.float32, torch.bfloa
 # allocator reuses the same pages. Measured on (65536, 128) float32, 2 cores: row product 2.5 ms and row
 # cosine (float64 temporaries) 17 ms; in blocks of 1 MiB 2.2 and 63 ms, most of it page faults; unblocked, the
 # row product took 15 ms.
-BLOCK_BYTES = 1 << 19
+CACHE_BLOCK_BYTES = 1 << 19
+
+# Elsewhere a block costs launches, each about 5 µs of the CPU, and memory alone bounds it. Less than two
+# blocks are one. Counted (tests/kernels/test_launches.py): a row cosine holds 3 tensors of a block's bytes at
+# once, 6 with gradients; one of float64, in double-double arithmetic, 29, so its blocks are a quarter.
+DEVICE_BLOCK_BYTES = 1 << 28
+
+
+def block_bytes(device: str, double_double: bool = False) -> int:
+    """Return the bytes of an input, in the dtype of sums, that ATen works on at a time on a device type."""
+    if device == "cpu":
+        return CACHE_BLOCK_BYTES
+    return DEVICE_BLOCK_BYTES // 4 if double_double else DEVICE_BLOCK_BYTES
 
 
 def result_dtype(x: torch.dtype, y: torch.dtype, normalize: bool) -> torch.dtype:
@@ -84,7 +96,9 @@ def lower(contraction: Contraction, x: TensorMeta, y: TensorMeta, epsilon: float
         )
     block_size = None
     if label == VECDOT and not traced:
-        block_size = _block_size(contraction, (compute if epsilon is None else norms).itemsize)
+        itemsize = (compute if epsilon is None else norms).itemsize
+        most = block_bytes(x.device, double_double=epsilon is not None and dtype == norms)
+        block_size = _block_size(contraction, itemsize, most)
     return Plan(
         contraction=contraction,
         label=label,
@@ -114,14 +128,14 @@ def _label(c: Contraction) -> str:
     return MATVEC if y_is_vector else VECMAT if x_is_vector else MATMUL
 
 
-def _block_size(c: Contraction, itemsize: int) -> int | None:
-    """Return the samples along the first shared axis that `BLOCK_BYTES` holds, None for all at once."""
+def _block_size(c: Contraction, itemsize: int, most: int) -> int | None:
+    """Return the samples along the first shared axis that ``most`` bytes hold, None for all at once."""
     x_shape: Sequence[Any] = c.x_shape  # every size is known
     nbytes = prod(x_shape) * itemsize
-    if c.shared[:1] != ((0, 0),) or nbytes < 2 * BLOCK_BYTES:
+    if c.shared[:1] != ((0, 0),) or nbytes < 2 * most:
         return None
     samples: int = x_shape[0]
-    block_size = max(1, BLOCK_BYTES // (nbytes // samples))
+    block_size = max(1, most // (nbytes // samples))
     return block_size if block_size < samples else None
 
 

@@ -1,10 +1,12 @@
 """Double-double arithmetic in ATen: a number is the unevaluated sum of two, with twice the digits of one.
 
 Used for cosines of float64 rows, because no dtype is wider. The error-free transformations are Dekker's
-(1971) and Knuth's. The dot product is Dot2 of Ogita, Rump and Oishi (SIAM J. Sci. Comput. 26, 2005), with an
-error of about K² · 2^-106 · sum(|x·y|); its terms are added pairwise, in log2(K) steps of whole tensors.
+(1971) and Knuth's. Sums extract the leading digits of all terms at once, which add up without rounding: the
+AccSum of Rump, Ogita and Oishi (SIAM J. Sci. Comput. 31, 2008), with two extractions whatever the terms. So
+the number of operators does not depend on K, as on a GPU, where each is a launch, it should not.
 """
 
+from math import prod
 from typing import TypeAlias
 
 import torch
@@ -29,53 +31,52 @@ def cosine(
         x_floor: lower bound on the squared norms of x, a number or (B..., 1...).
         y_floor: lower bound on those of y.
     """
-    contracted = {dim % x.ndim for dim in dims}
-    keepdim_shape = [1 if axis in contracted else size for axis, size in enumerate(x.shape)]
-    # (B..., K...) -> (K, B...): halves of the leading axis are contiguous views.
-    x, y = (torch.movedim(t, dims, tuple(range(len(dims)))).flatten(0, len(dims) - 1) for t in (x, y))
-    x_norm = _sqrt(_at_least(_dot(x, x), x_floor))
-    y_norm = _sqrt(_at_least(_dot(y, y), y_floor))
-    return _divide(_dot(x, y), _multiply(x_norm, y_norm)).reshape(keepdim_shape)
+    # (3, B..., K...): one pass for x·x, y·y and x·y.
+    high, low = _dot(torch.stack([x, y, x]), torch.stack([x, y, y]), tuple(dim % x.ndim + 1 for dim in dims))
+    by_x = _divide_by_root((high[2], low[2]), _at_least((high[0], low[0]), x_floor))
+    return _divide_by_root(by_x, _at_least((high[1], low[1]), y_floor))[0]
 
 
-def _dot(x: Tensor, y: Tensor) -> Double:
-    """Return sum(x·y): (K, B...), (K, B...) -> (B...). Adds halves until one term is left."""
-    high, low = _two_product(x, y)
-    if high.shape[0] == 0:
-        return high.sum(0), low.sum(0)
-    while (n := high.shape[0]) > 1:
-        half = n // 2
-        total, error = _two_sum(high[:half], high[half : 2 * half])
-        error = error + low[:half] + low[half : 2 * half]
-        if n % 2:
-            total = torch.cat([total, high[-1:]])
-            error = torch.cat([error, low[-1:]])
-        high, low = _renormalize(total, error)
-    return high[0], low[0]
+def _dot(x: Tensor, y: Tensor, dims: tuple[int, ...]) -> Double:
+    """Return sum(x·y) along ``dims``, which are kept with size 1.
+
+    Error: about K·u²·sum(|x·y|) + 48·K⁴·u³·max(|x·y|), u the unit roundoff of the dtype.
+
+    Terms p are at most sigma / (4·K). Adding and subtracting sigma leaves of them the multiples q of about
+    u·sigma: K of those add up exactly, in any order, and what is left of a term, p - q, is exact as well.
+    """
+    terms, lost = _two_product(x, y)
+    if not terms.numel():
+        zero = terms.sum(dims, True)
+        return zero, zero
+    factor = 4 * prod(terms.shape[dim] for dim in dims)
+    sigma = terms.abs().amax(dims, True) * factor
+    leading = (sigma + terms) - sigma
+    first = leading.sum(dims, True)
+    terms = terms - leading
+    sigma = sigma * (factor * torch.finfo(terms.dtype).eps)
+    leading = (sigma + terms) - sigma
+    second = leading.sum(dims, True)
+    rest = (terms - leading + lost).sum(dims, True)
+    high, low = _two_sum(first, second)
+    return _renormalize(high, low + rest)
 
 
 def _at_least(value: Double, floor: Tensor | float) -> Double:
     high, low = value
-    floor = floor.reshape(high.shape) if isinstance(floor, Tensor) else torch.full_like(high, floor)
     below = high < floor
     return torch.where(below, floor, high), low.masked_fill(below, 0.0)
 
 
-def _multiply(a: Double, b: Double) -> Double:
-    high, low = _two_product(a[0], b[0])
-    return _renormalize(high, low + (a[0] * b[1] + a[1] * b[0]))
-
-
-def _sqrt(a: Double) -> Double:
-    root = a[0].sqrt()
-    square, error = _two_product(root, root)
-    return _renormalize(root, ((a[0] - square) - error + a[1]) / (2 * root))
-
-
-def _divide(a: Double, b: Double) -> Tensor:
-    quotient = a[0] / b[0]
-    product, error = _multiply((quotient, torch.zeros_like(quotient)), b)
-    return quotient + ((a[0] - product) - error + a[1]) / b[0]
+def _divide_by_root(a: Double, square: Double) -> Double:
+    """Return a / sqrt(square), corrected to first order from the root and the quotient of the high parts."""
+    root = square[0].sqrt()
+    root_squared, error = _two_product(root, root)
+    root_rest = ((square[0] - root_squared) - error + square[1]) / (2 * root)  # sqrt(square) - root
+    quotient = a[0] / root
+    product, error = _two_product(quotient, root)
+    rest = (a[0] - product) - error + a[1]
+    return _renormalize(quotient, (rest - quotient * root_rest) / root)
 
 
 def _two_sum(a: Tensor, b: Tensor) -> Double:
@@ -90,10 +91,14 @@ def _renormalize(high: Tensor, low: Tensor) -> Double:
 
 
 def _two_product(a: Tensor, b: Tensor) -> Double:
+    """Return a·b and its rounding error. Each product of halves is exact, fused with an addition or not."""
     product = a * b
     a_high, a_low = _split(a)
-    b_high, b_low = _split(b)
-    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    b_high, b_low = (a_high, a_low) if a is b else _split(b)
+    error = torch.addcmul(-product, a_high, b_high)
+    error = torch.addcmul(error, a_high, b_low)
+    error = torch.addcmul(error, a_low, b_high)
+    return product, torch.addcmul(error, a_low, b_low)
 
 
 def _split(a: Tensor) -> Double:

@@ -7,13 +7,14 @@ Letters for sizes: B shared (batch), I free in x, J free in y, K contracted. "K.
 """
 
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor
 
 from batchdot._torch import are_transforms_active, in_forward_mode
 from batchdot.kernels.aten.normalize import clamp_cosine, l2_normalize, row_cosine, saturating_cast
-from batchdot.planning.lowering import BLOCK_BYTES
+from batchdot.planning.lowering import block_bytes
 from batchdot.planning.plan import VECDOT, Executable, Plan, Run, with_output, with_views
 
 
@@ -122,18 +123,35 @@ def _matmul(plan: Plan) -> Run:
     """Return the matrix product of the compute dtype: (B, I, K), (B, K, J), or without B."""
     integer = not (plan.compute_dtype.is_floating_point or plan.compute_dtype.is_complex)
     if integer and plan.device not in ("cpu", "meta"):
-        return _integer_matmul
+        return _narrow_integer_matmul if _has_narrow_integers(plan) else _integer_matmul
     return torch.bmm if plan.contraction.shared else torch.mm
+
+
+def _has_narrow_integers(plan: Plan) -> bool:
+    """Whether float64 holds every sum: below 2^21 products of at most 2^32, on a device that has float64."""
+    if plan.traced or plan.device == "mps":
+        return False
+    c = plan.contraction
+    size = prod(c.x_shape[axis] for axis, _ in c.contracted)  # type: ignore[misc]  # known by now
+    return size < 1 << 21 and max(plan.x_meta.dtype.itemsize, plan.y_meta.dtype.itemsize) <= 2
+
+
+def _narrow_integer_matmul(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply matrices of integers of at most 16 bits by the product of float64 matrices, which is exact.
+
+    (B, I, K), (B, K, J) -> (B, I, J), or without B. Through int64, so that sums wrap as integers do.
+    """
+    return torch.matmul(left.double(), right.double()).to(torch.int64).to(left.dtype)
 
 
 def _integer_matmul(left: Tensor, right: Tensor) -> Tensor:
     """Multiply integer matrices where PyTorch has no operator for them, as on CUDA.
 
     (B, I, K), (B, K, J) -> (B, I, J), or without B. The products, (B, I, block, J), are formed for as many
-    of the K indices at a time as fit in `BLOCK_BYTES`.
+    of the K indices at a time as fit in `block_bytes`.
     """
     out = left.new_zeros((*left.shape[:-1], right.shape[-1]))
-    block_size = max(1, BLOCK_BYTES // max(1, out.nbytes))
+    block_size = max(1, block_bytes(left.device.type) // max(1, out.nbytes))
     for start in range(0, left.shape[-1], block_size):
         block = slice(start, start + block_size)
         # (B, I, block, 1) * (B, 1, block, J)

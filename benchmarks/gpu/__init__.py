@@ -1,0 +1,1 @@
+"""One run on a machine with a GPU: values first, then ceilings, then times. See `__main__`."""
