@@ -12,7 +12,7 @@ author = "The batchdot developers"
 copyright = "The batchdot developers. Apache-2.0"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "repository"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "repository", "packages"]
 exclude_patterns = ["_extensions"]
 
 # Text between single backticks in a docstring is code.
@@ -23,6 +23,7 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_attr_annotations = False
 add_module_names = False
 
 toc_object_entries_show_parents = "hide"

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_fences(document, tmp_path, monkeypatch):
     torch.compiler.reset()  # which gives up on functions that many tests before have compiled
     session = {"__name__": "__main__"}
     for language, text in FENCE.findall(document.read_text(encoding="utf-8")):
-        if language == "python" and text.startswith("# src/"):
+        if language == "python" and re.match(r"# \S+\.py\n", text):
             check_quotation(text, document.name)
         elif language == "python" and text.startswith("# Keras\n"):
             continue  # run by test_migration
@@ -86,10 +87,11 @@ def test_fences(document, tmp_path, monkeypatch):
 
 
 def check_quotation(text, name):
-    """Check that a fence whose first line names a source file is a part of that file."""
-    path, _, code = text.partition("\n")
-    source = (ROOT / path.removeprefix("# ")).read_text(encoding="utf-8")
-    assert code in source, f"{name} does not quote {path.removeprefix('# ')}:\n{code}"
+    """Check that a fence is a part of the file in its first line: a source, or what the document wrote."""
+    line, _, code = text.partition("\n")
+    path = line.removeprefix("# ")
+    source = (ROOT / path if path.startswith("src/") else Path(path)).read_text(encoding="utf-8")
+    assert code in source, f"{name} does not quote {path}:\n{code}"
 
 
 def run_python(text, session, name):

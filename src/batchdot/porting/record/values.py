@@ -388,16 +388,22 @@ class ModelRecord:
         notes: what a reader of the record should know, in words.
         written: who wrote it; two records may be equal though different versions wrote them.
 
-    >>> layers = LayerRecord("x", "layer", "InputLayer"), LayerRecord("relu", "layer", "ReLU")
-    >>> relu = Call("relu", arguments=FrozenMap({"inputs": TensorRef("x")}))
-    >>> x, y = TensorRef("x"), TensorRef("relu")
-    >>> model = ModelRecord("net", "functional", layers, (Call("x"), relu), (x,), y)
-    >>> model.layer("relu").class_name, model.input_refs, model.problems
-    ('ReLU', (x,), ())
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> from batchdot.porting import read
+    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
+    >>> net = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "net.json")
+    ...     written = file.write_text(json.dumps(net | {"keras_version": "2.15.0"}))
+    ...     model = read(file)
+    >>> model.layer("relu").class_name, model.output_refs, model.problems
+    ('ReLU', (relu,), ())
     """
 
+    # Set by `batchdot.porting.inspection`, which is above this package.
     describe: ClassVar[Callable[["ModelRecord"], str]] = repr
-    """Returns the record as text. Set by `batchdot.porting.inspection`, which is above this package."""
+    """Return the record as text, as `batchdot.porting.inspect` prints it."""
 
     name: str
     kind: str
