@@ -21,7 +21,7 @@ from batchdot.porting.errors import NotPortableError
 from batchdot.porting.program import ModelClass, Value
 from batchdot.porting.record import ModelRecord, Shape
 from batchdot.porting.record.values import refs_in
-from batchdot.porting.translation.model import Origin
+from batchdot.porting.translation.port import Origin
 
 FREE = ((16, 64), (64, 224))
 """Sizes that are tried where the model leaves them open: of steps, and of the sides of images."""

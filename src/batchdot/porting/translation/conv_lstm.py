@@ -88,8 +88,7 @@ def _module(layer: Layer, window: Window) -> str:
     if not even:
         of_state = f"nn.Sequential(nn.ZeroPad{window.rank}d({pads_text(pads)}), {of_state})"
     functions = [
-        as_function(layer.activation(key), layer.scope.define)
-        for key in ("recurrent_activation", "activation")
+        as_function(layer.activation(key), layer.define) for key in ("recurrent_activation", "activation")
     ]
     state = {
         "input.weight": layer.array("kernel", convert=_kernel),

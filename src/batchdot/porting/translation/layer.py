@@ -257,6 +257,10 @@ class Layer:
         """Translate a layer inside of this one; `Site.run` writes its calls."""
         return self.scope.translate(self.child(key, suffix, input_shapes))
 
+    def define(self, name: str, expression: str) -> str:
+        """Add a function of a tensor ``x`` to the file; return the name it gets."""
+        return self.scope.define(name, expression)
+
     def note(self, sentence: str) -> None:
         """Tell the reader of the source something, once."""
         self.scope.note(sentence)

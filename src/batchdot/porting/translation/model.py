@@ -3,13 +3,12 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeGuard
 
 from batchdot.porting.errors import ModelFileError, NotPortableError, quote
 from batchdot.porting.program import (
     Body,
-    Function,
     ModelClass,
     Names,
     Program,
@@ -37,12 +36,10 @@ from batchdot.porting.record import (
 )
 from batchdot.porting.record.values import refs_in
 from batchdot.porting.translation.custom import (
-    Custom,
     CustomError,
     advice,
     custom_activation,
     custom_layer,
-    importable,
     wanted,
 )
 from batchdot.porting.translation.layer import (
@@ -56,74 +53,13 @@ from batchdot.porting.translation.layer import (
 )
 from batchdot.porting.translation.masks import every_step, write_mask
 from batchdot.porting.translation.notes import notes_on
+from batchdot.porting.translation.port import Options, Origin, Port
 from batchdot.porting.translation.registry import Forward, Result, translation_of
-from batchdot.porting.translation.sharing import Loan, Loans
+from batchdot.porting.translation.sharing import Loan
 from batchdot.porting.translation.site import Argument, Site
 
 PART = re.compile(r"\w+\[\d+\]")
 """A part of a tensor that has a name, which needs none of its own."""
-
-
-@dataclass
-class Options:
-    """How a model is ported.
-
-    Attributes:
-        with_batchdot: whether Dot layers become `batchdot.Dot`.
-        custom: the user's translations, by the name of a layer, a class or an activation.
-        channels: "first" for inputs and outputs of images with their channels behind the batch.
-    """
-
-    with_batchdot: bool = False
-    custom: Mapping[str, Custom] = field(default_factory=dict)
-    channels: str | None = None
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a statement of a program was written for: one call of a layer."""
-
-    layer: LayerRecord
-    call: Call
-
-
-@dataclass
-class Port:
-    """What is shared by all classes of one program while it is written."""
-
-    options: Options
-    reserved: frozenset[str]
-    class_names: Names
-    has_weights: bool
-    missing: dict[str, str] = field(default_factory=dict)
-    lacks_weights: bool = False
-    functions: dict[str, Function] = field(default_factory=dict)
-    loans: Loans = field(default_factory=Loans)
-    notes: dict[str, None] = field(default_factory=dict)
-    definitions: dict[str, str] = field(default_factory=dict)
-
-    def note(self, sentence: str) -> None:
-        """Add a sentence to the notes, once."""
-        self.notes[sentence] = None
-
-    def define(self, name: str, expression: str) -> str:
-        """Add a function of ``x`` to the file, once; return its name."""
-        if expression not in self.definitions:
-            self.definitions[expression] = self.class_names.take(name)
-        return self.definitions[expression]
-
-    def custom(self, *names: str) -> Function | None:
-        """Return the user's translation that has the first of these names, None if there is none."""
-        plain = (name.rpartition(">")[2] for name in names)  # a class is "package>Class" in older files
-        name = next((name for name in (*names, *plain) if name in self.options.custom), None)
-        if name is None:
-            return None
-        if name not in self.functions:
-            function = self.options.custom[name]
-            place = importable(function)
-            alias = self.class_names.take(place[1] if place else name)
-            self.functions[name] = Function(alias, function, place, name)
-        return self.functions[name]
 
 
 def translate(

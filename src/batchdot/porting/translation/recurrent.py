@@ -127,7 +127,7 @@ def _own_module(layer: Layer) -> str:
     kind = kind_of(layer)
     has_two_biases = kind == "GRU" and layer.flag("reset_after")
     functions = ("activation",) if kind == "SimpleRNN" else ("recurrent_activation", "activation")
-    words = [*_sizes(layer), *(as_function(layer.activation(key), layer.scope.define) for key in functions)]
+    words = [*_sizes(layer), *(as_function(layer.activation(key), layer.define) for key in functions)]
     if not layer.has("bias"):
         words.append("bias=False")
     convert = gates(*{"LSTM": (0, 1, 3, 2), "GRU": (0, 1, 2), "SimpleRNN": (0,)}[kind])
