@@ -6,8 +6,6 @@ import torch
 
 from benchmarks.gpu.clock import Machine, one_pass, time_in_turns
 
-ROUNDS = 9
-
 
 def measure_ceilings(machine: Machine, until: float) -> dict[str, Any]:
     """Time a copy and a sum of 1 GiB, and the smallest operator, called and in a graph.
@@ -23,10 +21,10 @@ def measure_ceilings(machine: Machine, until: float) -> dict[str, Any]:
         "copy": lambda: target.copy_(source),
         "sum": lambda: source.sum(),
     }
-    large = time_in_turns(machine, passes, 1, ROUNDS, until)
+    large = time_in_turns(machine, passes, 1, until)
     launches = one_pass(lambda tensor: tensor.add_(1), [(small,)] * 64)
     tiny = {"launch": launches, "launch in a graph": machine.graph(launches)}
-    times = time_in_turns(machine, tiny, 64, ROUNDS, until)
+    times = time_in_turns(machine, tiny, 64, until)
     return {
         "copy, bytes a second": 2 * nbytes / large["copy"].median,
         "sum, bytes a second": nbytes / large["sum"].median,

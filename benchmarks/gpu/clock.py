@@ -28,7 +28,8 @@ class Machine(Protocol):
     type: str
     rehearsal: bool
     l2_bytes: int
-    block_seconds: float
+    block_seconds: float  # the least time of a block of calls
+    rounds: int  # blocks of each line
 
     def synchronize(self) -> None:
         """Wait until everything has run."""
@@ -45,6 +46,7 @@ class Cuda:
     type = "cuda"
     rehearsal = False
     block_seconds = 3e-3
+    rounds = 9
 
     def __init__(self) -> None:
         self.properties = torch.cuda.get_device_properties()
@@ -75,6 +77,7 @@ class Rehearsal:
     rehearsal = True
     l2_bytes = 1 << 10
     block_seconds = 0.0
+    rounds = 2
 
     def synchronize(self) -> None:
         """Return at once."""
@@ -119,7 +122,7 @@ def one_pass(run: Callable[..., Any], inputs: Inputs) -> Callable[[], None]:
 
 
 def time_in_turns(
-    machine: Machine, passes: Mapping[str, Callable[[], Any]], calls: int, rounds: int, until: float
+    machine: Machine, passes: Mapping[str, Callable[[], Any]], calls: int, until: float
 ) -> dict[str, Times]:
     """Time passes of several lines in turns.
 
@@ -127,7 +130,6 @@ def time_in_turns(
         machine: what they run on.
         passes: by name, what runs one pass.
         calls: the calls in a pass.
-        rounds: the blocks of each line.
         until: the time, as of `perf_counter`, after which no further round begins; there is at least one.
 
     Returns:
@@ -136,7 +138,7 @@ def time_in_turns(
     blocks = {name: _passes_in_a_block(machine, call) for name, call in passes.items()}
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     order, shuffle = list(passes), Random(0).shuffle
-    for done in range(rounds):
+    for done in range(machine.rounds):
         if done and perf_counter() > until:
             break
         shuffle(order)

@@ -20,7 +20,6 @@ from benchmarks.workloads import Workload
 Line: TypeAlias = Callable[..., Any]
 
 OURS, AGAIN, ATEN, COMPILED = "batch_dot", "batch_dot again", "aten", "compiled"
-ROUNDS = 9
 
 
 @dataclass(frozen=True)
@@ -125,16 +124,15 @@ def measure_work(work: Work, machine: Machine, bytes_a_second: float, until: flo
     absent = _drop_wrong(lines, inputs, load.dtype, tuple(work.more))
     until = min(until, perf_counter() + work.seconds)
     passes = {name: one_pass(line, inputs) for name, line in lines.items()}
-    called = time_in_turns(
-        machine, passes, len(inputs), ROUNDS, perf_counter() + (until - perf_counter()) / 2
-    )
+    half = (perf_counter() + until) / 2
+    called = time_in_turns(machine, passes, len(inputs), half)
     graphs: dict[str, Callable[[], Any]] = {}
     for name, call in passes.items():
         try:
             graphs[name] = machine.graph(call)
         except Exception as error:  # what cannot be captured
             absent[f"{name}, in a graph"] = _first_line(error)
-    replayed = time_in_turns(machine, graphs, len(inputs), ROUNDS, until)
+    replayed = time_in_turns(machine, graphs, len(inputs), until)
     return {
         "name": load.name,
         "x": load.x,
@@ -243,7 +241,7 @@ def measure_search(name: str, machine: Machine, until: float) -> dict[str, Any]:
         "matrix products and topk": lambda: blocked_topk(queries, items, k),
     }
     absent = _drop_wrong(lines, [()], "float32", ())
-    called = time_in_turns(machine, lines, 1, ROUNDS, until)
+    called = time_in_turns(machine, lines, 1, until)
     return {
         "name": name,
         "x": (count, d),
