@@ -120,8 +120,8 @@ class _Drawing:
 
     def render(self) -> str:
         p = self.diagram
-        for lane, (text, role) in enumerate(self.captions):
-            self._pill(self.centre, MARGIN + LANE * lane + PILL / 2, text, role)
+        for line, (text, role) in enumerate(self.captions):
+            self._pill(self.centre, MARGIN + LANE * line + PILL / 2, text, role)
         above = self.top - LANE * len(p.shared_pairs) + PILL / 2
         shared = [(pair, above + LANE * lane, self.top) for lane, pair in enumerate(p.shared_pairs)]
         deepest = self.below - PILL / 2
