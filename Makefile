@@ -16,7 +16,7 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-slow test-full test-fallbacks fuzz mutate record-keras lint format bench docs dist clean
+.PHONY: help demo test test-keras test-slow test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,9 @@ mutate: $(VENV)/installed-test ## Change the sources at random, and see which ch
 record-keras: $(VENV)/installed-test-keras ## Rewrite tests/data/keras from live Keras.
 	$(BIN)/python -m pytest -m keras --record-keras
 
+record-notebooks: $(VENV)/installed-test ## Run the notebooks of examples/ and rewrite their outputs.
+	$(BIN)/python -m tests.support.notebooks examples/*.ipynb
+
 lint: $(VENV)/installed-dev $(VENV)/installed-test ## Check style and types.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -71,14 +74,15 @@ docs: $(VENV)/installed-docs ## Build the documentation into build/docs/html, an
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/docs/doctrees docs build/docs/html
 	$(BIN)/python -m tests.support.documents.links build/docs/html
 
-dist: $(VENV)/installed-dev ## Build an sdist, from it a wheel, and try the wheel in an empty environment.
+dist: $(VENV)/installed-dev ## Build an sdist, from it wheels for Linux, and try this machine's in an empty environment.
 	rm -rf build dist src/*.egg-info
-	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m build --sdist --no-isolation >/dev/null
+	$(BIN)/python packaging/manylinux.py
 	$(PYTHON) -m venv build/empty
-	$(EMPTY_PIP) install --constraint constraints.txt torch==2.13.0
-	$(EMPTY_PIP) install --constraint constraints.txt dist/*.whl
+	$(EMPTY_PIP) install --no-compile --constraint constraints.txt torch==2.13.0
+	$(EMPTY_PIP) install --constraint constraints.txt dist/*_$$(uname -m).whl
 	cd build/empty && bin/batchdot --version && bin/batchdot info
-	cd build/empty && bin/python -W error -c "import batchdot as b; print(b.batch_dot([[1., 2.]], [[3., 4.]], axes=1))"
+	cd build/empty && bin/python -W error $(CURDIR)/packaging/try_wheel.py
 	$(EMPTY_PIP) check
 
 clean: ## Remove what was built, and the virtual environment.

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cpu_features.h"
+
 #define BD_TARGET_INCLUDE "kernel_table-inl.h"
 #include "foreach_target.h"
 
@@ -16,13 +18,9 @@ static const Kernels& choose_kernels() {
   auto is_allowed = [most](const char* name, const char* wider) {
     return most == nullptr || std::strcmp(most, name) == 0 || std::strcmp(most, wider) == 0;
   };
-  __builtin_cpu_init();
-  if (is_allowed("avx512", "") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl"))
-    return avx512::kKernels;
-  // Every machine with AVX2 and FMA has F16C as well, which Clang's __builtin_cpu_supports has no name for.
-  if (is_allowed("avx2", "avx512") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return avx2::kKernels;
+  CpuFeatures features;
+  if (is_allowed("avx512", "") && features.avx512) return avx512::kKernels;
+  if (is_allowed("avx2", "avx512") && features.avx2) return avx2::kKernels;
 #endif
   return baseline::kKernels;
 }

@@ -9,13 +9,16 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <atomic>
 #include <cstdint>
+#include <new>
 #include <tuple>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
+#include "boundary.h"
 #include "dispatch.h"
 #include "row_problem.h"
 
@@ -160,10 +163,19 @@ static void run(const Kernel (&table)[4], const TensorInfo& x, const RowProblem&
   Kernel kernel = table[x.kernel_index()];
   int64_t grain = kGrain / (elements_each + 1) + 1;
   if (count == 0) return;
-  if (single_threaded || count <= grain)
+  if (single_threaded || count <= grain) {
     kernel(problem, 0, count);
-  else
-    torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) { kernel(problem, begin, end); });
+    return;
+  }
+  std::atomic<bool> out_of_memory{false};  // all that a kernel throws is std::bad_alloc
+  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    try {
+      kernel(problem, begin, end);
+    } catch (const std::bad_alloc&) {
+      out_of_memory = true;
+    }
+  });
+  if (out_of_memory) throw std::bad_alloc();
 }
 
 // One number for each row of x.
@@ -298,15 +310,15 @@ STABLE_TORCH_LIBRARY(batchdot, library) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(batchdot, CPU, library) {
-  library.impl("row_product", TORCH_BOX(&row_product));
-  library.impl("row_product.values", TORCH_BOX(&row_product));
-  library.impl("row_cosine", TORCH_BOX(&row_cosine));
-  library.impl("row_cosine.values", TORCH_BOX(&row_cosine));
-  library.impl("row_product_backward", TORCH_BOX(&row_product_backward));
-  library.impl("row_cosine_backward", TORCH_BOX(&row_cosine_backward));
-  library.impl("cosine_matrix", TORCH_BOX(&cosine_matrix));
-  library.impl("cosine_matrix.values", TORCH_BOX(&cosine_matrix));
-  library.impl("cosine_matrix_backward", TORCH_BOX(&cosine_matrix_backward));
+  library.impl("row_product", BD_BOX(&row_product));
+  library.impl("row_product.values", BD_BOX(&row_product));
+  library.impl("row_cosine", BD_BOX(&row_cosine));
+  library.impl("row_cosine.values", BD_BOX(&row_cosine));
+  library.impl("row_product_backward", BD_BOX(&row_product_backward));
+  library.impl("row_cosine_backward", BD_BOX(&row_cosine_backward));
+  library.impl("cosine_matrix", BD_BOX(&cosine_matrix));
+  library.impl("cosine_matrix.values", BD_BOX(&cosine_matrix));
+  library.impl("cosine_matrix_backward", BD_BOX(&cosine_matrix_backward));
 }
 
 }  // namespace batchdot

@@ -14,15 +14,16 @@ import torch
 from tests.support import ROOT
 
 CSRC = ROOT / "csrc"
+TORCH = Path(torch.__file__).parent
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", f"-I{CSRC}/test/shim", f"-I{CSRC}/cpu"]
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 
 
-def compile_cpp(*arguments, source=None):
+def compile_cpp(*arguments, source=None, flags=FLAGS):
     """Run the compiler, which has to have nothing to say."""
-    result = subprocess.run([COMPILER, *FLAGS, *arguments], input=source, capture_output=True, text=True)
+    result = subprocess.run([COMPILER, *flags, *arguments], input=source, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -30,7 +31,18 @@ def compile_cpp(*arguments, source=None):
 def test_header_compiles_by_itself(header):
     target = '-DBD_TARGET_INCLUDE="kernel_table-inl.h"'  # what foreach_target.h is told to include
     times = 1 if header == "foreach_target.h" else 2  # guards are tried as well
-    compile_cpp(target, "-fsyntax-only", "-xc++", "-", source=f'#include "{header}"\n' * times)
+    source = f'#include "{header}"\n' * times
+    if header == "boundary.h":  # the one that needs torch, not what stands for it here
+        flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}/cpu", "-isystem", f"{TORCH}/include"]
+        compile_cpp("-fsyntax-only", "-xc++", "-", source=source, flags=flags)
+        return
+    compile_cpp(target, "-fsyntax-only", "-xc++", "-", source=source)
+
+
+def test_no_function_is_given_to_torch_unguarded():
+    """Exceptions end in boundary.h: a wheel's library may not throw into torch."""
+    users = [path.name for path in CSRC.glob("cpu/*") if re.search(r"\bTORCH_BOX\(\w*&", path.read_text())]
+    assert users == []
 
 
 @pytest.fixture(scope="module")

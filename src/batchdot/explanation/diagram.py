@@ -1,7 +1,7 @@
 """Diagram of a contraction: cells for axes and edges between them, without geometry.
 
-Pairs connect the inputs above their cells: axes that are contracted together, axes that are shared. Edges
-below the inputs lead from axes to the output. `text` and `svg` render it.
+Pairs connect axes of both inputs: shared ones above the cells, contracted ones below, so that the two kinds
+never cross. Edges below the inputs lead from axes to the output. `text` and `svg` render it.
 """
 
 from dataclasses import dataclass
@@ -52,8 +52,9 @@ class Diagram:
         pairs: the pairs, widest first: nested in this order, a pair does not cross one that it spans.
         output_edges: one edge for each output axis that comes from an input, in the order of the output.
             No two of them cross.
-        einsum: the einsum equation.
+        einsum: the einsum equation, without the trailing 1 of a (B, 1) result.
         normalize: whether slices along the contracted axes are normalized first.
+        call: the call, the caption of the diagram; empty for none.
 
     >>> from batchdot.planning.axes import read_axes
     >>> diagram = make_diagram(Contraction.batch_dot((100, 20), (100, None, 20), read_axes((1, 2))), False)
@@ -70,6 +71,22 @@ class Diagram:
     output_edges: tuple[OutputEdge, ...]
     einsum: str
     normalize: bool
+    call: str = ""
+
+    @property
+    def shared_pairs(self) -> tuple[AxisPair, ...]:
+        """The pairs of shared axes, widest first."""
+        return tuple(pair for pair in self.pairs if pair.role == SHARED)
+
+    @property
+    def summed_pairs(self) -> tuple[AxisPair, ...]:
+        """The pairs of contracted axes, widest first."""
+        return tuple(pair for pair in self.pairs if pair.role == SUMMED)
+
+    @property
+    def appends(self) -> bool:
+        """Whether the output has an axis of size 1 that the einsum equation does not have."""
+        return any(cell.role == APPENDED for cell in self.out)
 
     @property
     def summed(self) -> str:
@@ -77,10 +94,16 @@ class Diagram:
         return " and ".join(cell.letter for cell in self.x if cell.role == SUMMED)
 
     @property
-    def note(self) -> str:
+    def normalization(self) -> str:
         """A sentence about normalization; empty if there is none."""
         along = f"along {self.summed}" if self.summed else "number by number"
         return f"x and y are normalized {along} first" if self.normalize else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What cells and edges do not say, in sentences."""
+        appended = "the last axis of the output, +, is appended" if self.appends else ""
+        return tuple(filter(None, (self.normalization, appended)))
 
     @property
     def title(self) -> str:
@@ -100,14 +123,15 @@ class Diagram:
             cell = self.out[edge.out]
             if cell.role != SHARED:
                 sentences.append(f"Axis {edge.axis} of {'xy'[edge.operand]}, {cell.letter}, is free.")
-        if self.note:
-            sentences.insert(0, f"{self.note}.")
+        if self.normalization:
+            sentences.insert(0, f"{self.normalization}.")
         out = ", ".join(cell.size for cell in self.out)
-        return " ".join([*sentences, f"The output has the shape ({out}): {self.einsum}."])
+        appended = " and an appended 1" if self.appends else ""
+        return " ".join([*sentences, f"The output has the shape ({out}): {self.einsum}{appended}."])
 
 
-def make_diagram(contraction: Contraction, normalize: bool) -> Diagram:
-    """Return the diagram of a contraction."""
+def make_diagram(contraction: Contraction, normalize: bool, call: str = "") -> Diagram:
+    """Return the diagram of a contraction, with a call as its caption."""
     c = contraction
     x_letters, y_letters, out_letters = c.subscripts
     roles_x = _roles(len(c.x_shape), 0, c, FREE_X)
@@ -127,6 +151,7 @@ def make_diagram(contraction: Contraction, normalize: bool) -> Diagram:
         output_edges=tuple(OutputEdge(operand, axis, out) for out, (operand, axis) in enumerate(sources)),
         einsum=c.einsum,
         normalize=normalize,
+        call=call,
     )
 
 

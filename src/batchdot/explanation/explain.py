@@ -105,7 +105,18 @@ class Explanation:
         """The cells of the diagram and the edges between them, without geometry."""
         shared = tuple((axis, axis) for axis in range(self.batch_dims))
         contraction = Contraction(self.x_shape, self.y_shape, shared, self.axes, expand=True)
-        return make_diagram(contraction, self.normalize)
+        return make_diagram(contraction, self.normalize, self.call)
+
+    @property
+    def call(self) -> str:
+        """The call of `batch_dot` that is explained, with its axes as pairs of non-negative ones."""
+        first, second = (tuple(pair[operand] for pair in self.axes) for operand in (0, 1))
+        arguments = ["x", "y", f"axes={self.axes[0] if len(self.axes) == 1 else (first, second)}"]
+        if self.batch_dims != 1:
+            arguments.append(f"batch_dims={self.batch_dims}")
+        if self.normalize:
+            arguments.append("normalize=True")
+        return f"batch_dot({', '.join(arguments)})"
 
     def to_text(self, width: int = 80, ascii_only: bool = False) -> str:
         """Render the diagram with box-drawing or ASCII characters, at most ``width`` columns wide."""

@@ -10,12 +10,14 @@ from html import escape
 from batchdot.explanation.diagram import APPENDED, FREE_X, FREE_Y, SHARED, SUMMED, AxisPair, Cell, Diagram
 
 # Fill and stroke of each role. Dark text has contrast on the fills, strokes on black and on white.
+NORMALIZED = "normalized"
 COLOURS = {
     SHARED: ("#cfe2ff", "#3b82e0"),
     FREE_X: ("#cdeed6", "#2f9e57"),
     FREE_Y: ("#fdeab8", "#c28a0e"),
     SUMMED: ("#ffdcd8", "#e25b50"),
     APPENDED: ("#e8eaee", "#8b919b"),
+    NORMALIZED: ("#e6defa", "#8f6fd8"),
 }
 MEANINGS = {
     SHARED: "shared",
@@ -32,11 +34,12 @@ SANS = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 MONO = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 MARGIN = 24
-HEIGHT = 66  # height of a cell
+HEIGHT = 80  # height of a cell
 LANE = 36  # vertical distance of pairs
 GAP = 170  # between x and y, for the labels of pairs
-DROP = 92  # from the inputs to the output
+DROP = 92  # from the inputs, or from the last pair below them, to the output
 NAME_ROOM = 40  # for the names x and y
+OUTPUT_ROOM = 110  # for the name of the output
 PILL = 28  # height of a pill, a label with round ends
 
 
@@ -90,29 +93,46 @@ class _Drawing:
     def __init__(self, diagram: Diagram) -> None:
         self.diagram = diagram
         self.elements: list[str] = []
-        note = LANE if diagram.note else 0
-        self.top = MARGIN + note + LANE * len(diagram.pairs)
-        self.x = _CellRow.of(diagram.x).moved(MARGIN + NAME_ROOM)
-        self.y = _CellRow.of(diagram.y).moved(self.x.end + GAP)
-        self.centre = (self.x.lefts[0] + self.y.end) / 2
-        out = _CellRow.of(diagram.out)
-        self.out = out.moved(self.centre - out.width / 2)
-        self.out_top = self.top + HEIGHT + DROP
+        self.captions = [(diagram.call, None), (diagram.normalization, NORMALIZED)]
+        self.captions = [caption for caption in self.captions if caption[0]]
+        appended = " and an appended 1" if diagram.appends else ""
+        self.equation = diagram.einsum.replace("->", " → ").replace(",", ", ") + appended
         roles = {cell.role for cell in (*diagram.x, *diagram.y, *diagram.out)}
         self.legend = [role for role in MEANINGS if role in roles]
-        self.width = self.y.end + NAME_ROOM + MARGIN
+
+        x, y, out = map(_CellRow.of, (diagram.x, diagram.y, diagram.out))
+        half = max(
+            NAME_ROOM + (x.width + GAP + y.width) / 2,
+            OUTPUT_ROOM + out.width / 2,
+            self._legend_width() / 2,
+            *(_pill_width(text) / 2 for text in (self.equation, *(text for text, _ in self.captions))),
+        )
+        self.centre = MARGIN + half
+        self.x = x.moved(self.centre - (x.width + GAP + y.width) / 2)
+        self.y = y.moved(self.x.end + GAP)
+        self.out = out.moved(self.centre - out.width / 2)
+
+        self.top: float = MARGIN + LANE * (len(self.captions) + len(diagram.shared_pairs))
+        self.below = self.top + HEIGHT + LANE * len(diagram.summed_pairs)  # where output edges bend
+        self.out_top = self.below + DROP
+        self.width = 2 * self.centre
         self.height = self.out_top + HEIGHT + 2 * (PILL + 14) + 4 + MARGIN
 
     def render(self) -> str:
         p = self.diagram
-        if p.note:
-            self._pill(self.centre, MARGIN + PILL / 2, p.note, SUMMED if p.summed else None)
-        for edge in p.output_edges:
-            self._output_edge((self.x, self.y)[edge.operand].middle(edge.axis), edge.out)
-        lanes = [self.top - LANE * (len(p.pairs) - lane) + PILL / 2 for lane in range(len(p.pairs))]
-        for pair, lane in zip(p.pairs, lanes, strict=True):
-            self._bracket(pair, lane)
-        for pair, lane in zip(p.pairs, lanes, strict=True):
+        for line, (text, role) in enumerate(self.captions):
+            self._pill(self.centre, MARGIN + LANE * line + PILL / 2, text, role)
+        above = self.top - LANE * len(p.shared_pairs) + PILL / 2
+        shared = [(pair, above + LANE * lane, self.top) for lane, pair in enumerate(p.shared_pairs)]
+        deepest = self.below - PILL / 2
+        bottom = self.top + HEIGHT
+        summed = [(pair, deepest - LANE * lane, bottom) for lane, pair in enumerate(p.summed_pairs)]
+        for pair, lane, edge in (*shared, *summed):
+            self._bracket(pair, lane, edge)
+        for output_edge in p.output_edges:  # over the brackets of summed axes
+            start = (self.x, self.y)[output_edge.operand].middle(output_edge.axis)
+            self._output_edge(start, output_edge.out)
+        for pair, lane, _ in (*shared, *summed):
             name = f"Σ {pair.letter}" if pair.role == SUMMED else f"{pair.letter} shared"
             self._pill(self.x.end + GAP / 2, lane, name, pair.role)
         for cell_row, cells, top in (
@@ -121,16 +141,16 @@ class _Drawing:
             (self.out, p.out, self.out_top),
         ):
             for axis, cell in enumerate(cells):
-                self._cell(cell, cell_row.lefts[axis], top, cell_row.widths[axis])
+                self._cell(axis, cell, cell_row.lefts[axis], top, cell_row.widths[axis])
         self._name(self.x.lefts[0] - 14, self.top, "x", "end")
         self._name(self.y.end + 14, self.top, "y", "start")
         self._name(self.out.lefts[0] - 14, self.out_top, "output", "end")
-        below = self.out_top + HEIGHT + 18 + PILL / 2
-        self._pill(self.centre, below, p.einsum.replace("->", " → ").replace(",", ", "), None)
-        self._legend(below + PILL + 14)
+        equation = self.out_top + HEIGHT + 18 + PILL / 2
+        self._pill(self.centre, equation, self.equation, None)
+        self._legend(equation + PILL + 14)
         return self._document()
 
-    def _cell(self, cell: Cell, left: float, top: float, width: float) -> None:
+    def _cell(self, axis: int, cell: Cell, left: float, top: float, width: float) -> None:
         fill, line = COLOURS[cell.role]
         dashes = ' stroke-dasharray="6 4"' if cell.role == SUMMED else ""
         self._add(
@@ -138,24 +158,28 @@ class _Drawing:
             f'fill="{fill}" stroke="{line}" stroke-width="2"{dashes}/>'
         )
         middle = left + width / 2
-        self._text(middle, top + 26, cell.letter, 18, style=' font-style="italic"')
-        self._text(middle, top + 52, cell.size, 19, style=' font-weight="600"')
+        self._text(middle, top + 18, f"axis {axis}", 12)
+        self._text(middle, top + 42, cell.letter, 18, style=' font-style="italic"')
+        self._text(middle, top + 67, cell.size, 19, style=' font-weight="600"')
 
-    def _bracket(self, pair: AxisPair, lane: float) -> None:
+    def _bracket(self, pair: AxisPair, lane: float, edge: float) -> None:
+        """Join two axes by a line that leaves the cells at `edge` and runs along `lane`."""
         left, right = self.x.middle(pair.x), self.y.middle(pair.y)
         line = COLOURS[pair.role][1]
         dashes = ' stroke-dasharray="6 4"' if pair.role == SUMMED else ""
+        turn = 10 if lane < edge else -10
         self._add(
-            f'<path d="M{left:g} {self.top:g}V{lane + 10:g}q0 -10 10 -10H{right - 10:g}q10 0 10 10'
-            f'V{self.top:g}" fill="none" stroke="{line}" stroke-width="2.5"{dashes}/>'
+            f'<path d="M{left:g} {edge:g}V{lane + turn:g}q0 {-turn} 10 {-turn}H{right - 10:g}'
+            f'q10 0 10 {turn}V{edge:g}" fill="none" stroke="{line}" stroke-width="2.5"{dashes}/>'
         )
 
     def _output_edge(self, start: float, out: int) -> None:
         end, line = self.out.middle(out), COLOURS[self.diagram.out[out].role][1]
         top, bottom = self.top + HEIGHT, self.out_top - 9
-        bend = (top + bottom) / 2
+        bend = (self.below + bottom) / 2
         self._add(
-            f'<path d="M{start:g} {top:g}C{start:g} {bend:g} {end:g} {bend:g} {end:g} {bottom:g}" '
+            f'<path d="M{start:g} {top:g}V{self.below:g}'
+            f'C{start:g} {bend:g} {end:g} {bend:g} {end:g} {bottom:g}" '
             f'fill="none" stroke="{line}" stroke-width="2.5"/>'
         )
         self._add(f'<path d="M{end - 6:g} {bottom - 2:g}h12l-6 10z" fill="{line}"/>')
@@ -163,17 +187,20 @@ class _Drawing:
     def _pill(self, middle: float, centre: float, text: str, role: str | None) -> None:
         fill, line = (PLAIN, "none") if role is None else COLOURS[role]
         family = MONO if role is None else SANS
-        width = _text_width(text) + 26
+        width = _pill_width(text)
         self._add(
             f'<rect x="{middle - width / 2:g}" y="{centre - PILL / 2:g}" width="{width:g}" height="{PILL}" '
             f'rx="{PILL / 2:g}" fill="{fill}" stroke="{line}" stroke-width="1.5"/>'
         )
         self._text(middle, centre + 5.5, text, 16, style=f' font-family="{family}"')
 
+    def _legend_width(self) -> float:
+        return sum(_pill_width(MEANINGS[role]) for role in self.legend) + 10 * (len(self.legend) - 1)
+
     def _legend(self, centre: float) -> None:
-        widths = [_text_width(MEANINGS[role]) + 26 for role in self.legend]
-        left = self.centre - (sum(widths) + 10 * (len(widths) - 1)) / 2
-        for role, width in zip(self.legend, widths, strict=True):
+        left = self.centre - self._legend_width() / 2
+        for role in self.legend:
+            width = _pill_width(MEANINGS[role])
             self._pill(left + width / 2, centre, MEANINGS[role], role)
             left += width + 10
 
@@ -203,6 +230,6 @@ class _Drawing:
         return "\n".join([head, *about, *self.elements, "</svg>\n"])
 
 
-def _text_width(text: str) -> float:
-    """Estimate the width of a text at 16 pixels, for a wide font: the viewer chooses the font."""
-    return 16 * 0.6 * len(text)
+def _pill_width(text: str) -> float:
+    """Estimate the width of a pill with text of 16 pixels, for a wide font: the viewer chooses the font."""
+    return 16 * 0.6 * len(text) + 26
