@@ -63,8 +63,8 @@ def test_a_rehearsal_runs_the_triton_kernels(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(out.read_text(encoding="utf-8"))
     assert {row["kernel"] for row in found["values"]} == {"triton"}
-    kernels = {name: record.get("kernel") for name, record in found["works"].items()}
-    assert {name for name, kernel in kernels.items() if kernel == "aten"} == {"Q Kᵀ"}
+    kernels = {name: record["kernel"] for name, record in found["works"].items() if "kernel" in record}
+    assert {name for name, kernel in kernels.items() if kernel != "triton"} <= {"Q Kᵀ"}
 
 
 def test_the_section_of_a_run(rehearsed):
