@@ -276,6 +276,40 @@ def test_load_of_frozen_layers_requires_no_gradients(tmp_path):
     assert not any(parameter.requires_grad for parameter in porting.load(path).parameters())
 
 
+FLATTENED = {
+    "alone": (1, [], ["flat"], True),
+    "twice": (1, [entry("Flatten", "other", ["table"])], ["flat", "other"], True),
+    "several ids": (2, [], ["flat"], False),
+    "an output too": (1, [], ["flat", "table"], False),
+    "used elsewhere": (
+        1,
+        [entry("Activation", "kept", ["table"], activation="tanh")],
+        ["flat", "kept"],
+        False,
+    ),
+}
+"""Ids a sample, more layers, outputs, and whether flat ids are looked up."""
+
+
+@pytest.mark.parametrize("case", FLATTENED)
+def test_load_of_flattened_embedding_computes(case, tmp_path):
+    steps, more, outputs, is_flat = FLATTENED[case]
+    table = entry("Embedding", "table", ["user"], input_dim=5, output_dim=2)
+    layers = [given("user", steps), table, entry("Flatten", "flat", ["table"]), *more]
+    rows = np.random.default_rng(0).normal(size=(5, 2)).astype("f4")
+    path = write(
+        tmp_path / "m.h5", functional(layers, ["user"], outputs), {"table": [("table/embeddings:0", rows)]}
+    )
+    found = rows[np.arange(3 * steps).reshape(3, steps) % 5]
+    wanted = {"flat": found.reshape(3, -1), "table": found, "kept": np.tanh(found)}
+    wanted["other"] = wanted["flat"]
+    ported = porting.port(path)
+    assert (".flatten().long()" in ported.source) == is_flat
+    results = ported.module()(torch.arange(3.0 * steps).reshape(3, steps) % 5)
+    for name, result in zip(outputs, results if len(outputs) > 1 else [results], strict=True):
+        np.testing.assert_allclose(result.detach(), wanted[name], rtol=1e-6)
+
+
 def test_port_of_frozen_layers_says_so_once(tmp_path):
     layers = [
         given("x", 3),

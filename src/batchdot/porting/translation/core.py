@@ -37,10 +37,12 @@ def embedding(layer: Layer) -> Forward:
 
     def forward(site: Site) -> Result:
         x, shape = site.x, site.output_shapes[0]
-        ids = Value(f"{x}.long()", x.shape, "int")
+        ids, suffix = Value(f"{x}.long()", x.shape, "int"), "long"
         if site.is_flattened and x.shape is not None and x.shape[1:] == (1,):
-            ids, shape = Value(f"{x}.flatten().long()", x.shape[:1], "int"), (x.shape[0], columns)
-        return Value(f"{table}({site.body.once(ids, f'{x}_ids')})", shape)
+            ids, suffix = Value(f"{x}.flatten().long()", x.shape[:1], "int"), "flat"
+            shape = x.shape[0], columns
+        name = f"{x}_{suffix}" if str(x).endswith(("id", "ids")) else f"{x}_ids"
+        return Value(f"{table}({site.body.once(ids, name)})", shape)
 
     return forward
 
