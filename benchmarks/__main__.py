@@ -1,10 +1,12 @@
 """Benchmarks of batchdot against PyTorch, torch.compile and Keras: times, ratios and targets (`make bench`).
 
-No time is asserted. Results are printed as tables and written to benchmarks/results as JSON.
+No time is asserted. Results are printed as tables and written to benchmarks/results as JSON, after each
+section: a run that was stopped continues with --resume.
 """
 
 import json
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from datetime import datetime
@@ -17,7 +19,7 @@ from warnings import catch_warnings, simplefilter
 
 import torch
 
-from benchmarks import plots, tables
+from benchmarks import plots, published, report, tables
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.calls import measure_calls
 from benchmarks.compiled import measure_compiled
@@ -35,9 +37,8 @@ from benchmarks.top_k import measure_top_k
 from benchmarks.workloads import WORKLOADS
 
 FOLDER = Path(__file__).parent
-PUBLISHED = FOLDER / "results.json"
-REPORT = FOLDER / "RESULTS.md"
-README = FOLDER.parent / "README.md"
+RUNS = FOLDER / "results"
+"""Where every run writes its results; not committed."""
 
 
 class Bench:
@@ -56,7 +57,7 @@ class Bench:
         rounds = args.rounds or (3 if args.quick else 31)
         budget = 0.2 if args.quick else 2.0
         self.settings = Settings(rounds, budget, args.device, compile=not args.no_compile)
-        self.results: dict[str, Any] = {
+        self.results: dict[str, Any] = args.resumed or {
             "time": datetime.now().isoformat(timespec="minutes"),
             "machine": describe_machine(args.device),
             "versions": versions() | started.versions,
@@ -137,12 +138,12 @@ class Bench:
         return record
 
     def files(self) -> dict[str, Any]:
-        """Time `batchdot dot` on files."""
+        """Time commands on files."""
         mebibytes = self.args.file_mib or (4 if self.args.quick else 512)
         record = measure_files(mebibytes, 2 if self.args.quick else 5)
         for work, row in record["works"].items():
             print(
-                f"{work}: two files of {mebibytes:,} MiB at {row['GB/s']:.2f} GB/s, read at "
+                f"{work}: files of {mebibytes:,} MiB at {row['GB/s']:.2f} GB/s, read at "
                 f"{row['GB/s reading']:.2f} GB/s, {row['our rate over reading']:.2f} of it; "
                 f"{row['resident MB']:.0f} MB resident"
             )
@@ -193,7 +194,7 @@ _CPU_ONLY = ("layers", "memory", "files", "ported", "reading", "accuracy")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the chosen sections; return 1 if a peer computed something else, otherwise 0."""
+    """Run the chosen sections; return 1 if one failed or a peer computed something else, otherwise 0."""
     args = _parse_arguments(argv)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -202,21 +203,39 @@ def main(argv: list[str] | None = None) -> int:
         print(tables.machine_line(bench.results))
         for name, reason in started.absent.items():
             print(f"{name}: {reason}")
-        for name in args.sections:
-            print(f"\n== {name}")
-            if args.device != "cpu" and name in _CPU_ONLY:
-                print("left out: runs on the CPU only")
-                continue
-            before = perf_counter()
-            bench.results[name] = SECTIONS[name](bench)
-            bench.results["seconds"][name] = round(perf_counter() - before, 1)
-    bench.results["targets"] = evaluate(bench.results)
+        failed = [name for name in args.sections if not _run_section(name, bench)]
+    results = bench.results
+    results["targets"] = evaluate(results)
     print("\n== targets" + (" (with fewer rounds and smaller sizes than intended)" if args.quick else ""))
-    measured = [target for target in bench.results["targets"] if target["measured"] is not None]
+    measured = [target for target in results["targets"] if target["measured"] is not None]
     print("\n".join(tables.target_lines(measured)))
-    print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in bench.results['seconds'].items())}")
-    _write(_rounded(bench.results), args)
-    return int(_any_wrong(bench.results))
+    print(f"\nSeconds: {', '.join(f'{k} {v}' for k, v in results['seconds'].items())}")
+    _write(results, args, publish=args.publish and not failed)
+    if failed:
+        print(f"failed: {', '.join(failed)}; --resume {args.output} runs them again", file=sys.stderr)
+    return int(_any_wrong(results) or bool(failed))
+
+
+def _run_section(name: str, bench: Bench) -> bool:
+    """Run a section and keep its results; return False where it failed, which does not end the run."""
+    print(f"\n== {name}")
+    args, results = bench.args, bench.results
+    if name in results:
+        print("measured before")
+        return True
+    if args.device != "cpu" and name in _CPU_ONLY:
+        print("left out: runs on the CPU only")
+        return True
+    before = perf_counter()
+    try:
+        section = SECTIONS[name](bench)
+    except Exception:
+        traceback.print_exc()
+        return False
+    results["seconds"][name] = round(perf_counter() - before, 1)
+    results[name] = section
+    published.save(results, args.output)
+    return True
 
 
 def _parse_arguments(argv: list[str] | None) -> Namespace:
@@ -238,9 +257,15 @@ def _parse_arguments(argv: list[str] | None) -> Namespace:
     parser.add_argument("--file-mib", type=int, help="size of each file to stream (default 512, quick 4)")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: one of benchmarks/results)")
     parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="JSON",
+        help="continue a run that was stopped, from the file that it wrote",
+    )
+    parser.add_argument(
         "--publish",
         action="store_true",
-        help="also update results.json, RESULTS.md, figures/ and the numbers in the README",
+        help="also update the results of this processor, RESULTS.md, figures/ and the tables in documents",
     )
     args = parser.parse_args(argv)
     for name, least in (("rounds", 2), ("threads", 1), ("file_mib", 1)):
@@ -251,6 +276,8 @@ def _parse_arguments(argv: list[str] | None) -> Namespace:
         _refuse(
             parser, "--publish goes with a whole run: no --only, --quick, --threads, --no-keras, --device"
         )
+    args.resumed = _resumed(parser, args)
+    args.output = args.output or args.resume or RUNS / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
     args.no_keras = args.no_keras or args.threads is not None
     args.sections = list(SECTIONS)
     args.works = WORKLOADS
@@ -263,37 +290,39 @@ def _parse_arguments(argv: list[str] | None) -> Namespace:
     return args
 
 
+def _resumed(parser: ArgumentParser, args: Namespace) -> dict[str, Any] | None:
+    """Return the results of a run to continue, which have to be of this processor and this torch."""
+    if args.resume is None:
+        return None
+    try:
+        results: dict[str, Any] = json.loads(args.resume.read_text(encoding="utf-8"))
+        before = results["machine"]["processor"], results["versions"]["torch"], results["quick"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _refuse(parser, f"cannot continue {args.resume}: {error}")
+    now = describe_machine(args.device)["processor"], versions()["torch"], args.quick
+    if before != now:
+        _refuse(parser, f"cannot continue {args.resume}: it is of {before}, and this is {now}")
+    return results
+
+
 def _refuse(parser: ArgumentParser, reason: str) -> NoReturn:
     """Exit with one line, without the usage that argparse would print."""
     parser.exit(2, f"{parser.prog}: error: {reason}\n")
 
 
-def _write(results: dict[str, Any], args: Namespace) -> None:
-    """Write the JSON file, the figures and, with --publish, the documents."""
-    path = args.output or FOLDER / "results" / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
-    path.parent.mkdir(exist_ok=True)
-    paths = [path, *([PUBLISHED] if args.publish else [])]
+def _write(results: dict[str, Any], args: Namespace, publish: bool) -> None:
+    """Write the JSON file, the figures and, to publish, the results of this processor and the documents."""
+    paths = [args.output, *([published.path_of(results)] if publish else [])]
     for place in paths:
-        place.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        published.save(results, place)
     if "scaling" in results and plots.why_not() is not None:
         print(f"no figures: {plots.why_not()}")
     elif "scaling" in results:
-        paths += plots.draw(results, plots.FOLDER if args.publish else path.parent)
-    if args.publish:
-        REPORT.write_text(tables.report(results), encoding="utf-8")
-        README.write_text(tables.fill(README.read_text(encoding="utf-8"), results), encoding="utf-8")
-        paths += [REPORT, README]
+        paths += plots.draw(results, plots.FOLDER if publish else args.output.parent)
+    if publish:
+        paths += report.write(published.load())
     for place in paths:
         print(f"Written to {place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place}")
-
-
-def _rounded(value: Any) -> Any:
-    """Return results with floats rounded to five digits, more than a time is accurate to."""
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _any_wrong(results: dict[str, Any]) -> bool:

@@ -1,11 +1,13 @@
 """Overhead of a call: times on inputs so small that arithmetic is negligible, against one PyTorch line."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
 from batchdot import Dot, batch_dot
 from benchmarks.measure import Settings, summary
+from benchmarks.outliers import time_until_settled
 from benchmarks.timing import time_in_turns
 
 LINE = "(x * y).sum(-1, keepdim=True)"
@@ -46,9 +48,11 @@ def measure_calls(settings: Settings) -> dict[str, Any]:
     names |= {"empty": _Empty(), "x": x, "y": y, "q": q, "k": k}
     results = {}
     for table, statements in (("rows", ROWS), ("matrices", MATRICES)):
-        timings = time_in_turns(statements, names, 3 * settings.rounds, settings.synchronize)
+        take = partial(time_in_turns, statements, names, 3 * settings.rounds, settings.synchronize)
+        timings, unsettled = time_until_settled(take, next(iter(statements)))
         first = timings[next(iter(statements))]
         results[table] = summary(timings, next(iter(statements))) | {
+            "unsettled": unsettled,
             "time over the first": {name: t.ratio(first) for name, t in timings.items()},
             "µs more than the first": {name: t.difference(first) * 1e6 for name, t in timings.items()},
         }

@@ -1,6 +1,7 @@
 """Compiled calls: `torch.compile` on our functions and on the PyTorch baselines, both with dynamic shapes."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -8,7 +9,7 @@ import torch
 import batchdot
 from benchmarks.baselines import BASELINES
 from benchmarks.layers import WORKS as LAYERS
-from benchmarks.measure import OURS, Settings, difference, summary, values
+from benchmarks.measure import OURS, Settings, difference, settled, values
 from benchmarks.timing import time_in_turns
 from benchmarks.workloads import WORKLOADS
 
@@ -60,10 +61,15 @@ def measure_compiled(settings: Settings) -> dict[str, Any]:
             if reason is not None:
                 results[name] = {"absent": f"the baseline {reason}"}
                 continue
-            timings = time_in_turns(
-                statements, names, settings.rounds, settings.synchronize, budget=settings.budget
+            take = partial(
+                time_in_turns,
+                statements,
+                names,
+                settings.rounds,
+                settings.synchronize,
+                budget=settings.budget,
             )
-        results[name] = summary(timings)
+            results[name] = settled(take)
     return results
 
 

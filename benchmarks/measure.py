@@ -13,6 +13,7 @@ from batchdot.ops.arguments import batch_dot_operation
 from batchdot.planning.plan import Plan
 from benchmarks.baselines import BASELINES
 from benchmarks.keras_peers import KerasPeers, RemoteBlock, request
+from benchmarks.outliers import time_until_settled
 from benchmarks.roofline import PEAK, READ, roofline, roofline_statements
 from benchmarks.timing import Timing, time_in_turns
 from benchmarks.workloads import Workload
@@ -82,18 +83,26 @@ def measure(work: Workload, keras_peers: KerasPeers, settings: Settings, peers: 
             del lines[name]
     blocks, reasons = _keras_peers(work, keras_peers, settings, x, y, names.get("g"), right)
     rooflines, roofline_names = roofline_statements(work, settings.device)
-    timings = time_in_turns(
-        lines | rooflines,
-        names | roofline_names,
-        settings.rounds,
-        settings.synchronize,
-        blocks,
-        settings.budget,
-    )
-    timings[ROOFLINE] = roofline(work, timings)
-    for name in (READ, PEAK):
-        del timings[name]
-    return _describe(work, lowered, chosen) | summary(timings) | {"absent": absent | reasons}
+
+    def take() -> dict[str, Timing]:
+        timings = time_in_turns(
+            lines | rooflines,
+            names | roofline_names,
+            settings.rounds,
+            settings.synchronize,
+            blocks,
+            settings.budget,
+        )
+        timings[ROOFLINE] = roofline(work, timings)
+        return {name: timing for name, timing in timings.items() if name not in (READ, PEAK)}
+
+    return _describe(work, lowered, chosen) | settled(take, floor=ROOFLINE) | {"absent": absent | reasons}
+
+
+def settled(take: Callable[[], dict[str, Timing]], ours: str = OURS, floor: str | None = None) -> Record:
+    """Return the summary of timings, taken until they have settled, with ``unsettled``: see `outliers`."""
+    timings, unsettled = time_until_settled(take, ours, floor)
+    return summary(timings, ours) | {"unsettled": unsettled}
 
 
 def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
@@ -106,6 +115,12 @@ def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
         },
         "our time over theirs": {name: timings[ours].ratio(t) for name, t in timings.items() if name != ours},
     }
+
+
+def settled_ratios(record: Record) -> dict[str, float]:
+    """Return our time over that of each peer, without those that have not settled."""
+    ratios: dict[str, float] = record["our time over theirs"]
+    return {name: value for name, value in ratios.items() if name not in record.get("unsettled", ())}
 
 
 def best_baseline(record: Record) -> str:

@@ -1,4 +1,4 @@
-"""`batchdot dot` on files: its rate relative to reading the same files, and its memory."""
+"""Commands on files: their rate relative to reading the same files, and their memory."""
 
 import os
 import subprocess
@@ -14,13 +14,22 @@ import numpy as np
 
 _D = 128
 _BLOCK = 16 << 20
-_KINDS = {"row dot": [], "row cosine": ["--normalize"]}
+_QUERIES = 100
+
+_KINDS = {
+    "row dot": "dot x.npy y.npy --axes 1 -o out.npy",
+    "row cosine": "dot x.npy y.npy --axes 1 --normalize -o out.npy",
+    "top-k, 1 query": "top-k query.npy x.npy -k 10 --indices out.npy",
+    f"top-k, {_QUERIES} queries": "top-k queries.npy x.npy -k 10 --indices out.npy",
+}
+"""Commands by kind; they are timed beside reading those of x.npy and y.npy that they name."""
 
 # Runs the command in a process that has imported it, because importing PyTorch takes seconds. The last line
 # is the peak resident memory in KiB: VmHWM, because ru_maxrss on Linux includes the parent process at the
 # time of the fork; macOS reports bytes.
 _CHILD = """
 import resource, sys, time
+import batchdot.streaming.dot, batchdot.streaming.top_k
 from pathlib import Path
 from batchdot.cli.main import main
 started = time.perf_counter()
@@ -36,7 +45,7 @@ sys.exit(status)
 
 
 def measure_files(mebibytes: int = 512, rounds: int = 5) -> dict[str, Any]:
-    """Time the contraction of two .npy files of float32 rows of length 128, in turns with reading them.
+    """Time commands on one or two .npy files of float32 rows of length 128, in turns with reading them.
 
     Both are measured from the page cache and, where the system can evict files from it, from the disk.
 
@@ -52,9 +61,12 @@ def measure_files(mebibytes: int = 512, rounds: int = 5) -> dict[str, Any]:
         paths = [Path(folder) / name for name in ("x.npy", "y.npy")]
         for seed, path in enumerate(paths):
             _write(path, mebibytes, seed)
+        rng = np.random.default_rng(2)
+        for name, rows in (("query.npy", 1), ("queries.npy", _QUERIES)):
+            np.save(Path(folder) / name, rng.standard_normal((rows, _D), dtype=np.float32))
         works = {
-            f"{kind}, {place}": _measure(paths, options, prepare, rounds)
-            for kind, options in _KINDS.items()
+            f"{kind}, {place}": _measure(paths, command.split(), prepare, rounds)
+            for kind, command in _KINDS.items()
             for place, prepare in (("from the page cache", _read), ("from the disk", _forget))
             if place == "from the page cache" or hasattr(os, "posix_fadvise")
         }
@@ -62,8 +74,9 @@ def measure_files(mebibytes: int = 512, rounds: int = 5) -> dict[str, Any]:
 
 
 def _measure(
-    paths: list[Path], options: list[str], prepare: Callable[[list[Path]], None], rounds: int
+    paths: list[Path], command: list[str], prepare: Callable[[list[Path]], None], rounds: int
 ) -> dict[str, Any]:
+    paths = [path for path in paths if path.name in command]
     size = sum(path.stat().st_size for path in paths)
     reads, runs, most = [], [], 0
     for _ in range(rounds):
@@ -72,7 +85,7 @@ def _measure(
         _read(paths)
         reads.append(perf_counter() - started)
         prepare(paths)
-        seconds, kibibytes = _run([*map(str, paths), "--axes", "1", *options], paths[0].parent)
+        seconds, kibibytes = _run(command, paths[0].parent)
         runs.append(seconds)
         most = max(most, kibibytes)
     return {
@@ -87,9 +100,8 @@ def _measure(
 
 
 def _run(arguments: list[str], folder: Path) -> tuple[float, int]:
-    out = str(folder / "out.npy")
-    command = [sys.executable, "-c", _CHILD, "dot", *arguments, "-o", out]
-    run = subprocess.run(command, capture_output=True, text=True)
+    arguments = [str(folder / word) if word.endswith(".npy") else word for word in arguments]
+    run = subprocess.run([sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True)
     if run.returncode:
         raise RuntimeError(run.stderr)
     seconds, kilobytes = run.stdout.splitlines()[-2:]

@@ -3,13 +3,17 @@
 The input is the results as they are in JSON.
 """
 
-import re
+from collections.abc import Callable
+from itertools import chain
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import OURS, ROOFLINE, best_baseline
+from benchmarks.measure import OURS, ROOFLINE, best_baseline, settled_ratios
+from benchmarks.targets import evaluate
 
 Results = dict[str, Any]
+Runs = dict[str, Results]
+"""Results by processor."""
 
 COLUMNS = (
     ROOFLINE,
@@ -83,15 +87,13 @@ def speed_table(results: Results) -> str:
     for name, record in results["workloads"].items():
         if record["dtype"] != "float32" or record["backward"]:
             continue
-        ratios = record["our time over theirs"]
-        ratios = ratios | {"best": ratios[best_baseline(record)]}
         both = results["workloads"].get(f"{name}, backward")
-        backward = "" if both is None else ratio(both["our time over theirs"][best_baseline(both)])
+        backward = "" if both is None else _ratio(both, best_baseline(both))
         shapes = " ".join(f"`{str(tuple(shape)).replace(' ', '')}`" for shape in (record["x"], record["y"]))
-        cells = [ratio(ratios[peer]) if peer in ratios else "" for peer in peers]
+        cells = [_ratio(record, best_baseline(record) if peer == "best" else peer) for peer in peers]
         rows.append([name, shapes, microseconds(record["microseconds"][OURS]["median"]), *cells, backward])
     header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest baseline"]
-    return f"{_conditions(results)}\n\n{_markdown(header, rows)}"
+    return f"{_conditions(results)}\n\n{markdown(header, rows)}"
 
 
 def accuracy_table(results: Results) -> str:
@@ -108,7 +110,7 @@ def accuracy_table(results: Results) -> str:
     rows = []
     for what in ("cosines", "products"):
         for row in accuracy[what]:
-            cells = [_error(row, peer) for peer in peers]
+            cells = [error(row, peer) for peer in peers]
             rows.append([f"{what[:-1]}, {row['dtype']}", row["case"], f"{row['length']:,}", *cells])
     rows += [
         [
@@ -123,16 +125,22 @@ def accuracy_table(results: Results) -> str:
         ["cosine of a zero row", dtype, "128", *(values.get(peer, "") for peer in peers)]
         for dtype, values in accuracy["zero rows"].items()
     ]
-    return _markdown(["result", "numbers", "length", *peers.values()], rows)
+    return markdown(["result", "numbers", "length", *peers.values()], rows)
 
 
-def target_table(results: Results) -> str:
-    """Return the targets and the measured values, in Markdown."""
-    rows = [
-        [t["text"], number(t["measured"]), f"{t['bound']} {t['aim']:g}", t["verdict"]]
-        for t in results["targets"]
-    ]
-    return _markdown(["target", "measured", "aim", "verdict"], rows)
+def target_table(runs: Runs) -> str:
+    """Return the targets, and for each processor the measured values, bold where they miss the target."""
+    columns = [evaluate(results) for results in runs.values()]
+    rows = []
+    for targets in zip(*columns, strict=True):
+        first = targets[0]
+        rows.append([first["text"], f"{first['bound']} {first['aim']:g}", *map(_verdict, targets)])
+    return markdown(["target", "aim", *runs], rows)
+
+
+def _verdict(target: Results) -> str:
+    measured = number(target["measured"])
+    return f"**{measured}**" if target["verdict"] == "missed" else measured
 
 
 def compiled_lines(record: Results) -> list[str]:
@@ -148,18 +156,76 @@ def compiled_lines(record: Results) -> list[str]:
     return lines
 
 
-def compiled_table(results: Results) -> str:
-    """Return the table of compiled workloads, in Markdown."""
-    rows = [
-        [
-            name,
-            *(microseconds(row["microseconds"][of]["median"]) for of in (OURS, "baseline")),
-            ratio(row["our time over theirs"]["baseline"]),
-        ]
-        for name, row in results["compiled"].items()
-        if name != "skipped" and "absent" not in row
-    ]
-    return _markdown(["compiled", "µs", "the baseline, µs", "ours over the baseline"], rows)
+def compiled_table(runs: Runs) -> str:
+    """Return the table of compiled workloads, for each processor our time and that over the baseline's."""
+
+    def cells(row: Results) -> list[str]:
+        if "microseconds" not in row:
+            return ["", ""]
+        return [microseconds(row["microseconds"][OURS]["median"]), _ratio(row, "baseline")]
+
+    return _side_by_side("compiled", runs, ("compiled",), ("µs", "over the baseline"), cells)
+
+
+def top_k_table(runs: Runs) -> str:
+    """Return the table of searches, for each processor our time and that over the peers'."""
+
+    def cells(row: Results) -> list[str]:
+        times = microseconds(row["microseconds"]["top_k"]["median"])
+        return [times, _ratio(row, "baseline"), _ratio(row, "faiss")]
+
+    header = ("µs", "over the product and `topk`", "over FAISS")
+    return _side_by_side("`top_k` of 100,000 items", runs, ("top_k", "works"), header, cells)
+
+
+def files_table(runs: Runs) -> str:
+    """Return the table of commands on files, for each processor rates and memory."""
+
+    def cells(row: Results) -> list[str]:
+        rates = [f"{row['GB/s reading']:.2g}", ratio(row["our rate over reading"])]
+        return [*rates, number(row["resident MB"])]
+
+    header = ("reading, GB/s", "our rate over it", "resident MB")
+    return _side_by_side("command", runs, ("files", "works"), header, cells)
+
+
+def comparison_table(runs: Runs) -> str:
+    """Return the table of workloads, for each processor our time over the roofline's and the best line's."""
+
+    def cells(row: Results) -> list[str]:
+        return [_ratio(row, ROOFLINE), _ratio(row, best_baseline(row)), _ratio(row, "compiled")]
+
+    header = ("roofline", "best line", "`torch.compile`")
+    return _side_by_side("work", runs, ("workloads",), header, cells)
+
+
+def _side_by_side(
+    first: str,
+    runs: Runs,
+    section: tuple[str, ...],
+    columns: tuple[str, ...],
+    cells: Callable[[Results], list[str]],
+) -> str:
+    """Return a table with a row for each name in a section of results, and columns for each processor."""
+    records: dict[str, dict[str, Results]] = {}
+    for machine, results in runs.items():
+        found: Any = results
+        for key in section:
+            found = found.get(key, {})
+        for name, row in found.items():
+            if isinstance(row, dict):  # not a reason why there is nothing
+                records.setdefault(name, {})[machine] = row
+    rows = []
+    for name, row in records.items():
+        of_machines = [cells(row[machine]) if machine in row else [""] * len(columns) for machine in runs]
+        rows.append([name, *chain.from_iterable(of_machines)])
+    return markdown([first, *(f"{machine}: {column}" for machine in runs for column in columns)], rows)
+
+
+def _ratio(record: Results, peer: str) -> str:
+    """Return our time over that of a peer; nothing where it was not timed or has not settled."""
+    ratios = settled_ratios(record)
+    return ratio(ratios[peer]) if peer in ratios else ""
 
 
 PORTED_PEERS = {
@@ -193,13 +259,12 @@ def ported_table(results: Results) -> str:
     for model, batches in results["ported"]["batches"].items():
         start = results["ported"]["start"][model]["our time over theirs"]
         for batch, row in batches.items():
-            ratios = row["our time over theirs"]
-            cells = [ratio(ratios[peer]) if peer in ratios else "" for peer in PORTED_PEERS]
+            cells = [_ratio(row, peer) for peer in PORTED_PEERS]
             starts = [ratio(start[peer]) if peer in start else "" for peer in ("tf_keras", "Keras 3 torch")]
             ours = microseconds(row["microseconds"]["ported"]["median"])
             rows.append([model, f"{int(batch):,}", ours, *cells, *(starts if batch == "1" else ["", ""])])
     header = ["model", "batch", "µs", *PORTED_PEERS.values(), "start, tf_keras", "start, Keras 3, torch"]
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def reading_lines(record: Results) -> list[str]:
@@ -215,91 +280,6 @@ def reading_lines(record: Results) -> list[str]:
         ]
     times = (f"{name} {median(seconds):.2f}" for name, seconds in record["inspect"].items())
     return [*lines, f"batchdot inspect, seconds: {', '.join(times)}"]
-
-
-def number_lines(results: Results) -> str:
-    """Return the two numbers of the README that a run measures, as items of a list in Markdown."""
-    error = next(
-        row
-        for row in results["accuracy"]["cosines"]
-        if (row["dtype"], row["case"], row["length"]) == ("float32", "about 1", 128)
-    )
-    speed = results["workloads"]["row cosine, large"]
-    over, machine = speed["our time over theirs"], results["machine"]
-    return (
-        f"* **Accuracy.** Cosines of two float32 rows of 128 were at most {_error(error, OURS)} ulp (units "
-        f"in the last place) from the exact value, those of tf_keras {_error(error, 'tf_keras')}, of "
-        f"Keras 3 on PyTorch {_error(error, 'Keras 3 torch')}, of `F.cosine_similarity` "
-        f"{_error(error, 'cosine_similarity')}. [The bounds](docs/numerics.md)\n"
-        f"* **Speed.** {speed['x'][0]:,} such cosines took "
-        f"{speed['microseconds'][OURS]['median'] / 1000:.2g} ms, "
-        f"{over[ROOFLINE]:.2f} times what reading the numbers took; tf_keras took "
-        f"{1 / over['tf_keras']:.0f} times as long, `F.cosine_similarity` "
-        f"{1 / over['cosine_similarity']:.0f} times ({machine['processor']}, {machine['threads']} threads, "
-        f"{machine['instructions']}). [All of them, and where we are slower](docs/performance.md)"
-    )
-
-
-TABLES = {"numbers": number_lines}
-"""What `fill` inserts, by the name in the marks of a document."""
-
-
-def fill(document: str, results: Results) -> str:
-    """Replace what is between the marks ``<!-- table: numbers -->`` and ``<!-- end -->`` of a document."""
-    for name, table in TABLES.items():
-        marks = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        content = f"{table(results)}\n"
-        document = marks.sub(lambda match: match[1] + content + match[2], document)  # noqa: B023
-    return document
-
-
-def report(results: Results) -> str:
-    """Return the whole report of a run, in Markdown."""
-    return "\n".join(
-        [
-            "# Results of make bench",
-            "",
-            "Written by `make bench ARGS=--publish` from [results.json](results.json).",
-            "",
-            "## Speed",
-            "",
-            speed_table(results),
-            "",
-            "![time against rows](figures/rows.svg)",
-            "",
-            "![time against the length of rows and threads](figures/scaling.svg)",
-            "",
-            "## Compiled",
-            "",
-            "Calls, layers and a model under `torch.compile(dynamic=True)`, as are the baselines.",
-            "",
-            compiled_table(results),
-            "",
-            *_ported_report(results),
-            "## Accuracy",
-            "",
-            "Largest errors in units of the last place, each against its own formula in exact arithmetic.",
-            "",
-            accuracy_table(results),
-            "",
-            "## Targets",
-            "",
-            target_table(results),
-            "",
-            "## Peers and kernels that did not run, and why",
-            "",
-            *(f"* {line}" for line in reason_lines(results["workloads"])),
-            "",
-        ]
-    )
-
-
-def _ported_report(results: Results) -> list[str]:
-    """Return the paragraphs on ported models; none where a run has not measured them."""
-    if "ported" not in results:
-        return []
-    text = "Ported Keras models; the start is the time from that of a process to its first prediction."
-    return ["## Ported models", "", text, "", ported_table(results), ""]
 
 
 def machine_line(results: Results) -> str:
@@ -335,7 +315,8 @@ def _conditions(results: Results) -> str:
     )
 
 
-def _error(row: Results, peer: str) -> str:
+def error(row: Results, peer: str) -> str:
+    """Return the largest error of a peer in ulp, in words where results are not finite."""
     if peer not in row["ulp"]:
         return ""
     if row["not finite"][peer]:
@@ -350,7 +331,8 @@ def _share(counts: dict[str, int], peer: str, accuracy: Results) -> str:
     return f"{counts[peer] / accuracy['identical rows tried']:.0%}" if peer in counts else ""
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         f"| {' | '.join(line)} |".replace("|  |", "| |").replace("|  |", "| |") for line in lines

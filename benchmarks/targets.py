@@ -7,7 +7,9 @@ from statistics import fmean, median
 from typing import Any, TypeAlias
 
 from benchmarks.compiled import MODELS, WORKS
+from benchmarks.measure import settled_ratios
 from benchmarks.ported.works import WORKS as PORTED
+from benchmarks.top_k import WORKS as SEARCHES
 
 Results: TypeAlias = dict[str, Any]
 
@@ -53,7 +55,7 @@ def over(work: str, *peers: str) -> Callable[[Results], float]:
     """Return the function for our time over that of the fastest of the timed peers."""
 
     def value(results: Results) -> float:
-        ratios = results["workloads"][work]["our time over theirs"]
+        ratios = settled_ratios(results["workloads"][work])
         return max(float(ratios[peer]) for peer in peers if peer in ratios)
 
     return value
@@ -92,7 +94,25 @@ def _memory_growth(work: str) -> Callable[[Results], float]:
 
 
 def _compiled(work: str) -> Callable[[Results], float]:
-    return lambda results: float(results["compiled"][work]["our time over theirs"]["baseline"])
+    return lambda results: float(settled_ratios(results["compiled"][work])["baseline"])
+
+
+def _search(work: str, peer: str) -> Callable[[Results], float]:
+    return lambda results: float(settled_ratios(results["top_k"]["works"][work])[peer])
+
+
+def _worst_line(dtype: str, backward: bool) -> Callable[[Results], float]:
+    """Return the function for our largest time over the best plain line's, of all workloads of a kind."""
+
+    def value(results: Results) -> float:
+        found = []
+        for record in results["workloads"].values():
+            if (record["dtype"], record["backward"]) == (dtype, backward):
+                ratios = settled_ratios(record)
+                found.append(max(float(ratios[line]) for line in record["lines"] if line in ratios))
+        return max(found)
+
+    return value
 
 
 def _file(work: str, column: str) -> Callable[[Results], float]:
@@ -104,7 +124,7 @@ def _ported(model: str, peer: str) -> Callable[[Results], float]:
 
     def value(results: Results) -> float:
         batches = results["ported"]["batches"][model].values()
-        return max(float(row["our time over theirs"][peer]) for row in batches)
+        return max(float(settled_ratios(row)[peer]) for row in batches)
 
     return value
 
@@ -140,12 +160,30 @@ def _not_finite(results: Results) -> float:
 _FASTER = "{}: times faster than {}"
 
 TARGETS = [
-    Target("row cosine (65536,128): time over the roofline", 1.25, over("row cosine, large", "roofline")),
+    *(
+        Target(f"{shapes}: time over the roofline", aim, over(work, "roofline"))
+        for work, shapes, aim in (
+            ("row cosine, large", "row cosine (65536,128)", 1.1),
+            ("row dot, large", "row dot (65536,128)", 1.1),
+            ("row dot, large, bfloat16", "row dot (65536,128), bfloat16", 1.25),
+            ("vector times matrix, large", "(1024,64)·(1024,100,64)", 1.15),
+            ("matrix times vector, large", "(1024,100,64)·(1024,64)", 1.15),
+            ("matrix times vector, large, bfloat16", "(1024,100,64)·(1024,64), bfloat16", 1.25),
+        )
+    ),
+    *(
+        Target(
+            f"every workload, {dtype}{', with gradients' * backward}: time over the best plain line",
+            1.03,
+            _worst_line(dtype, backward),
+        )
+        for dtype in ("float32", "bfloat16")
+        for backward in (False, True)
+    ),
     *(
         Target(_FASTER.format("row cosine (65536,128)", peer), aim, faster("row cosine, large", peer), True)
         for peer, aim in (("cosine_similarity", 30), ("tf_keras", 15), ("Keras 3 JAX", 2))
     ),
-    Target("row dot (65536,128): time over the roofline", 1.15, over("row dot, large", "roofline")),
     Target(_FASTER.format("row dot (65536,128)", "bmm"), 1.8, faster("row dot, large", "bmm"), True),
     Target("row dot (32,128): time over (x*y).sum", 1, _call("rows", "time over the first", "batch_dot")),
     Target(
@@ -197,19 +235,23 @@ TARGETS = [
     ),
     *(
         target
-        for kind in ("row dot", "row cosine")
+        for kind in ("row dot", "row cosine", "top-k, 1 query")
         for place in ("from the page cache", "from the disk")
         for target in (
             Target(
-                f"batchdot dot, {kind}, {place}: rate over that of reading",
+                f"batchdot, {kind}, {place}: rate over that of reading",
                 0.8,
                 _file(f"{kind}, {place}", "our rate over reading"),
                 True,
             ),
-            Target(
-                f"batchdot dot, {kind}, {place}: resident MB", 300, _file(f"{kind}, {place}", "resident MB")
-            ),
+            Target(f"batchdot, {kind}, {place}: resident MB", 300, _file(f"{kind}, {place}", "resident MB")),
         )
+    ),
+    *(
+        Target(f"top_k, {work}: time over {text}", 1, _search(work, peer))
+        for work in SEARCHES
+        for peer, text in (("baseline", "the product with topk"), ("faiss", "FAISS, exact"))
+        if peer == "baseline" or (SEARCHES[work].dtype == "float32" and not SEARCHES[work].normalize)
     ),
     *(
         target

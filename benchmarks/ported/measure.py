@@ -1,5 +1,6 @@
 """Times of ported models beside hand-written modules and Keras, and times to a first prediction."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from batchdot import porting
 from benchmarks import tables
 from benchmarks.keras_peers import KerasPeers
 from benchmarks.keras_worker import ModelRequest
-from benchmarks.measure import Record, Settings, difference, summary, values
+from benchmarks.measure import Record, Settings, difference, settled, values
 from benchmarks.ported.handwritten import with_weights
 from benchmarks.ported.start import measure_start
 from benchmarks.ported.works import BATCHES, WORKS, Work
@@ -60,5 +61,5 @@ def measure_batch(work: Work, batch: int, keras_peers: KerasPeers, settings: Set
                 absent[name] = reason
                 blocks.pop(name, None)
                 lines.pop(name, None)
-        timings = time_in_turns(lines, names, settings.rounds, None, blocks, settings.budget)
-    return summary(timings, OURS) | {"absent": absent}
+        take = partial(time_in_turns, lines, names, settings.rounds, None, blocks, settings.budget)
+        return settled(take, OURS) | {"absent": absent}

@@ -11,8 +11,10 @@
 #endif
 
 #include "cosine_matrix-inl.h"
+#include "query_scores-inl.h"
 #include "row_gradients-inl.h"
 #include "row_kernels-inl.h"
+#include "scan-inl.h"
 #include "target-inl.h"
 
 namespace batchdot {
@@ -29,6 +31,9 @@ static const Kernels kKernels = {
     BD_FOR_DTYPES(row_unit),
     BD_FOR_DTYPES(row_unit_backward),
     BD_FOR_DTYPES(scale_products),
+    BD_FOR_DTYPES(query_scores),
+    {next_above<float>, next_above<double>, next_above<int64_t>},
+    {are_finite<float>, are_finite<double>, are_finite<int64_t>},
 };
 
 #undef BD_FOR_DTYPES

@@ -21,6 +21,7 @@
 #include "boundary.h"
 #include "dispatch.h"
 #include "row_problem.h"
+#include "threads.h"
 
 namespace batchdot {
 
@@ -29,8 +30,7 @@ using torch::stable::Tensor;
 // The least number of elements per thread, about 10 µs of work.
 constexpr int64_t kGrain = 32768;
 
-// Whether calls from this thread use no other threads, because it is one of several that run operators in parallel.
-static thread_local bool single_threaded = false;
+thread_local bool single_threaded = false;
 
 // Metadata of a tensor, read once: each field costs a call of a C function of torch.
 struct TensorInfo {

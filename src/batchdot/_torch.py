@@ -265,6 +265,15 @@ def implement_composite(name: str, run: Callable[..., Any]) -> bool:
     return True
 
 
+# --- processors -----------------------------------------------------------------------------------------
+
+multiplies_bfloat16: Callable[[], bool] = (
+    _private("torch.cpu", "_is_avx512_bf16_supported", lambda value: isinstance(value(), bool)) or bool
+)
+"""Whether this processor has instructions that multiply bfloat16, so that a matrix product of them is faster
+than one of float32. Fallback: False."""
+
+
 # --- DTensors -------------------------------------------------------------------------------------------
 
 

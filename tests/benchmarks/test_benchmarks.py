@@ -25,7 +25,21 @@ from batchdot import batch_dot
 from batchdot.kernels import AVAILABLE
 from batchdot.planning.plan import Executable
 from benchmarks import __main__ as command
-from benchmarks import accuracy, compiled, measure, memory, plots, stream, tables, targets, timing, top_k
+from benchmarks import (
+    accuracy,
+    compiled,
+    measure,
+    memory,
+    outliers,
+    plots,
+    published,
+    report,
+    stream,
+    tables,
+    targets,
+    timing,
+    top_k,
+)
 
 QUICK = Settings(rounds=2, budget=0, compile=False)
 SMALL = Workload("row dot", (3, 4), (3, 4), 1)
@@ -154,8 +168,8 @@ MADE_UP = {
         ("Q Kᵀ: time over the best of", 1.05, "missed"),
         ("the same, geometric mean", None, "not measured"),
         ("row dot, float32: KiB more", 64, "met"),
-        ("batchdot dot, row dot, from the disk: rate", 0.9, "met"),
-        ("batchdot dot, row dot, from the disk: resident", 301, "missed"),
+        ("batchdot, row dot, from the disk: rate", 0.9, "met"),
+        ("batchdot, row dot, from the disk: resident", 301, "missed"),
         ("row cosines, every dtype", 0.5, "met"),
         ("cosines of identical rows", 1, "missed"),
         ("cosines of finite rows", 0, "met"),
@@ -352,12 +366,14 @@ def test_extra_memory_of_rows():
 
 
 def test_files(monkeypatch):
-    monkeypatch.setattr(stream, "_KINDS", {"row dot": []})
+    kinds = ("row dot", "top-k, 1 query")
+    monkeypatch.setattr(stream, "_KINDS", {kind: stream._KINDS[kind] for kind in kinds})
     record = stream.measure_files(1, rounds=1)
     work = record["works"]["row dot, from the page cache"]
     assert work["bytes"] == 2 * ((1 << 20) + 128)
     assert work["our rate over reading"] == pytest.approx(work["GB/s"] / work["GB/s reading"])
     assert 20 < work["resident MB"] < 2000
+    assert record["works"]["top-k, 1 query, from the page cache"]["bytes"] == (1 << 20) + 128
 
 
 # Skips, refusals, a whole run
@@ -366,7 +382,7 @@ SHORT = ["--quick", "--no-keras", "--no-compile"]
 
 
 def test_top_k_is_measured_beside_its_baseline(monkeypatch):
-    monkeypatch.setattr(top_k, "WORKS", {"queries": (3, 50, 8, 4)})
+    monkeypatch.setattr(top_k, "WORKS", {"queries": top_k.Search(3, 8, k=4, items=50)})
     record = top_k.measure_top_k(QUICK)["works"]["queries"]
     assert {"top_k", "baseline"} <= set(record["microseconds"])
     assert set(record["absent"]) | set(record["microseconds"]) == {"top_k", "baseline", "faiss"}
@@ -380,7 +396,7 @@ def test_compiled_calls_and_layers_beside_baselines(monkeypatch):
     assert record.pop("Dot")["absent"].startswith("the baseline gives other shapes")
     assert list(record) == ["row cosine", "row cosine, backward", "Dense"]
     assert all(set(row["microseconds"]) == {"batch_dot", "baseline"} for row in record.values())
-    table = tables.compiled_table({"compiled": record}).splitlines()
+    table = tables.compiled_table({"a processor": {"compiled": record}}).splitlines()
     assert len(tables.compiled_lines(record)) == len(table) - 2
     measured = [t for t in targets.evaluate({"compiled": record}) if t["measured"] is not None]
     assert [t["text"].split(", compiled")[0] for t in measured] == ["row cosine", "Dense"]
@@ -397,6 +413,7 @@ def test_nothing_is_compiled_that_was_left_out():
         (["--rounds", "1"], "--rounds has to be at least 2"),
         (["--threads", "0"], "--threads has to be at least 1"),
         (["--publish", "--quick"], "--publish goes with a whole run"),
+        (["--resume", "no.json"], "cannot continue no.json: [Errno 2]"),
     ],
 )
 def test_refusals_are_one_line(argv, text, capsys):
@@ -467,36 +484,132 @@ def test_plots(tmp_path):
 # What is published
 
 
-def published():
-    if not command.PUBLISHED.exists():
-        pytest.skip("nothing is published yet: make bench ARGS=--publish")
-    return json.loads(command.PUBLISHED.read_text(encoding="utf-8"))
-
-
-def test_readme_shows_the_published_numbers():
-    text = command.README.read_text(encoding="utf-8")
-    assert re.findall(r"<!-- table: (\w+) -->", text) == list(tables.TABLES)
-    assert tables.fill(text, published()) == text
+def test_documents_show_the_published_numbers():
+    runs = published.load()
+    found = {}
+    for path in report.documents():
+        text = path.read_text(encoding="utf-8")
+        found[path.relative_to(report.ROOT).as_posix()] = re.findall(r"<!-- table: (\w+) -->", text)
+        assert report.fill(text, runs) == text, path
+    assert found["README.md"] == ["numbers"]
 
 
 def test_the_report_shows_the_published_numbers():
-    results = published()
-    assert command.REPORT.read_text(encoding="utf-8") == tables.report(results)
-    assert set(results["workloads"]) == {work.name for work in WORKLOADS}
+    runs = published.load()
+    assert runs
+    assert report.REPORT.read_text(encoding="utf-8") == report.report(runs)
+    for results in runs.values():
+        assert published.path_of(results).exists()
+        assert set(results["workloads"]) == {work.name for work in WORKLOADS}
     for name in ("rows.svg", "scaling.svg"):
         assert (plots.FOLDER / name).exists()
 
 
+def test_every_table_has_columns_or_paragraphs_for_each_processor():
+    runs = published.load()
+    one = next(iter(runs.values()))
+    runs["Another"] = {**one, "machine": {**one["machine"], "processor": "Another"}, "top_k": {"works": {}}}
+    for name, table in report.TABLES.items():
+        assert ("Another" in table(runs)) is (name not in ("accuracy", "ported")), name
+    row = next(line for line in tables.comparison_table(runs).splitlines() if line.startswith("| row dot |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")[1:]]
+    assert cells[:3] == cells[3:]
+
+
 def test_fill_writes_between_the_marks():
-    text = "a\n<!-- table: numbers -->\nold\n<!-- end -->\nb\n<!-- table: other -->\n<!-- end -->\nc\n"
-    filled = tables.fill(text, published())
+    text = "a\n<!-- table: numbers -->\nold\n<!-- end -->\nb\n<!-- table: targets -->\n<!-- end -->\nc\n"
+    runs = published.load()
+    filled = report.fill(text, runs)
     assert "old" not in filled
     assert re.fullmatch(
-        r"a\n<!-- table: numbers -->\n\* .*\n<!-- end -->\nb\n<!-- table: other -->\n<!-- end -->\nc\n",
+        r"a\n<!-- table: numbers -->\n\* .*\n<!-- end -->\n"
+        r"b\n<!-- table: targets -->\n\| .*\n<!-- end -->\nc\n",
         filled,
         re.DOTALL,
     )
-    assert tables.fill(filled, published()) == filled
+    assert report.fill(filled, runs) == filled
+    with pytest.raises(KeyError, match="other"):
+        report.fill(text.replace("targets", "other"), runs)
+
+
+@pytest.mark.parametrize(
+    ("processor", "name", "file"),
+    [
+        ("Intel(R) Xeon(R) Processor", "Intel Xeon", "results-intel-xeon.json"),
+        (
+            "Intel(R) Xeon(R) CPU E5-2686 v4 @ 2.30GHz",
+            "Intel Xeon E5-2686 v4",
+            "results-intel-xeon-e5-2686-v4.json",
+        ),
+        ("AMD EPYC", "AMD EPYC", "results-amd-epyc.json"),
+        ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654", "results-amd-epyc-9654.json"),
+    ],
+)
+def test_names_of_processors(processor, name, file, tmp_path):
+    results = {"machine": {"processor": processor}, "numbers": [1.23456789, {"a": 2}]}
+    assert published.processor(results) == name
+    assert published.path_of(results, tmp_path) == tmp_path / file
+    published.save(results, tmp_path / file)
+    assert published.load(tmp_path) == {name: results | {"numbers": [1.2346, {"a": 2}]}}
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+# What has not settled, what failed, what was stopped
+
+STEADY = (1.0,) * 6
+OUTLIERS = {
+    "steady": ({"ours": STEADY, "peer": STEADY, "floor": STEADY}, set()),
+    "a slow round": ({"ours": (1, 9, 1, 1, 1, 1), "peer": STEADY}, set()),
+    "a slow half": ({"ours": (1, 1, 1, 2, 2, 2), "peer": STEADY}, {"peer"}),
+    "the machine was slow": ({"ours": (1, 1, 1, 2, 2, 2), "peer": (1, 1, 1, 2, 2, 2)}, set()),
+    "below the floor": ({"ours": (0.9,) * 6, "peer": STEADY, "floor": STEADY}, {"floor"}),
+    "few rounds": ({"ours": (1, 2), "peer": (1, 1)}, set()),
+}
+
+
+@pytest.mark.parametrize(("rounds", "unsettled"), OUTLIERS.values(), ids=OUTLIERS)
+def test_what_has_not_settled(rounds, unsettled):
+    timings = {name: Timing(tuple(map(float, values))) for name, values in rounds.items()}
+    assert set(outliers.find_unsettled(timings, "ours", "floor")) == unsettled
+
+
+def test_outliers_are_measured_again_and_not_published_if_they_stay():
+    good = {"batch_dot": Timing(STEADY), "bmm": Timing(STEADY)}
+    bad = good | {"batch_dot": Timing((1.0, 1.0, 1.0, 2.0, 2.0, 2.0))}
+    takes = iter([bad, good])
+    assert measure.settled(lambda: next(takes))["unsettled"] == {}
+    takes = iter([bad] * outliers.ATTEMPTS)
+    record = measure.settled(lambda: next(takes))
+    assert record["unsettled"] == {"bmm": 2.0}
+    assert next(takes, None) is None
+    assert measure.settled_ratios(record) == {}
+    results = {
+        "compiled": {"row dot": {"our time over theirs": {"baseline": 1.0}, "unsettled": {"baseline": 2}}}
+    }
+    assert {t["measured"] for t in targets.evaluate(results)} == {None}
+
+
+def test_a_section_that_fails_does_not_end_the_run_which_is_continued(monkeypatch, tmp_path, capsys):
+    calls = []
+
+    def fail(bench):
+        calls.append("fails")
+        raise RuntimeError("now")
+
+    def work(bench):
+        calls.append("works")
+        return {"works": {}}
+
+    monkeypatch.setattr(command, "SECTIONS", {"calls": fail, "top_k": work})
+    path = tmp_path / "run.json"
+    assert command.main([*SHORT, "--output", str(path)]) == 1
+    assert "RuntimeError: now" in (err := capsys.readouterr().err)
+    assert f"failed: calls; --resume {path} runs them again" in err
+    monkeypatch.setattr(command, "SECTIONS", {"calls": lambda bench: {}, "top_k": work})
+    assert command.main([*SHORT, "--resume", str(path)]) == 0
+    assert calls == ["fails", "works"]
+    assert {"calls", "top_k"} <= set(json.loads(path.read_text(encoding="utf-8")))
+    assert "measured before" in capsys.readouterr().out
 
 
 MACHINE = {"processor": "a CPU", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux"}

@@ -138,7 +138,7 @@ def test_a_missing_tensor_lists_those_there_are(tmp_path, capsys):
 def read(name) -> torch.Tensor:
     with ArrayFile(name) as file:
         count = file.layout.shape[0]
-        return file.read(0, count, file.buffer(count))
+        return file.reader(count).read(0, count)
 
 
 NUMBERS = ["f8", "f4", "f2", "c8", "c16", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
@@ -151,9 +151,9 @@ def test_npy_reads_as_numpy_reads(kind, endian, order, tmp_path):
     array = np.arange(60).reshape(5, 3, 4).astype(endian + kind, order=order)
     np.save(tmp_path / "x.npy", array)
     with ArrayFile(tmp_path / "x.npy") as file:
-        buffer = file.buffer(5)
+        reader = file.reader(5)
         for start, stop in ((0, 5), (0, 1), (1, 3), (4, 5), (2, 2)):
-            block = file.read(start, stop, buffer)
+            block = reader.read(start, stop)
             assert block.is_contiguous()
             np.testing.assert_array_equal(block.numpy(), array[start:stop], strict=False)
             assert block.numpy().dtype == array.dtype.newbyteorder("=")

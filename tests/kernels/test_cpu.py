@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -10,6 +9,7 @@ from fractions import Fraction
 import pytest
 import torch
 from tests.support import oracle
+from tests.support.processes import run_python
 from torch.library import opcheck
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -323,13 +323,6 @@ def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
         assert torch.equal(batch_dot(apart[:, 1], y, 1, normalize=normalize), out)
         assert torch.equal(batch_dot(x.T.contiguous().T, y, 1, normalize=normalize), out)
         assert torch.equal(batch_dot(x, y.repeat_interleave(2, 1)[:, ::2], 1, normalize=normalize), out)
-
-
-def run_python(code: str, **environment: str) -> str:
-    """Return what a program prints in a process of its own, for kernels are chosen once."""
-    command = [sys.executable, "-c", code]
-    env = os.environ | environment
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
 
 
 BITS = """

@@ -8,19 +8,22 @@ import torch
 
 import batchdot
 from batchdot import batch_dot, top_k
-from batchdot.retrieval import search as retrieval
+from batchdot.retrieval import native_selection, selection, spec
+from batchdot.retrieval import scores as scoring
 
 NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture(params=["one block", "many blocks"])
-def blocks(request, monkeypatch):
+def blocks(request, monkeypatch, each_kernel):
     if request.param == "many blocks":
-        monkeypatch.setattr(retrieval, "QUERY_BLOCK", 4)
-        monkeypatch.setattr(retrieval, "BLOCK_SCORES", 4 * 40)
-        monkeypatch.setattr(retrieval, "GROUP", 4)
-        monkeypatch.setattr(retrieval, "MARGIN", 1)  # or all groups are wanted, and none is prefiltered
-        monkeypatch.setattr(retrieval, "CACHED_BYTES", 100)
+        for module in (selection, native_selection):
+            monkeypatch.setattr(module, "QUERY_BLOCK", 4)
+            monkeypatch.setattr(module, "BLOCK_SCORES", 4 * 40)
+        monkeypatch.setattr(selection, "GROUP", 4)
+        monkeypatch.setattr(native_selection, "SPARE", 1)
+        monkeypatch.setattr(spec, "MARGIN", 1)  # or all groups are wanted, and none is prefiltered
+        monkeypatch.setattr(spec, "CACHED_BYTES", 100)
 
 
 def oracle(queries, items, k, normalize=False, dtype=np.float32):
@@ -153,7 +156,7 @@ def test_many_rows_of_one_value_do_not_depend_on_where_they_stand(monkeypatch):
     queries, row = torch.randn(37, 100, generator=generator), torch.randn(1, 100, generator=generator)
     items = row.expand(5003, 100).contiguous()
     for scores in (1 << 21, 37 * 1000, 37 * 129):
-        monkeypatch.setattr(retrieval, "BLOCK_SCORES", scores)
+        monkeypatch.setattr(native_selection, "BLOCK_SCORES", scores)
         found = top_k(queries, items, 5)
         assert (found.scores == found.scores[:, :1]).all()
         for threads in (1, 2):
@@ -213,7 +216,7 @@ def test_the_matrix_of_scores_is_never_held():
 
     with Largest() as largest:
         top_k(torch.randn(2000, 4), torch.randn(40_000, 4), 10)
-    assert largest.numel <= retrieval.BLOCK_SCORES < 2000 * 40_000 / 10
+    assert largest.numel <= native_selection.BLOCK_SCORES < 2000 * 40_000 / 10
 
 
 BEYOND = {
@@ -360,3 +363,37 @@ def test_meta_tensors_have_shapes_and_dtypes():
     assert (found.scores.shape, found.scores.dtype) == ((len(Q), 2), torch.float32)
     assert (found.indices.shape, found.indices.dtype) == ((len(Q), 2), torch.int64)
     assert found.scores.is_meta
+
+
+def bfloat16_rows(kind, count, size, generator):
+    x = torch.randn(count, size, generator=generator)
+    if kind == "ties":
+        x = x.round()
+    elif kind == "duplicates":
+        x = x[torch.randint(0, min(20, count), (count,), generator=generator)]
+    elif kind == "close":
+        x = 1 + x.abs() / 64
+    elif kind == "subnormal":
+        x = x * 2.0**-130
+    elif kind == "small":
+        x = x * 2.0**-64
+    elif kind == "infinite":
+        x[3], x[5, 0], x[7, 0] = INF, -INF, NAN
+    return x.bfloat16()
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "duplicates", "close", "subnormal", "small", "infinite"])
+def test_scores_to_the_digits_of_bfloat16_decide_or_are_computed_again(kind, monkeypatch, native_kernel):
+    monkeypatch.setattr(scoring, "multiplies_bfloat16", lambda: True)
+    generator = torch.Generator().manual_seed(0)
+    for (q, n, d, k), swap in itertools.product(
+        ((40, 3000, 16, 10), (20, 900, 5, 100), (17, 60, 3, 60)), (False, True)
+    ):
+        queries = bfloat16_rows("normal" if swap else kind, q, d, generator)
+        items = bfloat16_rows(kind if swap else "normal", n, d, generator)
+        expected_scores, expected = oracle(queries, items, k)
+        found = top_k(queries, items, k)
+        np.testing.assert_array_equal(found.indices.numpy(), expected)
+        np.testing.assert_array_equal(
+            found.scores.float(), torch.from_numpy(expected_scores).bfloat16().float().numpy()
+        )

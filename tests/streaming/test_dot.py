@@ -16,6 +16,7 @@ from batchdot import AxisError, batch_dot
 from batchdot.errors import FileFormatError
 from batchdot.io import atomic as output
 from batchdot.io.regular_file import RegularFile
+from batchdot.ops import dispatch
 from batchdot.planning.contraction import Contraction
 from batchdot.streaming import blocks as block_planning
 from batchdot.streaming import dot as dot_module
@@ -141,15 +142,15 @@ def test_blocks_cover_every_sample_once_in_bounded_memory(
 def test_blocks_are_worked_on_at_the_same_time(options, workers, native_kernel, tmp_path, monkeypatch):
     together, threads = threading.Barrier(workers, timeout=30), set()
 
-    def wait(*arguments, **keywords):
+    def wait(*arguments):
         together.wait()
         threads.add(threading.get_ident())
-        return batch_dot(*arguments, **keywords)
+        return dispatch.run(*arguments)
 
     x, y, out = stored(tmp_path, (30, 3), (30, 3))
     monkeypatch.setattr(block_planning, "BLOCK_BYTES", 3 * 2 * 28)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(dot_module, "batch_dot", wait)
+    monkeypatch.setattr(dot_module, "run", wait)
     dot_files(x, y, out, 1, **options)
     assert len(threads) == workers
 
@@ -281,13 +282,13 @@ def test_whatever_happens_nothing_half_made_stays(error, older, tmp_path, monkey
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     calls = []
 
-    def fail(*arguments, **keywords):
+    def fail(*arguments):
         calls.append(1)
         if len(calls) == 4:
             raise error("now")
-        return batch_dot(*arguments, **keywords)
+        return dispatch.run(*arguments)
 
-    monkeypatch.setattr(dot_module, "batch_dot", fail)
+    monkeypatch.setattr(dot_module, "run", fail)
     with pytest.raises(error):
         dot_files(x, y, out, 1)
     assert sorted(tmp_path.iterdir()) == names
@@ -299,10 +300,10 @@ def test_whatever_happens_nothing_half_made_stays(error, older, tmp_path, monkey
 def test_a_lack_of_memory_is_said_in_a_sentence(tmp_path, monkeypatch):
     x, y, out = stored(tmp_path, (5, 3), (5, 3))
 
-    def fail(*arguments, **keywords):
+    def fail(*arguments):
         torch.empty(2**60)
 
-    monkeypatch.setattr(dot_module, "batch_dot", fail)
+    monkeypatch.setattr(dot_module, "run", fail)
     with pytest.raises(MemoryError, match=r"^there is not enough memory for 5 samples, the least"):
         dot_files(x, y, out, 1)
 

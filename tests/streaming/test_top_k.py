@@ -8,7 +8,7 @@ import torch
 from batchdot import top_k
 from batchdot.cli.main import main
 from batchdot.errors import FileFormatError
-from batchdot.retrieval import search as retrieval
+from batchdot.retrieval import block_search, native_selection, selection
 from batchdot.streaming import top_k as retrieval_files
 from batchdot.streaming.top_k import top_k_files
 
@@ -33,8 +33,10 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(params=["one block", "many blocks"])
 def blocks(request, monkeypatch):
     if request.param == "many blocks":
-        monkeypatch.setattr(retrieval, "QUERY_BLOCK", 2)
-        monkeypatch.setattr(retrieval, "BLOCK_SCORES", 2 * 13)
+        for module in (selection, native_selection):
+            monkeypatch.setattr(module, "QUERY_BLOCK", 2)
+            monkeypatch.setattr(module, "BLOCK_SCORES", 2 * 5)
+        monkeypatch.setattr(retrieval_files, "ITEM_BYTES", 13 * 4 * 8)
         monkeypatch.setattr(retrieval_files, "QUERY_BYTES", 3 * 3 * 4 * 8 + 6 * 8 * 3 * 18)
 
 
@@ -132,14 +134,14 @@ def test_what_is_wrong_is_said_in_one_line(command, line, folder, capsys):
 
 
 def test_a_file_that_is_written_to_meanwhile_is_refused(folder, monkeypatch):
-    add = retrieval.Candidates.add
+    find = block_search.BlockSearch.find
 
-    def add_and_touch(self, items, first):
-        add(self, items, first)
+    def find_and_touch(self, items):
         with open("items.npy", "ab") as file:
             file.write(b"more")
+        return find(self, items)
 
-    monkeypatch.setattr(retrieval.Candidates, "add", add_and_touch)
+    monkeypatch.setattr(block_search.BlockSearch, "find", find_and_touch)
     (folder / "i.npy").write_bytes(b"older")
     with pytest.raises(FileFormatError, match=r"items\.npy was written to while it was read"):
         top_k_files("queries.npy", "items.npy", 3, indices="i.npy")

@@ -20,6 +20,7 @@ PRIVATE = [
     ("torch._C", "_are_functorch_transforms_active", False),
     ("torch._C", "_FunctionBase", False),
     ("torch._C", "_get_tracing_state", False),
+    ("torch.cpu", "_is_avx512_bf16_supported", False),
     ("torch.autograd.forward_ad", "_current_level", False),
     ("torch.nn.modules.module", "_global_forward_hooks", False),
     ("torch._guards", "TracingContext", True),

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchdot.convert import Array
 from batchdot.errors import FileFormatError
 from batchdot.io import npy
 from batchdot.io import safetensors as safetensors_format
@@ -108,7 +107,7 @@ class ArrayFile:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     numpy.save(folder + "/x.npy", [[1, 2], [3, 4], [5, 6]])
     ...     with ArrayFile(folder + "/x.npy") as x:
-    ...         print(x.layout.shape, x.read(1, 3, x.buffer(2)))
+    ...         print(x.layout.shape, x.reader(2).read(1, 3))
     (3, 2) tensor([[3, 4],
             [5, 6]])
     """
@@ -122,52 +121,14 @@ class ArrayFile:
             self.file.raw.close()
             raise
 
-    def buffer(self, samples: int, leading_axes: int = 1) -> memoryview:
-        """Allocate a buffer for a number of samples, to be reused by `read`."""
-        nbytes = samples * prod(self.layout.shape[leading_axes:]) * self.layout.dtype.itemsize
-        return memoryview(np.empty(nbytes, np.uint8))  # type: ignore[arg-type]
-
-    def read(self, start: int, stop: int, buffer: memoryview, leading_axes: int = 1) -> Tensor:
-        """Read samples ``start`` to ``stop``, contiguous and in native byte order.
+    def reader(self, samples: int, leading_axes: int = 1) -> "BlockReader":
+        """Allocate a buffer for a number of samples, and return what reads blocks into it.
 
         Args:
-            start: index of the first sample.
-            stop: index after the last sample.
-            buffer: memory from `buffer`, which the result may share.
+            samples: the most samples of a block.
             leading_axes: number of leading axes that are flattened into the sample axis.
-
-        Returns:
-            A tensor of shape ``(stop - start, *shape[leading_axes:])``.
-
-        Raises:
-            FileFormatError: the file was truncated meanwhile.
         """
-        shape = self.layout.shape[leading_axes:]
-        buffer = buffer[: (stop - start) * prod(shape) * self.layout.dtype.itemsize]
-        if self.layout.fortran:
-            array = self._read_columns(start, stop, buffer)
-        else:
-            sample = prod(shape) * self.layout.dtype.itemsize
-            self.file.read_into(buffer, self.layout.offset + start * sample)
-            array = np.frombuffer(buffer, self.layout.numpy_dtype).reshape(stop - start, *shape)
-        array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-        tensor = torch.from_numpy(array)
-        return tensor.view(torch.bfloat16) if self.layout.dtype == torch.bfloat16 else tensor
-
-    def _read_columns(self, start: int, stop: int, buffer: memoryview) -> Array:
-        """Read samples of an array in Fortran order: one contiguous run for each index into a sample."""
-        count, *shape = self.layout.shape
-        size, offset = self.layout.dtype.itemsize, self.layout.offset
-        run = (stop - start) * size
-        if stop - start == count:
-            self.file.read_into(buffer, offset)
-        else:
-            for column in range(prod(shape)):
-                position = offset + (column * count + start) * size
-                self.file.read_into(buffer[column * run : (column + 1) * run], position)
-        columns = np.frombuffer(buffer, self.layout.numpy_dtype).reshape(*reversed(shape), stop - start)
-        samples: Array = columns.transpose()
-        return samples
+        return BlockReader(self.file, self.layout, samples, leading_axes)
 
     def __enter__(self) -> "ArrayFile":
         return self
@@ -176,3 +137,59 @@ class ArrayFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.file.raw.close()
+
+
+class BlockReader:
+    """Reads blocks of samples of an array in a file into one buffer; of one thread at a time.
+
+    Args:
+        file: the open file.
+        layout: the layout of the array.
+        samples: the most samples of a block.
+        leading_axes: number of leading axes that are flattened into the sample axis.
+    """
+
+    def __init__(self, file: RegularFile, layout: Layout, samples: int, leading_axes: int) -> None:
+        self.file, self.layout, self.shape = file, layout, layout.shape[leading_axes:]
+        self.sample = prod(self.shape) * layout.dtype.itemsize
+        self.bytes = np.empty(samples * self.sample, np.uint8)
+        self.buffer = memoryview(self.bytes)  # type: ignore[arg-type]
+        # What lies in the file as in memory is one tensor for all blocks: each costs one call of the system.
+        self.tensor = None if layout.fortran or layout.big_endian else self._tensor(samples)
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Read samples ``start`` to ``stop``, contiguous and in native byte order.
+
+        Returns:
+            A tensor of shape ``(stop - start, *shape[leading_axes:])``, which the next call may overwrite.
+
+        Raises:
+            FileFormatError: the file was truncated meanwhile.
+        """
+        count = stop - start
+        if self.layout.fortran:
+            self._read_columns(start, stop)
+        else:
+            self.file.read_into(self.buffer[: count * self.sample], self.layout.offset + start * self.sample)
+        return self._tensor(count) if self.tensor is None else self.tensor[:count]
+
+    def _tensor(self, count: int) -> Tensor:
+        """Return the first samples in the buffer."""
+        array = self.bytes[: count * self.sample].view(self.layout.numpy_dtype)
+        if self.layout.fortran:
+            array = array.reshape(*reversed(self.shape), count).transpose()
+        else:
+            array = array.reshape(count, *self.shape)
+        tensor = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+        return tensor.view(torch.bfloat16) if self.layout.dtype == torch.bfloat16 else tensor
+
+    def _read_columns(self, start: int, stop: int) -> None:
+        """Read samples of an array in Fortran order: one contiguous run for each index into a sample."""
+        count, size, offset = self.layout.shape[0], self.layout.dtype.itemsize, self.layout.offset
+        run = (stop - start) * size
+        if stop - start == count:
+            self.file.read_into(self.buffer[: count * self.sample], offset)
+            return
+        for column in range(prod(self.shape)):
+            position = offset + (column * count + start) * size
+            self.file.read_into(self.buffer[column * run : (column + 1) * run], position)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from batchdot.retrieval.search import SearchSpec, TopK, check_shapes, top_k_local
+from batchdot.retrieval.block_search import BlockSearch, merge
+from batchdot.retrieval.search import TopK, top_k_local
+from batchdot.retrieval.spec import SearchSpec, check_shapes
 
 PADDING = torch.iinfo(torch.int64).max
 """The index that pads the results of a process with fewer than k items."""
@@ -62,10 +64,8 @@ def _search(queries: Tensor, items: DTensor, axis: int, k: int, normalize: bool,
     # Shard splits as torch.chunk: all shards have ceil(N / ranks) rows, the last ones fewer or none.
     offset = mesh.get_local_rank(axis) * -(-len(items) // mesh.size(axis))
     spec = SearchSpec.of(k, queries, items, normalize, epsilon)
-    few = min(spec.k, len(local))
-    scores, indices = SearchSpec.of(few, queries, local, normalize, epsilon).run(
-        queries.detach(), local.detach()
-    )
+    scores, indices = BlockSearch(spec, queries.detach()).find(local.detach())
+    few = scores.shape[1]
     message = indices.new_full((2, len(queries), spec.k), PADDING)
     message[0] = _as_bits(_lowest(spec.score_dtype, local.device))
     message[0, :, :few], message[1, :, :few] = _as_bits(scores), indices + offset
@@ -73,11 +73,8 @@ def _search(queries: Tensor, items: DTensor, axis: int, k: int, normalize: bool,
     if message.numel():
         distributed.all_gather(gathered, message, group=mesh.get_group(axis))
     bits, places = torch.cat(gathered, 2)
-    # Sorted by index first: the stable sort by score then breaks ties by the lowest index.
-    order = places.sort(dim=1).indices
-    scores, places = _from_bits(bits, spec.score_dtype).gather(1, order), places.gather(1, order)
-    order = scores.sort(dim=1, descending=True, stable=True).indices[:, : spec.k]
-    return TopK(scores.gather(1, order).to(spec.dtype), places.gather(1, order))
+    scores, places = merge([_from_bits(bits, spec.score_dtype)], [places], spec.k)
+    return TopK(scores.to(spec.dtype), places)
 
 
 def _lowest(dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -1,8 +1,6 @@
 """`batch_dot` of arrays in files, streamed block by block in bounded memory (`batchdot dot`)."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -17,17 +15,16 @@ from batchdot.io.atomic import AtomicFile
 from batchdot.io.regular_file import MAX_BYTES, printable
 from batchdot.kernels import select_kernel
 from batchdot.ops.arguments import batch_dot_operation
-from batchdot.ops.functional import batch_dot
+from batchdot.ops.dispatch import run
+from batchdot.ops.operation import Operation
 from batchdot.planning.contraction import Contraction
 from batchdot.planning.lowering import lower, result_dtype
 from batchdot.planning.plan import TensorMeta
 from batchdot.streaming.blocks import Blocks, plan_blocks
 from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
+from batchdot.streaming.workers import SharedIntervals, count_workers, run_workers
 from batchdot.types import EPSILON
-
-MOST_WORKERS = 4
-"""Upper bound on worker threads: more would only wait for the global interpreter lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +139,8 @@ class _Job:
             dtype != file.layout.dtype for dtype, file in zip(self.dtypes, self.files, strict=True)
         )
         # If the kernel can run single-threaded, each worker reads, computes and writes its own blocks and
-        # none waits for another. Measured in a prototype, relative to the rate at which one thread reads:
-        # 1.4 on 2 idle cores (0.7 with blocks of 256 KiB, because of the interpreter lock); 0.6 with two
-        # thirds of the cores busy, where blocks in sequence on torch's thread pool reached 0.3.
+        # none waits for another, so that as many reads are in flight as there are workers. Files are read
+        # and not mapped, because a mapped file that is truncated ends the process (`io.regular_file`).
         # Casts run on torch's own thread pool.
         self.single_threaded = None if converts else executable.single_threaded
         self.blocks = plan_blocks(
@@ -152,8 +148,9 @@ class _Job:
             (sizes[0], sizes[1], self.dtype.itemsize),
             executable.plan.block_size,
             one_axis=any(file.layout.fortran for file in self.files),
-            workers=min(torch.get_num_threads(), MOST_WORKERS) if self.single_threaded is not None else 1,
+            workers=count_workers() if self.single_threaded is not None else 1,
         )
+        self.chunk_operation = self._chunk_operation()
 
     def run(self, new: AtomicFile, offset: int, progress: bool) -> None:
         """Read, contract and write all blocks; the result starts at byte ``offset`` of the file."""
@@ -162,61 +159,46 @@ class _Job:
         blocks, files, dtypes = self.blocks, self.files, self.dtypes
         nbytes = prod(self.shape[blocks.leading_axes :]) * self.dtype.itemsize
 
-        def work(start: int, stop: int) -> int:
-            buffers = free_buffers.pop()  # one pair for each worker, until a block fails
-            x, y = (
-                file.read(start, stop, buffer, blocks.leading_axes).to(dtype)
-                for file, buffer, dtype in zip(files, buffers, dtypes, strict=True)
-            )
-            position = offset + start * nbytes
-            for chunk in zip(*(torch.split(t, blocks.chunk_size) for t in (x, y)), strict=True):
-                result = self.contract(*chunk)
-                new.write_tensor(result, position)
-                position += result.nbytes
-            free_buffers.append(buffers)
-            return stop - start
+        def work() -> None:
+            # Each worker has its own buffers, which so stay in the cache of its core.
+            readers = [file.reader(blocks.largest, blocks.leading_axes) for file in files]
+            with intervals:
+                for start, stop in intervals:
+                    x, y = (
+                        reader.read(start, stop).to(dtype)
+                        for reader, dtype in zip(readers, dtypes, strict=True)
+                    )
+                    position = offset + start * nbytes
+                    for first in range(0, stop - start, blocks.chunk_size):
+                        chunk = slice(first, first + blocks.chunk_size)
+                        result = self.contract(x[chunk], y[chunk])
+                        new.write_tensor(result, position)
+                        position += result.nbytes
+                    intervals.finish(stop - start)
 
         start_thread = self.single_threaded if blocks.workers > 1 else None
-        with (
-            _in_memory(blocks),
-            Progress(blocks.count, progress) as bar,
-            _threads(blocks.workers, start_thread) as pool,
-        ):
-            free_buffers = [
-                [file.buffer(blocks.largest, blocks.leading_axes) for file in files]
-                for _ in range(blocks.workers)
-            ]
-            waiting: deque[Future[int]] = deque()
-            for start, stop in blocks:
-                if len(waiting) == 2 * blocks.workers:
-                    bar.advance(waiting.popleft().result())
-                waiting.append(pool.submit(work, start, stop))
-            while waiting:
-                bar.advance(waiting.popleft().result())
+        intervals = SharedIntervals(blocks)
+        with _in_memory(blocks), Progress(blocks.count, progress) as bar:
+            run_workers(work, blocks.workers, start_thread, intervals, bar)
 
     def contract(self, x: Tensor, y: Tensor) -> Tensor:
         """Contract a chunk of samples: x (chunk, ...) and y (chunk, ...)."""
-        dropped = self.blocks.leading_axes - 1
-        if (
-            dropped
-        ):  # as one sample of many rows: `batch_dot` may split samples down to single ones, never rows
-            x, y, dropped = x.unsqueeze(0), y.unsqueeze(0), dropped - 1
-        pairs = [(x_axis - dropped, y_axis - dropped) for x_axis, y_axis in self.contraction.contracted]
-        axes = tuple(zip(*pairs, strict=True)) or ((), ())
-        normalize, epsilon = self.epsilon is not None, self.epsilon or EPSILON
-        shared = len(self.contraction.shared) - dropped
-        result: Tensor = batch_dot(x, y, axes, batch_dims=shared, normalize=normalize, epsilon=epsilon)
+        if self.blocks.leading_axes > 1:
+            # As one sample of many rows: `batch_dot` may split samples down to single ones, never rows.
+            x, y = x.unsqueeze(0), y.unsqueeze(0)
+        result: Tensor = run(self.chunk_operation, x, y)
         return result
 
-
-@contextmanager
-def _threads(count: int, start: Callable[[], None] | None) -> Iterator[ThreadPoolExecutor]:
-    """Yield a thread pool whose threads call ``start`` first; on exit, pending blocks are cancelled."""
-    pool = ThreadPoolExecutor(count, initializer=start)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def _chunk_operation(self) -> Operation:
+        """Return the operation of a chunk, which has one axis for the leading ones that are flattened."""
+        dropped = max(0, self.blocks.leading_axes - 2)
+        pairs = [(x_axis - dropped, y_axis - dropped) for x_axis, y_axis in self.contraction.contracted]
+        return batch_dot_operation(
+            tuple(zip(*pairs, strict=True)) or ((), ()),
+            batch_dims=len(self.contraction.shared) - dropped,
+            normalize=self.epsilon is not None,
+            epsilon=self.epsilon or EPSILON,
+        )
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """`top_k` of queries and items in files, streamed in bounded memory (`batchdot top-k`)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import cycle
 from math import prod
 
 import torch
@@ -10,17 +12,22 @@ from torch import Tensor
 
 from batchdot.convert import check_dtypes
 from batchdot.errors import FileFormatError
-from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
+from batchdot.io.array_file import ArrayFile, BlockReader, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
 from batchdot.io.regular_file import printable
-from batchdot.retrieval.search import Candidates, SearchSpec, check_shapes
+from batchdot.retrieval.block_search import BlockSearch, best, merge
+from batchdot.retrieval.spec import SearchSpec, check_shapes
 from batchdot.streaming.dot import WrittenArray
 from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
+from batchdot.streaming.workers import SharedIntervals, count_workers, run_workers
 from batchdot.types import EPSILON
 
 QUERY_BYTES = 64 << 20
-"""Memory budget for a block of queries and their candidates. Each block reads all items once."""
+"""Memory budget for a block of queries and their results. Each block reads all items once."""
+
+ITEM_BYTES = 16 << 20
+"""Memory budget for a block of items. Each thread has one, or one is searched while the next is read."""
 
 
 def top_k_files(
@@ -124,27 +131,78 @@ class _Searches:
         self.search, self.queries, self.items, self.dtypes = search, queries, items, dtypes
         self.count, size = queries.layout.shape
         widest = max(8, *(file.layout.dtype.itemsize for file in (queries, items)))
-        # A query is held three times: read, cast, prepared. Candidates are held twice while they are merged.
-        room = 3 * size * widest + 6 * 8 * search.num_candidates
+        # A query is held three times: read, cast, as a factor. Results are held twice while they are merged.
+        room = 3 * size * widest + 6 * 8 * (search.k + search.margin)
         self.rows = max(1, QUERY_BYTES // max(1, room))
-        self.item_bytes = max(1, size * widest)
+        items_size = max(1, items.layout.shape[0])
+        self.item_rows = min(items_size, max(1, ITEM_BYTES // max(1, size * widest)))
 
     def run(self, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield scores (block, k) and indices (block, k) for each block of queries."""
-        items = self.items.layout.shape[0]
         blocks = -(-self.count // self.rows) if self.search.k else 0
-        with torch.no_grad(), Progress(blocks * items, progress) as bar:
-            query_buffer = self.queries.buffer(min(self.rows, self.count))
+        with torch.no_grad(), Progress(blocks * self.items.layout.shape[0], progress) as bar:
+            reader = self.queries.reader(min(self.rows, self.count))
             for start in range(0, self.count if self.search.k else 0, self.rows):
-                stop = min(start + self.rows, self.count)
-                queries = self.queries.read(start, stop, query_buffer).to(self.dtypes[0])
-                best = Candidates(self.search, queries)
-                buffer = self.items.buffer(min(best.item_block, items))
-                for first in range(0, items, best.item_block):
-                    last = min(first + best.item_block, items)
-                    block = self.items.read(first, last, buffer).to(self.dtypes[1])
-                    best.add(block, first)
-                    best.rescore(block, first)
-                    bar.advance(last - first)
-                scores, indices = best.top()
+                queries = reader.read(start, min(start + self.rows, self.count)).to(self.dtypes[0])
+                search = BlockSearch(self.search, queries)
+                single_threaded = search.single_threaded(self.dtypes[1])
+                if single_threaded is None:
+                    scores, indices = self._read_ahead(search, bar)
+                else:
+                    scores, indices = self._share(search, single_threaded, bar)
                 yield scores.to(self.search.dtype), indices
+
+    def _share(
+        self, search: BlockSearch, start_thread: Callable[[], None], bar: Progress
+    ) -> tuple[Tensor, Tensor]:
+        """Search in several threads, each of which reads its own blocks: for few queries."""
+        intervals = SharedIntervals(self._intervals())
+
+        def work() -> tuple[Tensor, Tensor]:
+            reader = self.items.reader(self.item_rows)
+            with intervals:
+                blocks = ((start, reader.read(start, stop)) for start, stop in intervals)
+                return self._collect(search, blocks, intervals.finish)
+
+        found = run_workers(work, count_workers(), start_thread, intervals, bar)
+        return merge([scores for scores, _ in found], [indices for _, indices in found], self.search.k)
+
+    def _read_ahead(self, search: BlockSearch, bar: Progress) -> tuple[Tensor, Tensor]:
+        """Search by all threads in one block, while another thread reads the next."""
+        readers = cycle([self.items.reader(self.item_rows) for _ in range(2)])
+
+        def read(interval: tuple[int, int], reader: BlockReader) -> tuple[int, Tensor]:
+            return interval[0], reader.read(*interval)
+
+        def blocks() -> Iterator[tuple[int, Tensor]]:
+            waiting = None
+            for interval in self._intervals():
+                block = waiting and waiting.result()
+                waiting = thread.submit(read, interval, next(readers))
+                if block is not None:
+                    yield block
+            if waiting is not None:
+                yield waiting.result()
+
+        with ThreadPoolExecutor(1) as thread:
+            return self._collect(search, blocks(), bar.advance)
+
+    def _intervals(self) -> Iterator[tuple[int, int]]:
+        count = self.items.layout.shape[0]
+        return ((start, min(start + self.item_rows, count)) for start in range(0, count, self.item_rows))
+
+    def _collect(
+        self, search: BlockSearch, blocks: Iterable[tuple[int, Tensor]], finish: Callable[[int], None]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the best of blocks of items, given with the index of their first, in ascending order."""
+        queries = search.queries
+        scores = queries.new_empty((len(queries), 0), dtype=self.search.score_dtype)
+        indices = queries.new_empty((len(queries), 0), dtype=torch.int64)
+        for first, block in blocks:
+            found, places = search.find(block.to(self.dtypes[1]))
+            # Earlier items stand to the left, so that they come first among equals.
+            scores, indices = best(
+                torch.cat([scores, found], 1), torch.cat([indices, places + first], 1), self.search.k
+            )
+            finish(len(block))
+        return scores, indices

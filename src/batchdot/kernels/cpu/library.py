@@ -38,6 +38,7 @@ def unavailable_reasons() -> list[str]:
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
         CDLL(str(LIBRARY)).batchdot_set_single_threaded  # noqa: B018  # raises if it is older
+        torch.ops.batchdot.select_top  # noqa: B018  # raises likewise
         _register()
     except OSError as error:
         return [f"not loaded: {error}"]

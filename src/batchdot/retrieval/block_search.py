@@ -1,0 +1,133 @@
+"""Exact search in the memory of one process, block by block.
+
+The scores of a block of queries (Q, d) and a block of items (N, d) are a matrix, (Q, N). It is only a
+prefilter: its largest values become candidates, which are scored again pair by pair. Only those exact scores
+are compared and returned, so that a score does not depend on the place of its item in a block.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from batchdot.kernels.cpu import library
+from batchdot.retrieval.native_selection import NativeSelection
+from batchdot.retrieval.scores import (
+    COARSE_MARGIN,
+    Bfloat16Scores,
+    Scores,
+    is_coarse,
+    most_items,
+    reads_rows,
+    scores_of,
+)
+from batchdot.retrieval.selection import Selection
+from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
+from batchdot.retrieval.wide_product import multiply_wide
+
+
+class BlockSearch:
+    """Searches for the same queries, in any number of tensors of items.
+
+    Args:
+        spec: the parameters of the search.
+        queries: tensor of shape (Q, d).
+    """
+
+    def __init__(self, spec: SearchSpec, queries: Tensor) -> None:
+        self.spec, self.queries = spec, queries
+        native = uses_native_kernels(queries.device)  # its dtypes are those of all prefilters
+        self.selection: type[Selection | NativeSelection] = NativeSelection if native else Selection
+
+    def single_threaded(self, dtype: torch.dtype) -> Callable[[], None] | None:
+        """Return what makes searches of items of a dtype use the calling thread only; None for nothing."""
+        few = reads_rows(self.spec, len(self.queries), self.queries.device, dtype)
+        return library.set_single_threaded if few else None
+
+    def find(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return exact scores and indices of the best items (N, d), the best first: (Q, min(k, N)) each."""
+        k = min(self.spec.k, len(items))
+        if not k or not len(self.queries):
+            scores = self.queries.new_empty((len(self.queries), k), dtype=self.spec.score_dtype)
+            return scores, torch.empty_like(scores, dtype=torch.int64)
+        num_candidates = min(k + self.spec.margin, len(items))
+        rows, columns = self.selection.block_shape(len(self.queries), num_candidates)
+        search = self._find_coarsely if is_coarse(self.spec, self.queries, items) else self._find
+        found = [
+            search(self.queries[start : start + rows], items, columns, num_candidates, k)
+            for start in range(0, len(self.queries), rows)
+        ]
+        if len(found) == 1:
+            return found[0]
+        scores, indices = map(torch.cat, zip(*found, strict=True))
+        return scores, indices
+
+    def _find(
+        self, queries: Tensor, items: Tensor, columns: int, num_candidates: int, k: int
+    ) -> tuple[Tensor, Tensor]:
+        """Search for a block of queries."""
+        scores = scores_of(self.spec, queries, items)
+        positions, _ = self._select(scores, queries, items, columns, num_candidates)
+        return self._rescored(queries, items, positions, k)
+
+    def _find_coarsely(
+        self, queries: Tensor, items: Tensor, columns: int, num_candidates: int, k: int
+    ) -> tuple[Tensor, Tensor]:
+        """Search for a block of queries by scores of few digits, and again where these do not decide.
+
+        They decide where the k-th exact score exceeds what any item that is no candidate can have.
+        """
+        wanted = min(num_candidates + k // COARSE_MARGIN, len(items))
+        scores = Bfloat16Scores(self.spec, queries)
+        positions, least = self._select(scores, queries, items, columns, wanted)
+        found = self._rescored(queries, items, positions, k)
+        decided = found[0][:, -1] > least + scores.error(least)
+        if wanted < len(items) and not decided.all():
+            again = (~decided).nonzero()[:, 0]
+            for result, right in zip(
+                found, self._find(queries[again], items, columns, num_candidates, k), strict=True
+            ):
+                result[again] = right
+        return found
+
+    def _select(
+        self, scores: Scores, queries: Tensor, items: Tensor, columns: int, num_candidates: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the positions of the candidates, (Q, C), and the least of their scores, (Q,)."""
+        spec = self.spec
+        columns = min(columns, most_items(spec, items, scores))
+        like = queries.new_empty(0, dtype=spec.prefilter_dtype)
+        selection = self.selection(len(queries), num_candidates, len(items), like)
+        buffer = like.new_empty(len(queries) * min(columns, len(items)))
+        for first in range(0, len(items), columns):
+            block = items[first : first + columns]
+            out = buffer[: len(queries) * len(block)].view(len(queries), len(block))
+            values = scores(block, out)
+            # A partial sum beyond the range stays infinite or becomes NaN.
+            if spec.may_overflow and not selection.are_finite(values):
+                values = multiply_wide(queries, block, spec, out)
+            selection.add(values, first)
+        return selection.positions(), selection.least()
+
+    def _rescored(self, queries: Tensor, items: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return exact scores and indices of the k best candidates (Q, C), ascending: (Q, k) each."""
+        parts = self.spec.parts(candidates.shape, items.shape[1])
+        if len(parts) == 1:
+            return best(self.spec.score_pairs(queries, items[candidates]), candidates, k)
+        scores = queries.new_empty(candidates.shape, dtype=self.spec.score_dtype)
+        for part in parts:
+            scores[part] = self.spec.score_pairs(queries[part[0]], items[candidates[part]])
+        return best(scores, candidates, k)
+
+
+def best(scores: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k best of scores (Q, C) and their indices, the best first; first among equals."""
+    order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    return scores.gather(1, order), indices.gather(1, order)
+
+
+def merge(scores: Sequence[Tensor], indices: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """Return the k best of several searches (Q, C), whose indices are in any order; first among equals."""
+    every, places = torch.cat(list(scores), 1), torch.cat(list(indices), 1)
+    order = places.sort(dim=1).indices
+    return best(every.gather(1, order), places.gather(1, order), k)
