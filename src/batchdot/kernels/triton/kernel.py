@@ -76,7 +76,6 @@ class TritonKernel:
 
     name = "triton"
 
-    @cache  # noqa: B019  # one kernel lives as long as the process
     def unavailable_reasons(self) -> list[str]:
         """Return why it cannot be used."""
         names = os.environ.get("BATCHDOT_KERNELS", "")

@@ -61,7 +61,7 @@ def _cosines(x: Tensor, y: Tensor, epsilon: float, precision: str) -> Any:
         "Y_UNIT": y_strides[2] == 1,
         "PRECISION": precision,
     }
-    launch = Launch(device_code.cosine_matrix, programs, constants)
+    launch = Launch(device_code.cosine_matrix, programs, constants, warps=8)
     numbers = (
         *(rows, columns),
         *(x_strides[0] // x_align, x_strides[1] // x_align, x_strides[2]),
@@ -100,7 +100,7 @@ def _integers(left: Tensor, right: Tensor) -> Any:
     device, rows, columns = left.device, left.shape[-2], right.shape[-1]
     programs, i, j = _blocks(left.shape[0] if left.ndim == 3 else 1, rows, columns)
     x_strides, y_strides = _strides(left), _strides(right)
-    launch = Launch(device_code.integer_product, programs, {"I": i, "J": j})
+    launch = Launch(device_code.integer_product, programs, {"I": i, "J": j}, warps=8)
     numbers = (
         *(rows, columns, left.shape[-1]),
         *x_strides,

@@ -131,7 +131,7 @@ class Tile:
 
 
 ELEMENTS = 1024
-"""Elements of a tile of four warps: eight for each thread, of float64 four."""
+"""Elements of a tile of four warps, eight for each thread, half as many of float64 or if loads are narrow."""
 
 
 def choose_tile(rows: Rows, multiprocessors: int, sharing: int = 1) -> Tile:
@@ -146,12 +146,13 @@ def choose_tile(rows: Rows, multiprocessors: int, sharing: int = 1) -> Tile:
         multiprocessors: of the device: where there are few rows, a tile has fewer.
         sharing: how many rows share a row of y whose gradient is wanted: a tile should have many of them.
     """
-    elements = ELEMENTS // 2 if rows.wide else ELEMENTS
+    narrow = min(map(alignment, (rows.x, rows.y))) * rows.dtype.itemsize < 16 and rows.size > 8
+    elements = ELEMENTS // 2 if rows.wide or narrow else ELEMENTS
     warps = 4
     if rows.size <= SHORT:
         columns = min(32, power_of_two_from(rows.size))
     elif sharing > 1:
-        columns, elements, warps = 128, 2 * elements, 8
+        columns, elements, warps = 128, 2 * elements, 16
     else:
         columns = 256
     count = max(1, elements // columns)

@@ -5,6 +5,7 @@ Everything that depends on shapes, strides and dtypes is decided once and kept, 
 
 from collections.abc import Callable
 from functools import cache
+from math import frexp
 from typing import Any, TypeAlias
 
 import torch
@@ -46,6 +47,11 @@ def remembered(make: Callable[..., Steps], x: Tensor, y: Tensor, *options: Any) 
             _kept.clear()
         steps = _kept[key] = make(x, y, *options)
     return steps
+
+
+def forget() -> None:
+    """Decide everything anew from now on."""
+    _kept.clear()
 
 
 @cache
@@ -104,6 +110,8 @@ def _constants(rows: Rows, rule: int, epsilon: float, tile: Tile, length: int) -
     return {
         "RULE": rule,
         "EPSILON": epsilon,
+        # EPSILON · 2^(-2·LOWEST) is at most 2^900.
+        "LOWEST": -min(700, (900 - frexp(epsilon)[1]) // 2) if rule != PRODUCT else -700,
         "R": tile.rows,
         "C": tile.columns,
         "LENGTH": length,

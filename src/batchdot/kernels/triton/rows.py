@@ -49,13 +49,16 @@ COEFFICIENTS: tl.constexpr = tl.constexpr(6)
 def result_of_sums(
     x_rows, y_rows, x_stride, y_stride, live,
     xy, xy_low, bound, xx, xx_low, yy, yy_low,
-    RULE: tl.constexpr, EPSILON: tl.constexpr, THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
+    RULE: tl.constexpr, EPSILON: tl.constexpr, LOWEST: tl.constexpr,
+    THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
     K: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     X_UNIT: tl.constexpr, Y_UNIT: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Return product or cosine of each row, and its coefficients; sums that are not accurate are formed anew.
 
-    A sum is accurate if it is at least THRESHOLD times what bounds its error.
+    A sum is accurate if it is at least THRESHOLD times what bounds its error. LOWEST is the exponent of
+    the smallest elements that rows are scaled by: such that the scaled floor of their squared norm is a
+    number.
     """
     epsilon = tl.full([1], EPSILON, tl.float64)
     x_exponent = tl.zeros([R], tl.int64)
@@ -80,8 +83,8 @@ def result_of_sums(
         x_largest = exponent_of_largest(x_rows, x_stride, live, K, R, C, X_UNIT)
         y_largest = exponent_of_largest(y_rows, y_stride, live, K, R, C, Y_UNIT)
         finite = (x_largest < 1024) & (y_largest < 1024)
-        x_scaled = tl.minimum(tl.maximum(x_largest, -300), 1000)
-        y_scaled = tl.minimum(tl.maximum(y_largest, -300), 1000)
+        x_scaled = tl.minimum(tl.maximum(x_largest, LOWEST), 1000)
+        y_scaled = tl.minimum(tl.maximum(y_largest, LOWEST), 1000)
         chosen = doubtful & finite
         high, low = sum_exactly(
             x_rows, y_rows, x_stride, y_stride, live, chosen, x_scaled, y_scaled,
@@ -205,7 +208,8 @@ def reduce_rows(
     rows: tl.int64, inner: tl.int64,
     x_outer: tl.int64, x_inner: tl.int64, x_stride: tl.int64,
     y_outer: tl.int64, y_inner: tl.int64, y_stride: tl.int64,
-    RULE: tl.constexpr, EPSILON: tl.constexpr, THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
+    RULE: tl.constexpr, EPSILON: tl.constexpr, LOWEST: tl.constexpr,
+    THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
     K: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     X_ALIGN: tl.constexpr, Y_ALIGN: tl.constexpr, X_UNIT: tl.constexpr, Y_UNIT: tl.constexpr,
     FLAT: tl.constexpr, SMALL: tl.constexpr, WIDE: tl.constexpr,
@@ -220,7 +224,7 @@ def reduce_rows(
     )
     value, _, _, _, _, _, _ = result_of_sums(
         x_rows, y_rows, x_stride, y_stride, live, xy, xy_low, bound, xx, xx_low, yy, yy_low,
-        RULE, EPSILON, THRESHOLD, TERMS_BITS, K, R, C, X_UNIT, Y_UNIT, WIDE,
+        RULE, EPSILON, LOWEST, THRESHOLD, TERMS_BITS, K, R, C, X_UNIT, Y_UNIT, WIDE,
     )  # fmt: skip
     store_rounded(out_pointer + row, value, row < rows, 0.0)
 
@@ -237,7 +241,8 @@ def differentiate_rows(
     x_outer: tl.int64, x_inner: tl.int64, x_stride: tl.int64,
     y_outer: tl.int64, y_inner: tl.int64, y_stride: tl.int64,
     tiles: tl.int64, groups_rows: tl.int64,
-    RULE: tl.constexpr, EPSILON: tl.constexpr, THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
+    RULE: tl.constexpr, EPSILON: tl.constexpr, LOWEST: tl.constexpr,
+    THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
     SATURATE: tl.constexpr, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr, LENGTH: tl.constexpr,
     X_ALIGN: tl.constexpr, Y_ALIGN: tl.constexpr, X_UNIT: tl.constexpr, Y_UNIT: tl.constexpr,
     FLAT: tl.constexpr, SMALL: tl.constexpr, WIDE: tl.constexpr,
@@ -285,7 +290,7 @@ def differentiate_rows(
             )
             _, x_inverse, y_inverse, x_power, y_power, along_x, along_y = result_of_sums(
                 x_rows, y_rows, x_stride, y_stride, live, xy, xy_low, bound, xx, xx_low, yy, yy_low,
-                RULE, EPSILON, THRESHOLD, TERMS_BITS, K, R, C, X_UNIT, Y_UNIT, WIDE,
+                RULE, EPSILON, LOWEST, THRESHOLD, TERMS_BITS, K, R, C, X_UNIT, Y_UNIT, WIDE,
             )  # fmt: skip
         x_inverse = x_inverse[:, None]
         y_inverse = y_inverse[:, None]
@@ -397,7 +402,8 @@ def join_chunks(
     rows: tl.int64, inner: tl.int64,
     x_outer: tl.int64, x_inner: tl.int64, x_stride: tl.int64,
     y_outer: tl.int64, y_inner: tl.int64, y_stride: tl.int64,
-    RULE: tl.constexpr, EPSILON: tl.constexpr, THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
+    RULE: tl.constexpr, EPSILON: tl.constexpr, LOWEST: tl.constexpr,
+    THRESHOLD: tl.constexpr, TERMS_BITS: tl.constexpr,
     K: tl.constexpr, C: tl.constexpr, LENGTH: tl.constexpr, B: tl.constexpr,
     X_ALIGN: tl.constexpr, Y_ALIGN: tl.constexpr, X_UNIT: tl.constexpr, Y_UNIT: tl.constexpr,
     FLAT: tl.constexpr, SMALL: tl.constexpr, WIDE: tl.constexpr, VALUES: tl.constexpr,
@@ -445,7 +451,7 @@ def join_chunks(
     )
     value, x_inverse, y_inverse, x_power, y_power, along_x, along_y = result_of_sums(
         x_rows, y_rows, x_stride, y_stride, live, a, a_low, b, c, c_low, d, d_low,
-        RULE, EPSILON, THRESHOLD, TERMS_BITS, K, 1, C, X_UNIT, Y_UNIT, WIDE,
+        RULE, EPSILON, LOWEST, THRESHOLD, TERMS_BITS, K, 1, C, X_UNIT, Y_UNIT, WIDE,
     )  # fmt: skip
     if VALUES:
         store_rounded(out_pointer + row, value, row < rows, 0.0)

@@ -38,6 +38,15 @@ def is_sound(name: str, run: Callable[..., Any], dtype: torch.dtype, device: tor
     return not reason
 
 
+def failures() -> dict[str, str]:
+    """Return what is wrong with which kernel, of those that were checked so far."""
+    return {
+        f"{name} of {dtype_name(dtype)} on {device}": reason
+        for (name, dtype, device), reason in _found.items()
+        if reason
+    }
+
+
 def describe(implementations: dict[str, Callable[..., Any]], device: torch.device) -> str:
     """Check all kernels on a device, and return what `batchdot info` says of it."""
     failed = [
@@ -53,7 +62,8 @@ def _check(name: str, run: Callable[..., Any], dtype: torch.dtype, device: torch
     """Return what is wrong, or an empty string."""
     x, y = _rows(dtype)
     try:
-        with on(device):
+        # A kernel of gradients is first used in a backward pass, where gradients are off.
+        with torch.inference_mode(False), torch.enable_grad(), on(device):
             return "" if _agrees(name, run, x, y, device) else "wrong values"
     except Exception as error:  # whatever a compiler or a driver raises
         return f"{error.__class__.__name__}: {error}"
@@ -65,7 +75,7 @@ def _rows(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     x, y = (torch.randn(ROWS, SIZE, generator=generator, dtype=torch.float64, device="cpu") for _ in "xy")
     half, some = SIZE // 2, ROWS // 4
     x[:some, half:] = x[:some, :half]
-    y[:some, half:] = -y[:some, :half] * (1 + 2.0**-7 * torch.arange(half))
+    y[:some, half:] = -y[:some, :half] * (1 + 2.0**-7 * torch.arange(half, device="cpu"))
     return x.to(dtype), y.to(dtype)
 
 
