@@ -210,3 +210,42 @@ def test_the_compiled_kernel_is_launched_directly():
         ("compile", (7, 1, 1), ("x", 5), options),
         ("launch", (7, 1, 1), ("y", 5, 128, 32)),  # in the order of the parameters
     ]
+
+
+# --- the check at first use ---------------------------------------------------------------------------
+
+
+def wrong_product(x, y, keepdim):
+    return torch.zeros(x.shape[:-1], dtype=x.dtype)
+
+
+def broken_product(x, y, keepdim):
+    raise RuntimeError("no such instruction")
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (
+            operators.REFERENCE["row_product"],
+            None,
+        ),  # which sums in float32
+        (wrong_product, "wrong values"),
+        (broken_product, "RuntimeError: no such instruction"),
+    ],
+)
+def test_a_kernel_that_fails_its_check_is_not_used(run, reason, monkeypatch):
+    from batchdot.kernels.triton import self_test
+
+    monkeypatch.setattr(self_test, "_found", {})
+    cpu = torch.device("cpu")
+    sound = self_test.is_sound("row_product", run, torch.float32, cpu)
+    if reason is None:
+        assert not sound
+        exact = lambda x, y, keepdim: (x.double() * y.double()).sum(-1).to(x.dtype)  # noqa: E731
+        assert self_test.is_sound("row_product", exact, torch.float16, cpu)
+        return
+    assert not sound
+    assert self_test.failures() == {"row_product of float32 on cpu": reason}
+    described = self_test.describe({"row_product": run}, cpu)
+    assert described.startswith("failed its check, and does not run row_product of float32, ")

@@ -1,4 +1,4 @@
-"""What the Triton kernels are compiled to, for GPUs that are not here: width of loads, spills, instructions."""
+"""What the Triton kernels are compiled to, for GPUs that are not here: loads, spills, instructions."""
 
 import pytest
 import torch
