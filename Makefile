@@ -16,7 +16,7 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-slow test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist clean
+.PHONY: help demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +32,11 @@ test-keras: $(VENV)/installed-test-keras ## Run the tests that run Keras too.
 
 test-slow: $(VENV)/installed-test ## Run the long tests that need no Keras.
 	$(BIN)/python -m pytest -m "slow and not keras" $(PARALLEL) $(ARGS)
+
+# The interpreter takes Triton's place in the process that it runs in. Triton takes 1 GB.
+test-triton: $(VENV)/installed-triton ## Run the tests of the Triton kernels: values interpreted, and machine code.
+	TRITON_INTERPRET=1 BATCHDOT_KERNELS=triton $(BIN)/python -m pytest $(PARALLEL) tests/kernels/triton $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) tests/kernels/triton $(ARGS)
 
 test-full: $(VENV)/installed-test-keras ## Run every test, the slow ones and those with Keras included.
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -107,6 +112,11 @@ $(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
 
 $(VENV)/installed-test-keras: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable '.[test-keras]'
+	rm -rf .mypy_cache # which remembers what was not installed
+	touch $@ $(VENV)/installed $(VENV)/installed-test
+
+$(VENV)/installed-triton: $(CONSTRAINTS) $(PACKAGE)
+	$(INSTALL) --editable '.[triton]'
 	rm -rf .mypy_cache # which remembers what was not installed
 	touch $@ $(VENV)/installed $(VENV)/installed-test
 

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
-from tests.support import live_keras
+from tests.support import live_keras, triton_interpreter
 from tests.support.keras_record import KerasSays, save
 
 from batchdot import kernels
@@ -89,7 +90,8 @@ def _use_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(kernels, "AVAILABLE", tuple(dict.fromkeys((KERNELS[name], KERNELS["aten"]))))
     arguments.clear()
     plan_cache.clear()
-    yield name
+    with torch.device("cuda") if name == "triton" else nullcontext():  # where its tensors have to be
+        yield name
     arguments.clear()
     plan_cache.clear()
 
@@ -102,6 +104,17 @@ def native_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 def aten_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield from _use_kernel("aten", monkeypatch)
+
+
+@pytest.fixture
+def triton_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    triton_interpreter.use_on_the_cpu(monkeypatch)
+    arguments.clear()
+    plan_cache.clear()
+    yield
+    triton_interpreter.assert_sound()
+    arguments.clear()
+    plan_cache.clear()
 
 
 @pytest.fixture(params=KERNELS)

@@ -3,11 +3,12 @@
 from batchdot.kernels.aten.kernel import AtenKernel
 from batchdot.kernels.base import Kernel
 from batchdot.kernels.cpu.kernel import NativeKernel
+from batchdot.kernels.triton.kernel import TritonKernel
 from batchdot.planning.plan import Executable, Plan
 
 __all__ = ["AVAILABLE", "KERNELS", "Kernel", "select_kernel"]
 
-KERNELS: tuple[Kernel, ...] = (NativeKernel(), AtenKernel())
+KERNELS: tuple[Kernel, ...] = (NativeKernel(), TritonKernel(), AtenKernel())
 """All kernels, the preferred one first; the last supports every plan."""
 
 AVAILABLE = tuple(kernel for kernel in KERNELS if not kernel.unavailable_reasons())

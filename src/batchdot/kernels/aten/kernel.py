@@ -43,7 +43,7 @@ class AtenKernel:
         """Return the plan with the functions that run it."""
         plan = replace(plan, kernel=self.name)
         if plan.label != VECDOT:
-            run, fast = _build_matmul(plan)
+            run, fast = build_matmul(plan, _matmul(plan))
             return Executable(plan, run, fast=(fast, ()))
         core = _row_product(plan) if plan.epsilon is None else _row_cosine(plan)
         return Executable(plan, _build_vecdot(plan, core))
@@ -86,15 +86,16 @@ def _build_vecdot(plan: Plan, core: Run) -> Run:
     return with_output(with_views(core, plan.x, plan.y), None, None if fits else shape)
 
 
-def _build_matmul(plan: Plan) -> tuple[Run, Run]:
+def build_matmul(plan: Plan, multiply: Run) -> tuple[Run, Run]:
     """Return two functions of x and y as the user passed them; the second one is for autocast off.
 
+    ``multiply`` is the product of matrices: (B, I, K), (B, K, J), or both without B, to (B, I, J).
     Autocast chooses the dtype of a matrix product, so only the first one has to cast its result always.
     """
     x_shape, y_shape = plan.x.shape(plan.contraction.x_shape), plan.y.shape(plan.contraction.y_shape)
     # (B, I, K), (B, K, J); or, of a MATVEC, (B, 1, K), (B, K, I).
     left, right = (y_shape, x_shape) if plan.swapped else (x_shape, y_shape)
-    multiply = _matmul(plan) if plan.epsilon is None else _cosine_matrix(plan, _matmul(plan))
+    multiply = multiply if plan.epsilon is None else _cosine_matrix(plan, multiply)
     product = with_views(multiply, plan.x, plan.y, plan.swapped)
     shape = None if (*left[:-1], right[-1]) == plan.output_shape else plan.output_shape
     dtype = None if plan.compute_dtype == plan.dtype else plan.dtype
