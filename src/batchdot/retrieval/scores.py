@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from batchdot._torch import multiplies_bfloat16
+from batchdot.planning.lowering import block_bytes
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
 
 FEW_QUERIES = 16
@@ -58,7 +59,8 @@ def most_items(spec: SearchSpec, items: Tensor, scores: Scores) -> int:
     """Return the most items of a block, besides what the selection allows."""
     if isinstance(scores, VectorScores | Bfloat16Scores) or items.dtype == spec.prefilter_dtype:
         return max(1, len(items))
-    return max(1, CONVERTED_BYTES // max(1, items.shape[1] * spec.prefilter_dtype.itemsize))
+    most = CONVERTED_BYTES if items.device.type == "cpu" else block_bytes(items.device.type)
+    return max(1, most // max(1, items.shape[1] * spec.prefilter_dtype.itemsize))
 
 
 class BatchDotScores:

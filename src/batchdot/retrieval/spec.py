@@ -12,7 +12,7 @@ from torch import Tensor
 from batchdot import kernels
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.functional import batch_dot
-from batchdot.planning.lowering import norm_dtype, result_dtype
+from batchdot.planning.lowering import block_bytes, norm_dtype, result_dtype
 
 MARGIN = 8
 """Candidates kept beyond k, because the rounding of a matrix product may misplace items around the k-th."""
@@ -116,9 +116,10 @@ class SearchSpec:
             return batch_dot(x, y, axes, batch_dims=batch_dims)
         return batch_dot(x, y, axes, batch_dims=batch_dims, normalize=True, epsilon=self.epsilon)
 
-    def parts(self, shape: Sequence[int], size: int) -> list[tuple[slice, slice]]:
-        """Split a matrix of pairs (Q, C) of rows of ``size`` numbers into parts whose rows stay in cache."""
-        pairs = max(1, CACHED_BYTES // max(1, size * self.sum_dtype.itemsize))
+    def parts(self, shape: Sequence[int], size: int, device: str) -> list[tuple[slice, slice]]:
+        """Split a matrix of pairs (Q, C) of rows of ``size`` numbers into parts to compute at a time."""
+        most = CACHED_BYTES if device == "cpu" else block_bytes(device)
+        pairs = max(1, most // max(1, size * self.sum_dtype.itemsize))
         rows, columns = max(1, pairs // shape[1]), min(pairs, shape[1])
         starts = product(range(0, shape[0], rows), range(0, shape[1], columns))
         return [(slice(row, row + rows), slice(column, column + columns)) for row, column in starts]
