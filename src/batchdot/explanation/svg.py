@@ -39,7 +39,6 @@ LANE = 36  # vertical distance of pairs
 GAP = 170  # between x and y, for the labels of pairs
 DROP = 92  # from the inputs, or from the last pair below them, to the output
 NAME_ROOM = 40  # for the names x and y
-OUTPUT_ROOM = 110  # for the name of the output
 PILL = 28  # height of a pill, a label with round ends
 
 
@@ -101,9 +100,8 @@ class _Drawing:
         self.legend = [role for role in MEANINGS if role in roles]
 
         x, y, out = map(_CellRow.of, (diagram.x, diagram.y, diagram.out))
-        half = max(
+        half = max(  # the output has no more cells than the inputs, and the room of the gap for its name
             NAME_ROOM + (x.width + GAP + y.width) / 2,
-            OUTPUT_ROOM + out.width / 2,
             self._legend_width() / 2,
             *(_pill_width(text) / 2 for text in (self.equation, *(text for text, _ in self.captions))),
         )
