@@ -55,11 +55,11 @@ template <class T>
 BD_INLINE void sum_squares(const T* rows, const Operand& of, int64_t count, int64_t size, double* squares) {
   int64_t j = 0;
   if constexpr (kHasExactProducts<T>) {
-    double sums[kRowsPerPass];
-    for (; of.stride == 1 && size >= kLanes && j + kRowsPerPass <= count; j += kRowsPerPass) {
+    double largest;
+    for (; of.stride == 1 && kLanes <= size && size <= kChunk && j + kWidth <= count; j += kWidth) {
       const T* row = rows + j * of.row_stride;
-      dot_rows(row, of.row_stride, row, of.row_stride, size, sums);
-      std::memcpy(squares + j, sums, sizeof sums);
+      auto sums = dot_rows<double>(row, of.row_stride, row, of.row_stride, size, kWidth, largest);
+      Memory<double>::store(squares + j, sums);
     }
   }
   AlignedBuffer<T> buffer(of.stride == 1 ? 0 : size);

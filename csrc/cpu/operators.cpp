@@ -9,15 +9,19 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <tuple>
+#include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
+#include "aligned_buffer.h"
 #include "boundary.h"
 #include "dispatch.h"
 #include "row_problem.h"
@@ -57,6 +61,13 @@ struct TensorInfo {
     return -1;
   }
 
+  // Whether it is one number in all places, as the gradient of a sum is.
+  bool is_one_number() const {
+    for (int64_t axis = 0; axis < rank; ++axis)
+      if (sizes[axis] > 1 && strides[axis] != 0) return false;
+    return true;
+  }
+
   int64_t count() const {
     int64_t count = 1;
     for (int64_t axis = 0; axis < rank; ++axis) count *= sizes[axis];
@@ -66,15 +77,16 @@ struct TensorInfo {
 
 // Memory that is written for the first time costs a page fault for every 4 KiB: 22 ms for 32 MiB where that was
 // measured, 4 ms in huge pages, which Linux gives on request.
-static void request_huge_pages(const Tensor& tensor) {
+static void request_huge_pages(const Tensor& tensor, int64_t count, int32_t dtype) {
 #if defined(__linux__)
   constexpr uintptr_t kPage = 4096;
   constexpr int64_t kLarge = 4 << 20;
-  TensorInfo info(tensor);
-  int64_t bytes = info.count() * (int64_t)aoti_torch_dtype_element_size(info.dtype);
-  uintptr_t begin = ((uintptr_t)info.data + kPage - 1) / kPage * kPage;
-  uintptr_t end = ((uintptr_t)info.data + bytes) / kPage * kPage;
-  if (bytes >= kLarge) madvise((void*)begin, end - begin, MADV_HUGEPAGE);  // a hint: it may be refused
+  if (count < kLarge / 8) return;  // 8 bytes are the most of an element
+  int64_t bytes = count * (int64_t)aoti_torch_dtype_element_size(dtype);
+  if (bytes < kLarge) return;
+  auto data = (uintptr_t)tensor.data_ptr();
+  uintptr_t begin = (data + kPage - 1) / kPage * kPage, end = (data + bytes) / kPage * kPage;
+  madvise((void*)begin, end - begin, MADV_HUGEPAGE);  // a hint: it may be refused
 #endif
 }
 
@@ -93,16 +105,19 @@ static Tensor empty(int64_t rank, const int64_t* sizes, int32_t dtype) {
 // As large as another and laid out like it, where that is without gaps or overlaps.
 static Tensor empty_as(const Tensor& other) {
   Tensor tensor = torch::stable::empty_like(other);
-  request_huge_pages(tensor);
+  TensorInfo info(other);
+  request_huge_pages(tensor, info.count(), info.dtype);
   return tensor;
 }
 
 static Tensor packed_as(const TensorInfo& other, bool wanted) {
   const int64_t none[1] = {0};
   Tensor tensor = wanted ? empty(other.rank, other.sizes, other.dtype) : empty(1, none, other.dtype);
-  request_huge_pages(tensor);
+  if (wanted) request_huge_pages(tensor, other.count(), other.dtype);
   return tensor;
 }
+
+static Tensor transposed(const Tensor& matrices) { return torch::stable::transpose(matrices, -2, -1); }
 
 static Operand operand(const TensorInfo& info) {
   Operand result;
@@ -199,19 +214,32 @@ static Tensor row_cosine(const Tensor& x, const Tensor& y, double epsilon, bool 
   return reduce_rows(kernels().cosine, x, y, epsilon, keepdim);
 }
 
-// `gradient` is packed and has a number for each row of x. A gradient that is not needed is empty.
+// `gradient` has a number for each row of x, packed or one for all. A gradient that is not needed is empty.
 static std::tuple<Tensor, Tensor> gradients(const Kernel (&table)[4], const Tensor& gradient, const Tensor& x_tensor,
                                             const Tensor& y_tensor, double epsilon, bool for_x, bool for_y) {
   TensorInfo x(x_tensor), y(y_tensor), g(gradient);
   RowProblem problem = row_problem(x, y, x, epsilon);
-  STD_TORCH_CHECK(gradient.is_contiguous() && g.count() == problem.groups * problem.rows && g.dtype == x.dtype,
+  int64_t count = problem.groups * problem.rows;
+  bool packed = gradient.is_contiguous();
+  STD_TORCH_CHECK((packed || g.is_one_number()) && g.count() == count && g.dtype == x.dtype,
                   "batchdot: the gradient of rows should have a number for each, packed, of their dtype");
+  auto bytes = (int64_t)aoti_torch_dtype_element_size(g.dtype);
+  AlignedBuffer<char> copies(packed ? 0 : count * bytes);
+  for (int64_t i = 0; !packed && i < count; ++i) std::memcpy(copies.data + i * bytes, g.data, bytes);
+  // The kernel of products writes the gradient to columns of matrices as the matrices are laid out.
+  bool columns = &table == &kernels().product_backward && has_columns(problem) && x.kernel_index() != 1;
+  int64_t x_sizes[kMaxAxes];
+  if (columns) {
+    std::copy(x.sizes, x.sizes + x.rank, x_sizes);
+    std::swap(x_sizes[x.rank - 1], x_sizes[x.rank - 2]);
+    x.sizes = x_sizes;
+  }
   Tensor x_gradient = packed_as(x, for_x), y_gradient = packed_as(y, for_y);
-  problem.gradient = g.data;
+  problem.gradient = packed ? g.data : copies.data;
   problem.x_gradient = for_x ? x_gradient.data_ptr() : nullptr;
   problem.y_gradient = for_y ? y_gradient.data_ptr() : nullptr;
   run(table, x, problem, problem.groups, problem.rows * problem.size);
-  return {x_gradient, y_gradient};
+  return {columns && for_x ? transposed(x_gradient) : x_gradient, y_gradient};
 }
 
 static std::tuple<Tensor, Tensor> row_product_backward(const Tensor& gradient, const Tensor& x, const Tensor& y,
@@ -249,14 +277,12 @@ static void multiply(const Tensor& out, const Tensor& left, const Tensor& right)
   STABLE_TORCH_ERROR_CODE_CHECK(product(out.get(), left.get(), right.get()));
 }
 
-static Tensor transposed(const Tensor& matrices) { return torch::stable::transpose(matrices, -2, -1); }
-
 static Tensor cosine_matrix(const Tensor& x_tensor, const Tensor& y_tensor, double epsilon) {
   TensorInfo x(x_tensor), y(y_tensor);
   RowProblem problem = matrix_problem(x, y, epsilon);
   const int64_t sizes[3] = {problem.groups, problem.rows, problem.columns};
   Tensor out = empty(x.rank, sizes + 3 - x.rank, x.dtype);
-  request_huge_pages(out);
+  request_huge_pages(out, problem.groups * problem.rows * problem.columns, x.dtype);
   multiply(out, x_tensor, transposed(y_tensor));
   problem.out.data = out.data_ptr();
   run(kernels().scale_products, x, problem, problem.groups * problem.rows, problem.columns + problem.size);

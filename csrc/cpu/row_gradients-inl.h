@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "aligned_buffer.h"
 #include "dtypes.h"
@@ -102,6 +103,7 @@ BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t
   }
 }
 
+// The rule of products, for rows of double, rows with gaps, and few columns to sum.
 template <class T>
 struct ProductRule {
   double gradient;
@@ -125,13 +127,89 @@ struct CosineRule {
   BD_INLINE Pack stored(const Pack& a) { return saturated<T>(a); }
 };
 
+// Write a row times a number. A float holds products of Half and BFloat16, and rounds products
+// of floats once.
+template <class T>
+BD_INLINE void write_multiple(const T* row, float factor, int64_t size, T* to) {
+  auto write = [&](int64_t k) BD_LAMBDA_INLINE {
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes; i += kWidth) store_floats(to + k + i, load_factors(row + k + i, float()) * factor);
+  };
+  for (int64_t k = 0; size < kLanes && k < size; ++k) store(to + k, (float)row[k] * factor);
+  for (int64_t k = 0; k + kLanes <= size; k += kLanes) write(k);
+  if (size > kLanes && size % kLanes) write(size - kLanes);
+}
+
+// Write the sum of `count` rows of kLanes elements or more, each times a number. It is formed in double, in registers
+// for as many columns as have room.
+template <class T>
+BD_INLINE void write_weighted_sum(const T* rows, int64_t stride, const T* factors, int64_t count, int64_t size, T* to) {
+  auto write = [&](int64_t k, auto packs) BD_LAMBDA_INLINE {
+    constexpr int kPacks = decltype(packs)::value;
+    Pack sum[kPacks] = {};
+    for (int64_t i = 0; i < count; ++i)
+#pragma GCC unroll 4
+      for (int pack = 0; pack < kPacks; ++pack) {
+        Pack a = load_pack(rows + i * stride + k + pack * kLanes);
+        const auto factor = broadcast((double)factors[i]);
+#pragma GCC unroll 8
+        for (int part = 0; part < kRegisters; ++part)
+          sum[pack].part[part] = multiply_add(a.part[part], factor, sum[pack].part[part]);
+      }
+#pragma GCC unroll 4
+    for (int pack = 0; pack < kPacks; ++pack) store_pack(to + k + pack * kLanes, sum[pack]);
+  };
+  constexpr int kPacks = kWidth == 8 ? 4 : 2;
+  int64_t k = 0;
+  for (; k + kPacks * kLanes <= size; k += kPacks * kLanes) write(k, std::integral_constant<int, kPacks>());
+  for (; k + kLanes <= size; k += kLanes) write(k, std::integral_constant<int, 1>());
+  if (k < size) write(size - kLanes, std::integral_constant<int, 1>());
+}
+
+// The same where the rows of x are columns of a matrix. x_gradient is laid out as such a matrix.
+template <class T>
+BD_INLINE void column_gradients(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size, rows = problem.rows;
+  for (int64_t group = begin; group < end; ++group) {
+    const T* x = (const T*)problem.x.data + group_offset(problem, problem.x, group);
+    const T* y = (const T*)problem.y.data + group_offset(problem, problem.y, group);
+    const T* gradient = (const T*)problem.gradient + group * rows;
+    for (int64_t k = 0; k < size; ++k) {
+      if (problem.x_gradient)
+        write_multiple(gradient, (float)y[k * problem.y.stride], rows,
+                       (T*)problem.x_gradient + (group * size + k) * rows);
+      if (problem.y_gradient)
+        store((T*)problem.y_gradient + group * size + k, dot_and_norms(x + k * problem.x.stride, gradient, rows).xy);
+    }
+  }
+}
+
 // x_gradient = gradient · y, and y_gradient = gradient · x.
 // Bound: rounding one product to T, 0.5 ulp, or 0.5 + 2^-14 for Half; of a sum over n rows, n·u of the sum of the
 // terms' magnitudes more.
 template <class T>
 void row_product_backward(const RowProblem& problem, int64_t begin, int64_t end) {
+  const T* gradient = (const T*)problem.gradient;
+  if constexpr (kHasExactProducts<T>) {
+    if (has_columns(problem)) return column_gradients<T>(problem, begin, end);
+    if (problem.x.stride == 1 && problem.y.stride == 1 && (problem.rows == 1 || problem.size >= kLanes)) {
+      int64_t size = problem.size, rows = problem.rows, stride = problem.x.row_stride;
+      for (int64_t group = begin; group < end; ++group) {
+        const T* x = (const T*)problem.x.data + group_offset(problem, problem.x, group);
+        const T* y = (const T*)problem.y.data + group_offset(problem, problem.y, group);
+        T* x_gradient = (T*)problem.x_gradient + group * rows * size;
+        T* y_gradient = (T*)problem.y_gradient + group * size;
+        for (int64_t i = 0; problem.x_gradient && i < rows; ++i)
+          write_multiple(y, (float)gradient[group * rows + i], size, x_gradient + i * size);
+        if (problem.y_gradient && rows == 1) write_multiple(x, (float)gradient[group], size, y_gradient);
+        if (problem.y_gradient && rows != 1)
+          write_weighted_sum(x, stride, gradient + group * rows, rows, size, y_gradient);
+      }
+      return;
+    }
+  }
   write_gradients<T, ProductRule<T>>(problem, begin, end, [&](const T*, const T*, int64_t row) BD_LAMBDA_INLINE {
-    return ProductRule<T>{(double)((const T*)problem.gradient)[row]};
+    return ProductRule<T>{(double)gradient[row]};
   });
 }
 

@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "aligned_buffer.h"
 #include "double_double.h"
@@ -28,23 +31,15 @@ namespace BD_NAMESPACE {
 
 // --- dot products ----------------------------------------------------------------------------------------------
 
-// Write the dot products of `count` rows of x with rows of y, several at a time. A sum in double is accurate if its
-// magnitude is at least `threshold` times the largest magnitudes; otherwise recompute(i) computes it.
-template <class T, class U, class Recompute>
-BD_INLINE void write_dots(const T* x, int64_t x_stride, const U* y, int64_t y_stride, int64_t size, int64_t count,
-                          double threshold, T* out, Recompute recompute) {
-  int64_t i = 0;
-  auto write = [&](auto& sums) BD_LAMBDA_INLINE {
-    double least = threshold * dot_rows(x + i * x_stride, x_stride, y + i * y_stride, y_stride, size, sums);
-#pragma GCC unroll 4
-    for (double sum : sums) {
-      store(out + i, std::fabs(sum) >= least ? sum : recompute(i));
-      ++i;
-    }
-  };
-  double several[kRowsPerPass], one[1];
-  while (i + kRowsPerPass <= count) write(several);
-  while (i < count) write(one);
+// Store the numbers of `count` rows, or those of recompute(i) where they are not accurate.
+template <class T, class Recompute>
+BD_INLINE void write_accurate(T* out, int count, Simd<double> values, Simd<int64_t> accurate, Recompute recompute) {
+  if (count == kWidth && holds_everywhere(accurate)) return Memory<T>::store(out, values);
+  double value[kWidth];
+  int64_t good[kWidth];
+  std::memcpy(value, &values, sizeof value);
+  std::memcpy(good, &accurate, sizeof good);
+  for (int i = 0; i < count; ++i) store(out + i, good[i] ? value[i] : recompute(i));
 }
 
 // The cancellation threshold for K times the largest magnitudes in place of M. It is raised by more than what M may
@@ -55,37 +50,216 @@ BD_INLINE double threshold_of_largest(int64_t size) {
   return cancellation_threshold<T>(sum_depth(size)) * (double)size * (1 + 0x1p-20);
 }
 
+// is_accurate of a register of sums, of which each has to exceed `least`.
+template <class T>
+BD_INLINE Simd<int64_t> are_accurate(Simd<double> sums, Simd<double> least) {
+  auto accurate = (Simd<int64_t>)(absolute(sums) >= least);
+  if constexpr (kMayLeaveFloat<T>) accurate &= (Simd<int64_t>)(absolute(sums) < broadcast(INFINITY));
+  return accurate;
+}
+
+// Write dot products of `count` rows of `size` elements, whose largest magnitudes, of x and of y, have the product
+// `largest`; what may not be accurate is computed by recompute(i).
+template <class T, class Recompute>
+BD_INLINE void write_dots(T* out, int count, int64_t size, Simd<double> sums, double largest, Recompute recompute) {
+  const auto least = broadcast(threshold_of_largest<T>(size) * largest + underflow_floor<T>(size));
+  write_accurate(out, count, sums, are_accurate<T>(sums, least), recompute);
+}
+
+// The same for tiny rows, SIZE elements that follow each other, with the bits and the decisions of dot: products of
+// kWidth rows fill SIZE registers and are transposed. Where `shared`, all rows of x have one row of y.
+template <int SIZE, class T, class Recompute>
+BD_INLINE void write_tiny_dots(const T* x, const T* y, bool shared, int64_t count, T* out, Recompute recompute) {
+  const auto threshold = broadcast(cancellation_threshold<T>(sum_depth(SIZE)));
+  T repeated[kWidth * SIZE];
+  for (int i = 0; i < kWidth * SIZE && shared; ++i) repeated[i] = y[i % SIZE];
+  int64_t row = 0;
+  for (; row + kWidth <= count; row += kWidth) {
+    const T *a = x + row * SIZE, *b = shared ? repeated : y + row * SIZE;
+    Simd<double> products[SIZE], terms[SIZE];
+#pragma GCC unroll 8
+    for (int i = 0; i < SIZE; ++i)
+      products[i] = product(load_factors(a + i * kWidth, Factor<T>()), load_factors(b + i * kWidth, Factor<T>()));
+    transpose<SIZE>(products, terms, std::make_integer_sequence<int, SIZE>());
+    Simd<double> sum = terms[0], magnitude = absolute(sum);
+#pragma GCC unroll 8
+    for (int k = 1; k < SIZE; ++k) {
+      sum += terms[k];
+      magnitude += absolute(terms[k]);
+    }
+    write_accurate(out + row, kWidth, sum, are_accurate<T>(sum, threshold * magnitude),
+                   [&](int i) BD_LAMBDA_INLINE { return recompute(row + i); });
+  }
+  for (; row < count; ++row) store(out + row, recompute(row));
+}
+
+// Call body(std::integral_constant<int, size>()) for 1 to kTiny.
+template <int SIZE = 1, class Body>
+BD_INLINE void with_tiny_size(int64_t size, Body body) {
+  if (size == SIZE) return body(std::integral_constant<int, SIZE>());
+  if constexpr (SIZE < kTiny) with_tiny_size<SIZE + 1>(size, body);
+}
+
 // dot, not inlined: it is called for few rows, and inlining would cost the loop over all rows registers.
 template <class T>
 BD_NOINLINE double recompute_dot(const T* x, const T* y, int64_t size) {
   return dot(x, y, size);
 }
 
+// Whether several pairs of rows are computed at a time: those of kLanes to kChunk elements, and shorter ones that
+// touch.
+BD_INLINE bool takes_several_pairs(const RowProblem& problem) {
+  int64_t size = problem.size;
+  if (problem.rows != 1 || problem.axes != 1 || problem.x.stride != 1 || problem.y.stride != 1) return false;
+  if (size >= kLanes) return size <= kChunk;
+  return size > 0 && problem.x.strides[0] == size && problem.y.strides[0] == size;
+}
+
+// The same of groups of rows of x that share a row of y.
+BD_INLINE bool takes_several_of_groups(const RowProblem& problem) {
+  int64_t size = problem.size;
+  if (problem.rows == 1 || problem.x.stride != 1) return false;
+  if (size >= kLanes) return size <= kChunk;
+  return 0 < size && size <= kTiny && problem.x.row_stride == size;
+}
+
 // Pairs of rows, the i-th of x with the i-th of y, in two matrices.
 template <class T>
 BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0];
-  const T* x = (const T*)problem.x.data + begin * x_stride;
-  const T* y = (const T*)problem.y.data + begin * y_stride;
-  write_dots(x, x_stride, y, y_stride, size, end - begin, threshold_of_largest<T>(size),
-             (T*)problem.out.data + begin,
-             [&](int64_t i) { return recompute_dot(x + i * x_stride, y + i * y_stride, size); });
+  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0], row = begin;
+  const T *x = (const T*)problem.x.data, *y = (const T*)problem.y.data;
+  T* out = (T*)problem.out.data;
+  auto recompute = [&](int64_t i) { return recompute_dot(x + i * x_stride, y + i * y_stride, size); };
+  if (size <= kTiny)
+    return with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
+      constexpr int kSize = decltype(tiny)::value;
+      write_tiny_dots<kSize>(x + begin * kSize, y + begin * kSize, false, end - begin, out + begin,
+                             [&](int64_t i) { return recompute(begin + i); });
+    });
+  if (size < kLanes && row == 0 && row < end) store(out, recompute(row++));  // nothing to read before it
+  for (; row < end; row += kWidth) {
+    int count = end - row < kWidth ? (int)(end - row) : kWidth;
+    double largest;
+    auto sums =
+        dot_rows<Factor<T>>(x + row * x_stride, x_stride, y + row * y_stride, y_stride, size, count, largest);
+    write_dots(out + row, count, size, sums, largest, [&](int i) BD_LAMBDA_INLINE { return recompute(row + i); });
+  }
 }
 
-// Groups of rows of x that share a row of y, which is converted to double once.
+// Where the rows of a group are.
+template <class T>
+struct Group {
+  const T *x, *y;
+
+  BD_MEMBER_INLINE Group(const RowProblem& problem, int64_t group, T* buffer)
+      : x((const T*)problem.x.data + group_offset(problem, problem.x, group)),
+        y(packed((const T*)problem.y.data + group_offset(problem, problem.y, group), problem.y.stride, problem.size,
+                 buffer)) {}
+};
+
+// Groups of rows of x that share a row of y, whose elements are converted once.
 template <class T>
 BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, stride = problem.x.row_stride, group = begin / problem.rows, i = begin % problem.rows;
-  AlignedBuffer<double> wide(size);
+  int64_t size = problem.size, stride = problem.x.row_stride, rows_each = problem.rows;
+  int64_t group = begin / rows_each, i = begin % rows_each;  // i is the next row of the group
+  AlignedBuffer<Factor<T>> factors(size);
   AlignedBuffer<T> buffer(problem.y.stride == 1 ? 0 : size);
-  for (int64_t row = begin; row < end; ++group, i = 0) {
-    const T* x = (const T*)problem.x.data + group_offset(problem, problem.x, group) + i * stride;
-    const T* y = (const T*)problem.y.data + group_offset(problem, problem.y, group);
-    y = packed(y, problem.y.stride, size, buffer.data);
-    double threshold = threshold_of_largest<T>(size) * widen_row(y, size, wide.data);
-    int64_t count = problem.rows - i < end - row ? problem.rows - i : end - row;
-    write_dots(x, stride, wide.data, 0, size, count, threshold, (T*)problem.out.data + row,
-               [&](int64_t i) { return recompute_dot(x + i * stride, y, size); });
+  T* out = (T*)problem.out.data;
+  if (size <= kTiny) {
+    for (int64_t row = begin; row < end; ++group, i = 0) {
+      Group<T> at(problem, group, buffer.data);
+      const T *x = at.x + i * stride, *y = at.y;
+      int64_t count = rows_each - i < end - row ? rows_each - i : end - row;
+      with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
+        write_tiny_dots<decltype(tiny)::value>(x, y, true, count, out + row,
+                                               [&](int64_t i) { return recompute_dot(x + i * stride, y, size); });
+      });
+      row += count;
+    }
+    return;
+  }
+  const T* x = nullptr;
+  double y_largest = 0;
+  for (int64_t row = begin; row < end; row += kWidth) {
+    int count = end - row < kWidth ? (int)(end - row) : kWidth;
+    LargestMagnitude<T> largest;
+    double largest_of_groups = y_largest;
+    Simd<double> rows[kWidth];
+    for (int n = count; n < kWidth; ++n) rows[n] = Simd<double>{};
+    for (int n = 0; n < count;) {
+      if (i == rows_each) ++group, i = 0;
+      if (i == 0 || x == nullptr) {
+        Group<T> at(problem, group, buffer.data);
+        x = at.x;
+        y_largest = write_factors(at.y, size, factors.data);
+        if (!(y_largest <= largest_of_groups)) largest_of_groups = y_largest;
+      }
+      if (n + 2 <= count && i + 2 <= rows_each) {  // two rows read y once
+        dot_registers<2, Factor<T>>(x + i * stride, stride, factors.data, size, largest, largest, rows + n);
+        n += 2, i += 2;
+      } else {
+        dot_registers<1, Factor<T>>(x + i * stride, stride, factors.data, size, largest, largest, rows + n);
+        ++n, ++i;
+      }
+    }
+    write_dots(out + row, count, size, sum_each(rows), largest.value() * largest_of_groups,
+               [&](int n) BD_LAMBDA_INLINE {
+                 Group<T> at(problem, (row + n) / rows_each, buffer.data);
+                 return recompute_dot(at.x + (row + n) % rows_each * stride, at.y, size);
+               });
+  }
+}
+
+// The same of columns of a matrix of 16-bit numbers: a register has one element of kWidth of them. Sixteen sums, one for each lane that
+// dot_with_bound has, are added as its lanes are, which gives its bits.
+template <class T>
+BD_INLINE void dot_columns(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size, stride = problem.x.stride, rows_each = problem.rows;
+  AlignedBuffer<Factor<T>> factors(size);
+  AlignedBuffer<T> y_buffer(problem.y.stride == 1 ? 0 : size), column(size), last(size * kWidth);
+  for (int64_t row = begin; row < end;) {
+    Group<T> at(problem, row / rows_each, y_buffer.data);
+    double y_largest = write_factors(at.y, size, factors.data);
+    int64_t first = row % rows_each, count = rows_each - first < end - row ? rows_each - first : end - row;
+    for (int64_t i = 0; i < count; i += kWidth) {
+      const T* x = at.x + first + i;
+      int64_t x_stride = stride;
+      int several = count - i < kWidth ? (int)(count - i) : kWidth;
+      if (several < kWidth) {  // too few to read whole registers
+        for (int64_t k = 0; k < size; ++k) {
+          std::memset(last.data + k * kWidth, 0, kWidth * sizeof(T));
+          std::memcpy(last.data + k * kWidth, x + k * stride, several * sizeof(T));
+        }
+        x = last.data;
+        x_stride = kWidth;
+      }
+      Simd<double> sum[kLanes] = {};
+      Simd<int32_t> largest = {};  // the bits of the largest magnitudes
+      auto add = [&](int64_t k, Simd<double>& to) BD_LAMBDA_INLINE {
+        Simd<float> a = load_factors(x + k * x_stride, float());
+        Simd<int32_t> bits = (Simd<int32_t>)a & INT32_MAX;
+        largest = bits > largest ? bits : largest;
+        to = add_product(a, factors.data[k] - Simd<float>{}, to);
+      };
+      int64_t k = 0;
+      for (; k + kLanes <= size; k += kLanes)
+#pragma GCC unroll 16
+        for (int lane = 0; lane < kLanes; ++lane) add(k + lane, sum[lane]);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane)
+        if (size - kLanes + lane >= k) add(size - kLanes + lane, sum[lane]);
+#pragma GCC unroll 4
+      for (int half = kLanes / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
+      const auto least =
+          threshold_of_largest<T>(size) * y_largest * widen((Simd<float>)largest) + underflow_floor<T>(size);
+      write_accurate((T*)problem.out.data + row + i, several, sum[0], are_accurate<T>(sum[0], least),
+                     [&](int n) {
+                       const T* rest = packed(x + n, x_stride, size, column.data);
+                       return recompute_dot(rest, at.y, size);
+                     });
+    }
     row += count;
   }
 }
@@ -97,16 +271,16 @@ BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end)
 // in its lane, then its opposite, and a rest next to a midpoint ("lost" in csrc/test/ulp.cpp).
 template <class T>
 void row_product(const RowProblem& problem, int64_t begin, int64_t end) {
-  constexpr int64_t kLongRow = 256;  // of longer rows, several at a time save nothing
   T* out = (T*)problem.out.data;
-  bool several = problem.x.stride == 1 && problem.size >= kLanes;
   if constexpr (!kHasExactProducts<T>) {
     for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
       store(out + row, to_double(dot_compensated(x, y, problem.size)));
     });
-  } else if (several && problem.rows > 1) {
+  } else if (sizeof(T) == 2 && has_columns(problem) && kLanes <= problem.size && problem.size <= kChunk) {
+    if constexpr (sizeof(T) == 2) dot_columns<T>(problem, begin, end);
+  } else if (takes_several_of_groups(problem)) {
     dot_groups<T>(problem, begin, end);
-  } else if (several && problem.size <= kLongRow && problem.y.stride == 1 && problem.axes == 1) {
+  } else if (takes_several_pairs(problem)) {
     dot_pairs<T>(problem, begin, end);
   } else {
     for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
@@ -147,9 +321,10 @@ BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, D
   return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};
 }
 
-// Whether the double xy is within 1/128 ulp of T: M is at most |x|·|y|, and squares need no root.
-template <class T>
-BD_INLINE bool is_accurate(const DotAndNorms& sums, int64_t size) {
+// Whether the double xy is within 1/128 ulp of T: M is at most |x|·|y|, and squares need no root. Of a double, or of a
+// register of them.
+template <class T, class Sums>
+BD_INLINE auto is_accurate_cosine(const Sums& sums, int64_t size) {
   double threshold = cancellation_threshold<T>(sum_depth(size));
   return sums.xy * sums.xy >= threshold * threshold * sums.xx * sums.yy;
 }
@@ -168,7 +343,7 @@ BD_INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
     if (!std::isfinite(xx.high) || !std::isfinite(yy.high) || !std::isfinite(xy.high)) result.value = NAN;
   } else {
     DotAndNorms sums = dot_and_norms(x, y, size);
-    if (!is_accurate<T>(sums, size)) sums.xy = to_double(dot_compensated(x, y, size));
+    if (!is_accurate_cosine<T>(sums, size)) sums.xy = to_double(dot_compensated(x, y, size));
     result.x = inverse_root(sums.xx, epsilon);
     result.y = inverse_root(sums.yy, epsilon);
     result.value = sums.xy * result.x.value * result.y.value;
@@ -178,31 +353,65 @@ BD_INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
   return result;
 }
 
-// Cosines of pairs of rows, in two matrices, with the same bits as cosine(): roots and quotients are computed in whole
-// registers.
+// cosine, not inlined, for the few rows of many that need it.
+template <class T>
+BD_NOINLINE double recompute_cosine(const T* x, const T* y, int64_t size, double epsilon) {
+  return cosine(x, y, size, epsilon).value;
+}
+
+// Write the cosines of `count` rows, kWidth at most, with the bits of cosine().
+template <class T>
+BD_INLINE void write_cosines(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t size, int count,
+                             double epsilon, const RegistersOfNorms& sums, T* out) {
+  // A few u above 1 at most, which rounds to 1 in T.
+  Simd<double> value = sums.xy * inverse_root(sums.xx, epsilon) * inverse_root(sums.yy, epsilon);
+  write_accurate(out, count, value, (Simd<int64_t>)is_accurate_cosine<T>(sums, size), [&](int i) BD_LAMBDA_INLINE {
+    return recompute_cosine(x + i * x_stride, y + i * y_stride, size, epsilon);
+  });
+}
+
+// Cosines of pairs of rows, in two matrices.
 template <class T>
 BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
-  constexpr int kRowsPerBatch = 8;
-  int64_t size = problem.size;
-  for (int64_t row = begin; row < end; row += kRowsPerBatch) {
-    int count = end - row < kRowsPerBatch ? (int)(end - row) : kRowsPerBatch;
-    double xy[kRowsPerBatch] = {}, xx[kRowsPerBatch] = {}, yy[kRowsPerBatch] = {};
-    for (int i = 0; i < count; ++i) {
-      const T* x = (const T*)problem.x.data + (row + i) * problem.x.strides[0];
-      const T* y = (const T*)problem.y.data + (row + i) * problem.y.strides[0];
-      DotAndNorms sums = dot_and_norms(x, y, size);
-      xy[i] = is_accurate<T>(sums, size) ? sums.xy : to_double(dot_compensated(x, y, size));
-      xx[i] = sums.xx;
-      yy[i] = sums.yy;
-    }
-    for (int i = 0; i < kRowsPerBatch; i += kWidth) {
-      Simd<double> x = Memory<double>::load(xx + i), y = Memory<double>::load(yy + i);
-      Simd<double> value =
-          Memory<double>::load(xy + i) * inverse_root(x, problem.epsilon) * inverse_root(y, problem.epsilon);
-      Memory<double>::store(xy + i, value);  // a few u above 1 at most, which rounds to 1 in T
-    }
-    for (int i = 0; i < count; ++i) store((T*)problem.out.data + row + i, xy[i]);
+  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0], row = begin;
+  const T *x = (const T*)problem.x.data, *y = (const T*)problem.y.data;
+  T* out = (T*)problem.out.data;
+  double epsilon = problem.epsilon;
+  if (size > kTiny && size < kLanes && row == 0 && row < end)  // nothing to read before it
+    store(out, recompute_cosine(x, y, size, epsilon)), ++row;
+  for (; size > kTiny && row < end; row += kWidth) {
+    int count = end - row < kWidth ? (int)(end - row) : kWidth;
+    const T *x_rows = x + row * x_stride, *y_rows = y + row * y_stride;
+    auto sums = dot_and_norms_of_rows(x_rows, x_stride, y_rows, y_stride, size, count);
+    write_cosines(x_rows, x_stride, y_rows, y_stride, size, count, epsilon, sums, out + row);
   }
+  if (size <= kTiny)
+    with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
+      constexpr int kSize = decltype(tiny)::value;
+      constexpr auto kColumns = std::make_integer_sequence<int, kSize>();
+      Simd<double> a[kSize], b[kSize];
+      for (; row + kWidth <= end; row += kWidth) {
+        const T *x_rows = x + row * kSize, *y_rows = y + row * kSize;
+        Simd<double> x_registers[kSize], y_registers[kSize];
+#pragma GCC unroll 8
+        for (int i = 0; i < kSize; ++i) {
+          x_registers[i] = Memory<T>::load(x_rows + i * kWidth);
+          y_registers[i] = Memory<T>::load(y_rows + i * kWidth);
+        }
+        transpose<kSize>(x_registers, a, kColumns);
+        transpose<kSize>(y_registers, b, kColumns);
+        RegistersOfNorms sums = {a[0] * b[0], a[0] * a[0], b[0] * b[0]};
+#pragma GCC unroll 8
+        for (int k = 1; k < kSize; ++k) {
+          sums.xy += a[k] * b[k];
+          sums.xx += a[k] * a[k];
+          sums.yy += b[k] * b[k];
+        }
+        write_cosines(x_rows, kSize, y_rows, kSize, kSize, kWidth, epsilon, sums, out + row);
+      }
+    });
+  for (; row < end; ++row)
+    store(out + row, recompute_cosine(x + row * x_stride, y + row * y_stride, size, epsilon));
 }
 
 // out[row] = sum(x·y) / sqrt(max(sum(x·x), epsilon) · max(sum(y·y), epsilon)), in [-1, 1].
@@ -212,8 +421,7 @@ BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t en
 template <class T>
 void row_cosine(const RowProblem& problem, int64_t begin, int64_t end) {
   if constexpr (kHasExactProducts<T>)
-    if (problem.rows == 1 && problem.axes == 1 && problem.x.stride == 1 && problem.y.stride == 1)
-      return cosine_pairs<T>(problem, begin, end);
+    if (takes_several_pairs(problem)) return cosine_pairs<T>(problem, begin, end);
   for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
     store((T*)problem.out.data + row, cosine(x, y, problem.size, problem.epsilon).value);
   });

@@ -28,6 +28,11 @@ struct RowProblem {
   void *x_gradient, *y_gradient;  // packed; null where not needed
 };
 
+// Whether the rows of x that share one of y are columns of a matrix: it is the rows, not their elements, that touch.
+inline bool has_columns(const RowProblem& problem) {
+  return problem.rows > 1 && problem.x.row_stride == 1 && problem.x.stride != 1;
+}
+
 // The element of an operand at which a group begins.
 inline int64_t group_offset(const RowProblem& problem, const Operand& operand, int64_t group) {
   int64_t offset = 0;

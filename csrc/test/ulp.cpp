@@ -179,14 +179,18 @@ double error_in_ulp(double got, Quad exact) {
 // --- the kernels under test ------------------------------------------------------------------------------------
 
 // What a kernel makes of rows: each of x with its own row of y, or all with the first of y. `stride` is between the
-// elements of a row.
+// elements of a row; where it is 0, the rows of x are columns of a matrix.
 template <class T>
 std::vector<T> run(batchdot::Kernel kernel, const std::vector<T>& x, const std::vector<T>& y, int64_t rows,
                    int64_t size, double epsilon, bool shared, int64_t stride) {
+  bool columns = stride == 0;
+  if (columns) stride = 1;
   std::vector<T> out(rows), spread_x(x.size() * stride), spread_y(y.size() * stride);
   for (size_t i = 0; i < x.size(); ++i) spread_x[i * stride] = x[i], spread_y[i * stride] = y[i];
+  for (size_t i = 0; columns && i < x.size(); ++i) spread_x[i % size * rows + i / size] = x[i];
   batchdot::RowProblem problem = {};
   problem.x = {spread_x.data(), {size * stride}, shared ? size * stride : 0, stride};
+  if (columns) problem.x.row_stride = 1, problem.x.stride = rows;
   problem.y = {spread_y.data(), {size * stride}, 0, stride};
   problem.out = {out.data(), {1}, 0, 1};
   problem.axes = shared ? 0 : 1;
@@ -236,7 +240,8 @@ void measure(const char* kind, const std::vector<T>& x, const std::vector<T>& y,
       twice_x.insert(twice_x.end(), a, a + size);
       twice_y.insert(twice_y.end(), b, b + size);
       std::vector<T> shared = run(kernel, twice_x, twice_y, 2, size, epsilon, true, 1);
-      for (T other : {apart[row], shared[0], shared[1]})
+      std::vector<T> columns = run(kernel, twice_x, twice_y, 2, size, epsilon, true, 0);
+      for (T other : {apart[row], shared[0], shared[1], columns[0], columns[1]})
         agrees = agrees && ((double)other == (double)out[row] || std::isnan((double)other));
       Quad exact = of_cosines ? exact_cosine(a, b, size, epsilon) : exact_dot(a, b, size);
       double error = error_in_ulp<T>((double)out[row], exact);
@@ -275,6 +280,17 @@ void fill_positive(T* x, T* y, int64_t size) {
 template <class T>
 T any_number() {
   return to<T>(std::ldexp(sign() * uniform(0.5, 1), integer(Format<T>::kLeast - 10, Format<T>::kMost)));
+}
+
+// Products beyond float, whose sums are not: 4·2^127, and its opposite in two.
+template <class T>
+void fill_overflowing(T* x, T* y, int64_t size) {
+  fill_normal(x, y, size);
+  if (size < 3) return;
+  int half = Format<T>::kMost / 2 + 1;
+  for (int64_t k = 0; k < size; ++k) x[k] = to<T>(std::ldexp((double)x[k], half - 6));
+  for (int64_t k = 0; k < 3; ++k) x[k] = y[k] = to<T>(std::ldexp(1.0, half));
+  x[1] = x[2] = to<T>(-std::ldexp(1 - std::ldexp(1.0, -integer(1, batchdot::kDigits<T>)), half - 1));
 }
 
 // Every exponent of T, so that products and sums overflow and underflow.
@@ -403,11 +419,12 @@ bool measure_dtype(int64_t count) {
       {"tiny", fill_tiny<T>},             {"cancelling", fill_cancelling<T>},
       {"midpoint", fill_midpoint<T>},     {"lost", fill_lost<T>},         {"halves", fill_halves<T>},
       {"splitting", fill_splitting<T>},
+      {"overflowing", fill_overflowing<T>},
   };
   Worst dot, cosine;
   bool agrees = true;
   for (const Kind<T>& kind : kinds)
-    for (int64_t size : {1, 2, 3, 7, 15, 16, 17, 33, 64, 128, 257, 1000, 8191, 8209, 20000}) {
+    for (int64_t size : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33, 64, 128, 257, 1000, 8191, 8209, 20000}) {
       int64_t rows = size > 1000 ? 1 + count / 200 : size > 64 ? 1 + count / 10 : count;
       std::vector<T> x(rows * size), y(rows * size);
       for (int64_t row = 0; row < rows; ++row) kind.fill(&x[row * size], &y[row * size], size);

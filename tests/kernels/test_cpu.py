@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("native_kernel")
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 MATRICES = "products of matrices: PyTorch calls an optimized BLAS"
-STRIDED = "matrices times vectors where the contracted axis of the matrices is not contiguous: bmm is faster"
+STRIDED = "matrices of wide numbers times vectors along an axis that is not contiguous: bmm is faster"
 SINGLE = "more than 512 rows of one element: elementwise multiplication is faster"
 AXES = "rows whose contracted axes are not one last axis"
 DEVICE = "tensors that are not on the CPU"
@@ -50,6 +50,9 @@ CHOICES = [
     ((32, 64, 100), (32, 64), 1, {}, [STRIDED], []),
     ((32, 64), (32, 100, 64), -1, {}, [], []),
     ((32, 64), (32, 64, 100), 1, {}, [STRIDED], []),
+    ((32, 64), (32, 64, 100), 1, {"dtype": torch.float64}, [STRIDED], []),
+    ((32, 64), (32, 64, 100), 1, {"dtype": torch.bfloat16}, [], []),
+    ((32, 64, 100), (32, 64), 1, {"dtype": torch.float16}, [], []),
     ((32, 9, 64), (32, 8, 64), 2, {}, [MATRICES], []),
     ((32, 9, 64), (32, 64, 8), (2, 1), {}, [MATRICES], []),
     ((32, 7, 10, 64), (32, 64, 8, 5), (3, 1), {}, [MATRICES], []),
@@ -128,7 +131,7 @@ ROWS = {
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_rows_within_051_ulp(dtype, rows):
-    for k in (1, 2, 15, 16, 17, 33, 128, 1000):
+    for k in (*range(1, 10), 15, 16, 17, 33, 128, 1000):
         x, y = (t.to(dtype) for t in ROWS[rows](20, k))
         assert worst_ulps(batch_dot(x, y, 1), x, y, exact_product) <= 0.51
         assert worst_ulps(batch_dot(x, y, 1, normalize=True), x, y, oracle.exact_cosine) <= 0.51
@@ -248,7 +251,7 @@ def test_what_is_not_finite(dtype):
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_rows_that_share_one_within_051_ulp(dtype, rows):
-    for k in (5, 16, 33, 65):
+    for k in (1, 2, 5, 8, 12, 16, 33, 65):
         x, y = (t.to(dtype) for t in ROWS[rows](36, k))
         x, y = x.reshape(4, 9, k), y[:4]
         pairs = x.reshape(36, k), y.repeat_interleave(9, 0)
@@ -307,7 +310,7 @@ def test_cosine_matrices_of_what_is_not_finite():
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
-    for k in (3, 64, 20_000):
+    for k in (2, 3, 8, 9, 15, 64, 20_000):
         x, y = (torch.randn(700 if k < 1000 else 9, k).to(dtype) for _ in "xy")
         out = batch_dot(x, y, 1, normalize=normalize)
         threads = torch.get_num_threads()
@@ -325,6 +328,43 @@ def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
         assert torch.equal(batch_dot(x, y.repeat_interleave(2, 1)[:, ::2], 1, normalize=normalize), out)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_columns_of_a_matrix_have_the_bits_of_rows(dtype):
+    """(B, K, J), (B, K) is contracted where it lies; its transpose has packed rows."""
+    for k, j in itertools.product((1, 5, 15, 16, 33, 200), (2, 7, 8, 9, 20)):
+        x, y = torch.randn(6, k, j).to(dtype).requires_grad_(), torch.randn(6, k).to(dtype).requires_grad_()
+        rows = x.detach().mT.contiguous().requires_grad_()
+        out, right = batch_dot(x, y, 1), batch_dot(rows, y, -1)
+        assert torch.equal(out, right)
+        assert torch.equal(batch_dot(y, x, 1), right)
+        weights = torch.randn(6, j).to(dtype)
+        of_x, of_y = torch.autograd.grad(out, (x, y), weights)
+        of_rows, of_shared = torch.autograd.grad(right, (rows, y), weights)
+        assert torch.equal(of_x, of_rows.mT)
+        exact = torch.einsum("bkj,bj->bk", x.double(), weights.double())
+        for got in (of_y, of_shared):
+            torch.testing.assert_close(got.double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-7)
+
+
+def test_products_beyond_float32_of_a_sum_that_is_not():
+    """bfloat16 has float32's exponents, so products that are summed in float64 may overflow in float32."""
+    for k in (3, 8, 12, 16, 40):
+        x, y = torch.zeros(20, k), torch.zeros(20, k)
+        x[:, 0], y[:, 0], x[:, 1], y[:, 1] = 2.0**64, 2.0**64, -(2.0**64), 2.0**64 - 2.0**57
+        x, y = x.bfloat16(), y.bfloat16()
+        assert torch.equal(batch_dot(x, y, 1), torch.full((20, 1), 2.0**121, dtype=torch.bfloat16))
+
+
+def test_products_below_float32():
+    """Of 2**-140, which bfloat16 rounds to 0: enough of them make its smallest number."""
+    for k in (8, 100, 128, 129, 1000):
+        x = torch.full((20, k), 2.0**-70, dtype=torch.bfloat16)
+        exact = torch.full((20, 1), k * 2.0**-140, dtype=torch.float64).bfloat16()
+        assert torch.equal(batch_dot(x, x, 1), exact)
+        assert not batch_dot(x * 2.0**-10, x * 2.0**-10, 1).any()
+        assert not batch_dot(x * 0, x, 1).any()
+
+
 BITS = """
 import hashlib, torch
 from batchdot import batch_dot
@@ -332,7 +372,7 @@ from batchdot.kernels.cpu import library
 torch.manual_seed(0)
 digest = hashlib.sha256()
 for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-    for k in (1, 7, 16, 100, 9000):
+    for k in (1, 2, 4, 7, 8, 13, 16, 100, 9000):
         x = (torch.randn(40, k, dtype=torch.float64) * torch.exp2(torch.randint(-9, 9, (40, k)))).to(dtype)
         y = (torch.randn(40, k, dtype=torch.float64)).to(dtype)
         x.requires_grad_(), y.requires_grad_()
@@ -341,7 +381,8 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
             shared = batch_dot(x.reshape(4, 10, k), y[:4], -1, normalize=normalize)
             matrix = batch_dot(x[None], y[None], 2, normalize=True) if k < 200 else out
             gradients = torch.autograd.grad(out.sum() + shared.sum() + matrix.sum(), (x, y))
-            for tensor in (out, shared, *gradients):
+            columns = batch_dot(x.detach().reshape(4, 10, k).mT.contiguous(), y[:4].detach(), 1)
+            for tensor in (out, shared, columns, *gradients):
                 digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
 # The rounding error of a product of doubles is one instruction, or several that overflow from 2**996 on and
 # underflow below 2**-960. What is left of the first sum is a midpoint but for 2**-70.
@@ -441,6 +482,23 @@ def test_gradients_of_products_are_rounded_to_nearest(dtype):
         weights = torch.randn(200, 1, dtype=torch.float64).to(dtype)
         for got, other in zip(torch.autograd.grad(batch_dot(x, y, 1), (x, y), weights), (y, x), strict=True):
             assert torch.equal(got, weights * other.detach())
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(
+    "shapes",
+    [((6, 40), (6, 40), 1), ((5, 7, 40), (5, 40), -1), ((5, 40, 7), (5, 40), 1), ((4, 9, 8), (4, 6, 8), 2)],
+)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_gradients_that_are_expanded_or_apart(dtype, shapes, normalize):
+    """The gradient of a sum is one number with strides of 0; others may have gaps."""
+    x, y = (torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes[:2])
+    out = batch_dot(x, y, shapes[2], normalize=normalize)
+    apart = torch.randn(*out.shape, 3, dtype=torch.float64).to(dtype)[..., 1]
+    for gradient in (torch.ones((), dtype=dtype).expand(out.shape), apart, apart[:1].expand(out.shape)):
+        got = torch.autograd.grad(out, (x, y), gradient, retain_graph=True)
+        right = torch.autograd.grad(out, (x, y), gradient.contiguous(), retain_graph=True)
+        assert all(torch.equal(a, b) for a, b in zip(got, right, strict=True))
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -58,7 +58,9 @@ def register_rules() -> None:
         packet = getattr(torch.ops.batchdot, name)
         backward = getattr(torch.ops.batchdot, f"{name}_backward")
         values = unwrapped_operator(packet.values)
-        function = AUTOGRAD[name] = _autograd_function(values, backward.default, reference)
+        function = AUTOGRAD[name] = _autograd_function(
+            values, unwrapped_operator(backward.default), reference, has_epsilon=name != "row_product"
+        )
         fake = _fake_matrix if name == "cosine_matrix" else _fake_rows
         torch.library.register_autograd(packet.default, function.backward, setup_context=_setup_context)
         for overload in (packet.default, packet.values):
@@ -97,7 +99,7 @@ AUTOGRAD: dict[str, Any] = {}
 """The `torch.autograd.Function` of each operator, filled when the library is loaded."""
 
 
-def _autograd_function(values: Any, backward: Any, reference: Any) -> Any:
+def _autograd_function(values: Any, backward: Any, reference: Any, has_epsilon: bool) -> Any:
     """Return the `torch.autograd.Function` of an operator.
 
     Eager calls go to its ``apply``; the dispatcher uses its ``backward`` with `_setup_context`. The class has
@@ -107,6 +109,12 @@ def _autograd_function(values: Any, backward: Any, reference: Any) -> Any:
         values: the operator without derivatives: ``values(x, y, *options)``.
         backward: the operator of the gradients: ``backward(gradient, x, y, [epsilon,] x_needed, y_needed)``.
         reference: the same function in ATen.
+        has_epsilon: whether the first of the options is epsilon, on which the gradient depends as well.
+
+    A call of (32, 128) with gradients takes 41 µs on an AMD EPYC, ``(x * y).sum(1, keepdim=True)`` 37: 19 are
+    those of torch.autograd.grad around a view, 8 of a Function in Python that saves two tensors and computes
+    nothing, 3 and 4 of the two operators, of which half is allocating the results, 4 of `batch_dot` and 3 of
+    reading ``ctx``.
     """
 
     class OperatorFunction(Function):
@@ -119,15 +127,15 @@ def _autograd_function(values: Any, backward: Any, reference: Any) -> Any:
 
         @staticmethod
         def backward(ctx: Any, gradient: Tensor) -> Any:
-            tensors, options, needed = ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]
+            tensors, options, (for_x, for_y, *rest) = ctx.saved_tensors, ctx.options, ctx.needs_input_grad
             if torch.is_grad_enabled():  # create_graph=True: for a second derivative
+                needed = for_x, for_y
                 found = _differentiate(lambda x, y: reference(x, y, *options), gradient, tensors, needed)
-            else:
-                # The gradient depends on epsilon, and not on keepdim.
-                epsilon = [option for option in options if option.__class__ is float]
-                both = backward(gradient.contiguous(), *tensors, *epsilon, *needed)
-                found = [tensor if need else None for tensor, need in zip(both, needed, strict=True)]
-            return *found, *[None] * len(options)
+                return *found, *[None] * len(rest)
+            if not gradient.is_contiguous() and (not gradient.is_cpu or any(gradient.stride())):
+                gradient = gradient.contiguous()  # the CPU's operators read one number for all where it is
+            of_x, of_y = backward(gradient, *tensors, *options[:has_epsilon], for_x, for_y)
+            return of_x if for_x else None, of_y if for_y else None, *[None] * len(rest)
 
     return OperatorFunction
 
