@@ -2,7 +2,7 @@
 
 A small model runs on two samples of zeros, with zeros as its weights; a large one on none, over memory that
 nobody has written, which checks most sizes and computes nothing. Either takes a tenth of the time of a port
-(AMD EPYC of Zen 5). On the device "meta" PyTorch would import its compiler, which takes longer than the port.
+(AMD EPYC of Zen 4). On the device "meta" PyTorch would import its compiler, which takes longer than the port.
 A module that fails there may still be right, as one that takes a maximum over no samples is; so it runs again
 with its weights, and only what fails then is refused.
 """

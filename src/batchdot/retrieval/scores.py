@@ -10,7 +10,7 @@ from batchdot.planning.lowering import block_bytes
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
 
 FEW_QUERIES = 16
-"""The most queries whose scores are products of a matrix and vectors, at the rate of memory. On an AMD Zen 5,
+"""The most queries whose scores are products of a matrix and vectors, at the rate of memory. On an AMD Zen 4,
 with 100,000 items, 1 query of 128 numbers took 2.7 ms and 16 took 8.7, as products of matrices 8.0 and 13.9;
 of 16 numbers, 0.1 and 2.6 ms, as products of matrices 0.3 and 1.7."""
 
