@@ -132,8 +132,8 @@ def _autograd_function(values: Any, backward: Any, reference: Any, has_epsilon: 
                 needed = for_x, for_y
                 found = _differentiate(lambda x, y: reference(x, y, *options), gradient, tensors, needed)
                 return *found, *[None] * len(rest)
-            if not gradient.is_contiguous() and (not gradient.is_cpu or any(gradient.stride())):
-                gradient = gradient.contiguous()  # the CPU's operators read one number for all where it is
+            if not gradient.is_contiguous() and any(gradient.stride()):  # kernels take one number for all
+                gradient = gradient.contiguous()
             of_x, of_y = backward(gradient, *tensors, *options[:has_epsilon], for_x, for_y)
             return of_x if for_x else None, of_y if for_y else None, *[None] * len(rest)
 

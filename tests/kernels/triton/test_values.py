@@ -210,7 +210,9 @@ def test_nothing_is_launched_for_nothing(x_shape, y_shape, out_shape, monkeypatc
     from batchdot.kernels.triton.launch import Launch
 
     x, y = torch.randn(x_shape, requires_grad=True), torch.randn(y_shape, requires_grad=True)
-    batch_dot(torch.ones(2, 3), torch.ones(2, 3), -1, normalize=True).sum()  # the check at first use
+    for shape in ((2, 3), (2, 2, 3)):  # the checks at first use
+        for normalize in (False, True):
+            batch_dot(*torch.ones(2, *shape, requires_grad=True), -1, normalize=normalize).sum().backward()
     monkeypatch.setattr(Launch, "__call__", None)
     for normalize in (False, True):
         out = batch_dot(x, y, -1, normalize=normalize)

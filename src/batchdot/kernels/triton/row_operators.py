@@ -173,7 +173,8 @@ def _differentiate(
     if x.numel() == 0:
         return dx, dy.zero_()  # a sum of no rows is zero
     if for_x or for_y:
-        remembered(_differentiating, x, y, rule, epsilon, for_x, for_y)(gradient, x, y, dx, dy)
+        # A sum's gradient is one number expanded.
+        remembered(_differentiating, x, y, rule, epsilon, for_x, for_y)(gradient.contiguous(), x, y, dx, dy)
     return dx, dy
 
 
