@@ -276,6 +276,41 @@ def test_load_of_frozen_layers_requires_no_gradients(tmp_path):
     assert not any(parameter.requires_grad for parameter in porting.load(path).parameters())
 
 
+def inside(name, source, *layers, **config):
+    """Return a model inside of another: a dense layer, then what is given."""
+    body = [given("i", 3), dense(f"{name}_dense", ["i"], 3), *layers]
+    found = functional(body, ["i"], [body[-1]["name"]], name, **config)
+    return found | {"inbound_nodes": [[[source, 0, 0, {}]]]}
+
+
+LEARNING = {
+    "": {"outer_dense", "inner_dense", "head"},
+    "inner": {"outer_dense", "head"},
+    "outer": {"head"},
+    "outer inner": {"head"},
+    "net": set(),
+}
+"""Models that are frozen as a whole, and the layers that learn then."""
+
+
+@pytest.mark.parametrize("frozen", LEARNING)
+def test_load_of_frozen_models_in_models_requires_no_gradients(frozen, tmp_path):
+    def trainable(name):
+        return {"trainable": name not in frozen}
+
+    outer = inside("outer", "x", inside("inner", "outer_dense", **trainable("inner")), **trainable("outer"))
+    layers = [given("x", 3), outer, dense("head", ["outer"], 2)]
+    weights = {
+        "outer": [*kernel("outer_dense", 3, 3), *kernel("inner_dense", 3, 3)],
+        "head": kernel("head", 3, 2),
+    }
+    config = functional(layers, ["x"], ["head"], **trainable("net"))
+    ported = porting.port(write(tmp_path / "m.h5", config, weights))
+    learning = {name for name, each in ported.module().named_parameters() if each.requires_grad}
+    assert {name.split(".")[-2] for name in learning} == LEARNING[frozen]
+    assert ported.source.count("requires_grad_(False)") == (frozen != "")
+
+
 FLATTENED = {
     "alone": (1, [], ["flat"], True),
     "twice": (1, [entry("Flatten", "other", ["table"])], ["flat", "other"], True),

@@ -232,7 +232,8 @@ class Layer:
 
     def nested(self, child: ModelClass) -> str:
         """Add an instance of a class of the program; return it as ``self.name``."""
-        return self.scope.add(self.name, Submodule("", f"{child.name}()", child=child))
+        learns = child.trainable or not self.scope.trainable or not any(True for _ in child.arrays())
+        return self.scope.add(self.name, Submodule("", f"{child.name}()", trainable=learns, child=child))
 
     def child(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Layer":
         """Return a layer inside of this one, whose attributes will be called after this one.
