@@ -1,5 +1,6 @@
 """What translations of layers over time, images and volumes share: sizes, orders of axes, and their text."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -81,10 +82,10 @@ def other_than(default: int, sizes: Sequence[int]) -> str | None:
 def number(value: float) -> str:
     """Return a number without the digits that float32 or a subtraction left.
 
-    >>> number(1 - 0.99), number(0.0010000000474974513), number(2.0)
-    ('0.01', '0.001', '2.0')
+    >>> number(1 - 0.99), number(0.0010000000474974513), number(2.0), number(float("nan"))
+    ('0.01', '0.001', '2.0', 'float("nan")')
     """
-    return repr(float(f"{value:.8g}"))
+    return repr(float(f"{value:.8g}")) if math.isfinite(value) else f'float("{value}")'
 
 
 def pads_text(pairs: Sequence[tuple[int, int]]) -> str:

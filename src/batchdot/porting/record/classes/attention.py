@@ -61,8 +61,8 @@ def _projections(
 
 
 def _symbols(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | None]:
-    query, value, *key = (*shapes, None, None)
-    found = {"query": query, "value": value, "key": key[0] or value}
+    query, value, key = (*shapes, None, None, None)[:3]
+    found = {"query": query, "value": value, "key": key or value}
     return {name: shape[-1] if shape else None for name, shape in found.items()}
 
 
