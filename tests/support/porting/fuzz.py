@@ -110,8 +110,10 @@ def port_model(data):
     ported = port_record(record, Options())
     module = ported.module()
     inputs = small_inputs(record)
-    floats = [each for each in (*module.parameters(), *(inputs or ())) if each.is_floating_point()]
-    if inputs is not None and len({each.dtype for each in floats}) < 2:  # a port casts nothing between layers
+    dtypes = {each.dtype for each in module.parameters() if each.is_floating_point()}
+    if inputs is not None and len(dtypes) < 2:  # a port casts nothing between layers
+        (dtype,) = dtypes or {torch.float32}
+        inputs = [each.to(dtype) if each.is_floating_point() else each for each in inputs]
         with torch.no_grad():
             module(*inputs)
 
