@@ -27,7 +27,7 @@ from batchdot.retrieval.selection import Selection
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
 from batchdot.retrieval.wide_product import multiply_wide
 
-AnySelection: TypeAlias = Selection | NativeSelection | DeviceSelection
+AnySelection: TypeAlias = Selection | NativeSelection
 
 
 class BlockSearch:

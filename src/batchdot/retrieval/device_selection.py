@@ -1,31 +1,24 @@
 """The positions of the largest scores of each row of a matrix that is computed block by block, on a GPU.
 
-The class is as `selection.Selection`, but nothing is read from the device before the last block: to wait for
-it at each would leave it idle between them. So candidates are kept as if there were neither ties nor numbers
-out of range. What could prove that wrong is kept on the device too, and read once, by `is_sure`.
+Nothing is read from the device before the last block: to wait for it at each would leave it idle between
+them. So candidates are kept as if there were neither ties nor numbers out of range. What could prove that
+wrong is kept on the device too, and read once, by `is_sure`.
 """
 
 import torch
 from torch import Tensor
 
+from batchdot.retrieval.selection import Selection
+
 QUERY_BLOCK, BLOCK_SCORES = 1 << 14, 1 << 26
 """The most rows, and the most scores, of a block: 256 MiB in float32, for memory rather than a cache."""
 
 
-class DeviceSelection:
-    """The candidates of R rows: positions of the C largest of the scores so far.
-
-    Args:
-        rows: R.
-        num_candidates: C, at most the number of scores of a row.
-        count: the number of scores of a row, of all blocks.
-        like: a tensor of the dtype and device of the scores.
-    """
+class DeviceSelection(Selection):
+    """The candidates of R rows, as in `Selection`, without waiting for the device before `is_sure`."""
 
     def __init__(self, rows: int, num_candidates: int, count: int, like: Tensor) -> None:
-        self.num_candidates = num_candidates
-        self.scores = like.new_empty((rows, 0))
-        self.indices = like.new_empty((rows, 0), dtype=torch.int64)
+        super().__init__(rows, num_candidates, count, like)
         lowest = -torch.inf if like.is_floating_point() else torch.iinfo(like.dtype).min
         self.largest_left_out = like.new_full((rows,), lowest)
         self.all_finite = like.new_ones((), dtype=torch.bool)
@@ -58,14 +51,6 @@ class DeviceSelection:
             top, at = top[:, : self.num_candidates], at[:, : self.num_candidates]
         at, order = at.sort(1)
         return top.gather(1, order), at
-
-    def positions(self) -> Tensor:
-        """Return the positions of the candidates, ascending: (R, C)."""
-        return self.indices
-
-    def least(self) -> Tensor:
-        """Return the least score of the candidates of each row: (R,)."""
-        return self.scores.amin(1)
 
     def is_sure(self) -> bool:
         """Return whether the candidates are those of `Selection`: no score equals what was left out.

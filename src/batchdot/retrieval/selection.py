@@ -38,8 +38,7 @@ class Selection:
         rows = max(1, min(QUERY_BLOCK, rows, BLOCK_SCORES // (10 * GROUP * max(1, num_candidates))))
         return rows, max(1, BLOCK_SCORES // rows)
 
-    @staticmethod
-    def are_finite(scores: Tensor) -> bool:
+    def are_finite(self, scores: Tensor) -> bool:
         """Return whether no score is infinite or NaN; False also where only their sum is."""
         return bool(scores.sum().isfinite())
 
