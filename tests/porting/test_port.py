@@ -198,6 +198,7 @@ def test_load_of_mixed_dtypes_keeps_each(tmp_path):
     rebuilt = namespace(ported.source)["Net"]()
     assert rebuilt.low.weight.dtype == torch.float16
     assert rebuilt.full.weight.dtype == torch.float32
+    assert any("weights of float16 and float32" in note for note in ported.notes)
 
 
 def test_load_lays_weights_out_as_torch_does(tmp_path):
