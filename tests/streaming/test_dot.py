@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from math import prod
 
 import numpy as np
@@ -20,7 +21,7 @@ from batchdot.ops import dispatch
 from batchdot.planning.contraction import Contraction
 from batchdot.streaming import blocks as block_planning
 from batchdot.streaming import dot as dot_module
-from batchdot.streaming import progress
+from batchdot.streaming import progress, workers
 from batchdot.streaming.dot import dot_files
 
 ROWS = [
@@ -329,6 +330,13 @@ def test_the_bar_appears_on_long_work_only(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "DELAY", 0.0)
     dot_files(x, y, out, 1)
     assert capsys.readouterr().err == ""
+    contract = dot_module._Job.contract
+
+    def slowly(*args):
+        time.sleep(5 * workers.BAR_SECONDS / 50)
+        return contract(*args)
+
+    monkeypatch.setattr(dot_module._Job, "contract", slowly)  # or all is done before the first look
     dot_files(x, y, out, 1, progress=True)
     assert "50.0/50.0" in capsys.readouterr().err
 
