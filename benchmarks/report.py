@@ -117,7 +117,8 @@ _SECTIONS = {
         ("files",),
     ),
     "Ported models": (
-        "Ported Keras models; the start is the time from that of a process to its first prediction.",
+        "Ported Keras models, with huge pages where `THP_MEM_ALLOC_ENABLE=1` is in the environment; the "
+        "start is the time from that of a process to its first prediction.",
         ("ported",),
     ),
     "Accuracy": (

@@ -235,6 +235,9 @@ PORTED_PEERS = {
     "Keras 3 JAX": "Keras 3, JAX jitted",
 }
 
+STARTED = {"tf_keras": "tf_keras", "Keras 3 torch": "Keras 3, torch"}
+"""Peers whose processes are timed from their start, by their names in tables."""
+
 
 PORTED_HEADER = f"{'':<18}{'batch':>6}{'ported':>12}" + "".join(f"{peer:>16}" for peer in PORTED_PEERS)
 
@@ -253,17 +256,27 @@ def start_line(model: str, record: Results) -> str:
     return f"{model}, seconds from start to first prediction: {', '.join(times)}"
 
 
+def pages_line(model: str, record: Results) -> str:
+    """Return the times of a ported model on the largest batch by the size of pages, for the terminal."""
+    times = (f"{name} {microseconds(time)}" for name, time in record.items())
+    return f"{model}, µs on the largest batch: {', '.join(times)}"
+
+
 def ported_table(results: Results) -> str:
     """Return the table of ported models, in Markdown."""
     rows = []
+    pages = results["ported"].get("pages", {})
     for model, batches in results["ported"]["batches"].items():
         start = results["ported"]["start"][model]["our time over theirs"]
+        last = batches[max(batches, key=int)]
         for batch, row in batches.items():
             cells = [_ratio(row, peer) for peer in PORTED_PEERS]
-            starts = [ratio(start[peer]) if peer in start else "" for peer in ("tf_keras", "Keras 3 torch")]
+            starts = [ratio(start[peer]) if peer in start and batch == "1" else "" for peer in STARTED]
             ours = microseconds(row["microseconds"]["ported"]["median"])
-            rows.append([model, f"{int(batch):,}", ours, *cells, *(starts if batch == "1" else ["", ""])])
-    header = ["model", "batch", "µs", *PORTED_PEERS.values(), "start, tf_keras", "start, Keras 3, torch"]
+            huge = microseconds(pages[model]["huge pages"]) if model in pages and row is last else ""
+            rows.append([model, f"{int(batch):,}", ours, huge, *cells, *starts])
+    starts = [f"start, {name}" for name in STARTED.values()]
+    header = ["model", "batch", "µs", "µs, huge pages", *PORTED_PEERS.values(), *starts]
     return markdown(header, rows)
 
 

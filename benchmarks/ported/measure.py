@@ -11,6 +11,7 @@ from benchmarks.keras_peers import KerasPeers
 from benchmarks.keras_worker import ModelRequest
 from benchmarks.measure import Record, Settings, difference, settled, values
 from benchmarks.ported.handwritten import with_weights
+from benchmarks.ported.pages import measure_pages
 from benchmarks.ported.start import measure_start
 from benchmarks.ported.works import BATCHES, WORKS, Work
 from benchmarks.timing import time_in_turns
@@ -25,11 +26,12 @@ def measure_ported(keras_peers: KerasPeers, settings: Settings) -> Record:
     Returns:
         ``batches``: by model and batch, the result of `summary` with ``absent``.
         ``start``: by model, the result of `measure_start`.
+        ``pages``: by model, the result of `measure_pages`.
     """
     print("Times in microseconds, medians; every other number is our time over a peer's.\n")
     print(tables.PORTED_HEADER)
     batches: dict[str, dict[str, Record]] = {name: {} for name in WORKS}
-    start = {}
+    start, pages = {}, {}
     for name, work in WORKS.items():
         for batch in BATCHES:
             record = batches[name][str(batch)] = measure_batch(work, batch, keras_peers, settings)
@@ -37,7 +39,10 @@ def measure_ported(keras_peers: KerasPeers, settings: Settings) -> Record:
     for name, work in WORKS.items():
         start[name] = measure_start(work, keras_peers, settings)
         print(tables.start_line(name, start[name]), flush=True)
-    return {"batches": batches, "start": start}
+    for name, work in WORKS.items():
+        pages[name] = measure_pages(work, settings)
+        print(tables.pages_line(name, pages[name]), flush=True)
+    return {"batches": batches, "start": start, "pages": pages}
 
 
 def measure_batch(work: Work, batch: int, keras_peers: KerasPeers, settings: Settings) -> Record:
