@@ -512,13 +512,13 @@ def test_the_report_shows_the_published_numbers():
 
 def test_every_table_has_columns_or_paragraphs_for_each_processor():
     runs = published.load()
-    one = next(iter(runs.values()))
+    place, one = max(enumerate(runs.values()), key=lambda item: len(item[1]))  # of all sections
     runs["Another"] = {**one, "machine": {**one["machine"], "processor": "Another"}, "top_k": {"works": {}}}
     for name, table in report.TABLES.items():
-        assert ("Another" in table(runs)) is (name not in ("accuracy", "ported")), name
+        assert ("Another" in table(runs)) is (name != "accuracy"), name
     row = next(line for line in tables.comparison_table(runs).splitlines() if line.startswith("| row dot |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")[1:]]
-    assert cells[:3] == cells[3:]
+    assert cells[3 * place : 3 * place + 3] == cells[-3:]
 
 
 def test_fill_writes_between_the_marks():
