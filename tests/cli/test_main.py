@@ -17,9 +17,10 @@ from tests.support.wrong_commands import WRONG
 import batchdot
 from batchdot import batch_dot
 from batchdot.cli import main as cli
-from batchdot.cli.commands import COMMANDS, wrap
+from batchdot.cli.commands import COMMANDS
 from batchdot.cli.main import main
 from batchdot.cli.parser import FILE_HELP, build_parser
+from batchdot.cli.wrapping import wrap_text
 from batchdot.io.array_file import FORMATS
 
 COMMAND = [sys.executable, "-m", "batchdot"]
@@ -125,7 +126,7 @@ def test_an_output_that_is_an_input_by_another_name_is_refused(how, folder, caps
 
 
 def drawn_and_said(explanation):
-    return f"{explanation.to_text()}\n\n{wrap(str(explanation), 80)}\n"
+    return f"{explanation.to_text()}\n\n{wrap_text(str(explanation), 80)}\n"
 
 
 def test_explain_draws_and_prints_the_explanation(capsys, monkeypatch):
@@ -148,7 +149,7 @@ def test_explain_draws_as_wide_and_with_what_the_terminal_has(tmp_path):
             check=True,
             env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
         )
-        picture = wrap(explanation.to_text(columns, ascii_only), columns)
+        picture = wrap_text(explanation.to_text(columns, ascii_only), columns)
         out = process.stdout.decode(encoding).replace(os.linesep, "\n")
         assert out.startswith(f"{picture}\n\n")
         assert out.removeprefix(picture).split() == str(explanation).split()

@@ -58,6 +58,7 @@ def explain(arguments: "Namespace") -> int:
     import shutil
 
     from batchdot.cli.shapes import parse_axes, parse_shape
+    from batchdot.cli.wrapping import wrap_text
     from batchdot.explanation.explain import explain
     from batchdot.io.regular_file import printable
 
@@ -69,7 +70,7 @@ def explain(arguments: "Namespace") -> int:
         _write_svg(arguments.svg, explanation.to_svg())
     text = f"{explanation.to_text(width, ascii_only=not _can_print('┌─│'))}\n\n{explanation}"
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):  # a program that reads a pipe gets whole lines
-        text = wrap(text, width)
+        text = wrap_text(text, width)
     print(text)
     if arguments.svg is not None:
         print(f"\n{printable(arguments.svg)}: the picture")
@@ -94,6 +95,7 @@ def port(arguments: "Namespace") -> int:
     import shutil
 
     from batchdot.cli.translations import parse_translations
+    from batchdot.cli.wrapping import wrap_text
     from batchdot.io.regular_file import printable
     from batchdot.porting import port
 
@@ -107,7 +109,7 @@ def port(arguments: "Namespace") -> int:
     ported.save(arguments.output)
     print(ported)
     for note in ported.notes:
-        print("", wrap(f"Note: {note}", shutil.get_terminal_size().columns), sep="\n")
+        print("", wrap_text(f"Note: {note}", shutil.get_terminal_size().columns), sep="\n")
     name = printable(arguments.output)
     print(f"\n{name}: class {ported.class_name}\n{name.removesuffix('.py')}.safetensors: its weights")
     return 0
@@ -177,32 +179,6 @@ def libraries(arguments: "Namespace") -> list[str]:
     """Return the modules to import before a command runs, while a signal can end the process at once."""
     writes_picture = getattr(arguments, "svg", None) is not None
     return [LIBRARIES[arguments.command], *["batchdot.io.atomic"] * writes_picture]
-
-
-def wrap(text: str, width: int) -> str:
-    """Wrap lines at a width. What follows is indented, below the value of a line ``  name    value``.
-
-    >>> print(wrap("  einsum    bk,bk->b and a note", 24))
-      einsum    bk,bk->b and
-                a note
-    """
-    import re
-    import textwrap
-
-    lines = []
-    for line in text.splitlines():
-        name = re.match(r"  \S+(?: \S+)* {2,}", line)
-        longest = max(map(len, line.split()), default=0)
-        indent = name.end() if name and name.end() + longest <= width else 4
-        lines += textwrap.wrap(
-            line,
-            width,
-            subsequent_indent=" " * indent,
-            replace_whitespace=False,
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [""]
-    return "\n".join(lines)
 
 
 def _shows_progress(arguments: "Namespace") -> bool:

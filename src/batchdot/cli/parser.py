@@ -1,14 +1,13 @@
 """The argument parser of the `batchdot` command, with the help text of every command."""
 
-import re
 import shutil
-import textwrap
 from argparse import Action, ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
 from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
 
 from batchdot._version import __version__
+from batchdot.cli.wrapping import wrap_help
 from batchdot.types import EPSILON
 
 AXES_HELP = (
@@ -108,7 +107,7 @@ class _Parser(ArgumentParser):
     def format_help(self) -> str:
         """Return the help at the terminal's width; argparse wraps neither examples nor long usages."""
         width = shutil.get_terminal_size().columns - 2  # as argparse does
-        return "".join(f"{_wrap(line, width)}\n" for line in super().format_help().splitlines())
+        return "".join(f"{wrap_help(line, width)}\n" for line in super().format_help().splitlines())
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse the arguments of this parser, and refuse those that it does not know.
@@ -133,24 +132,6 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (see {self.prog} --help)")
-
-
-def _wrap(line: str, width: int) -> str:
-    r"""Wrap a line of help: a command by backslashes, so that it can be pasted, and others as text.
-
-    >>> print(_wrap('  batchdot explain "(100, 20)" "(100, 30, 20)" --axes 1,2', 44))
-      batchdot explain "(100, 20)" \
-          "(100, 30, 20)" --axes 1,2
-    """
-    if len(line) <= width:
-        return line
-    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
-    if line.startswith("  batchdot "):
-        whole = re.sub(r'"[^"]*"', lambda text: text[0].replace(" ", "\N{NO-BREAK SPACE}"), line)
-        wrapper.width, wrapper.subsequent_indent = width - 2, " " * 6
-        return " \\\n".join(wrapper.wrap(whole)).replace("\N{NO-BREAK SPACE}", " ")
-    wrapper.initial_indent = wrapper.subsequent_indent = " " * min(4, len(line) - len(line.lstrip()))
-    return wrapper.fill(line.strip())
 
 
 def build_parser() -> ArgumentParser:
