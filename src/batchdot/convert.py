@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from batchdot import config
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """A numpy array of any shape and dtype."""
 
@@ -177,6 +179,18 @@ def parse_dtype(dtype: DTypeLike) -> torch.dtype:
     if not isinstance(found, torch.dtype):
         raise TypeError(f"Expected a torch.dtype or the name of one, but got: {dtype!r}")
     return found
+
+
+def dtype_or_floatx(dtype: DTypeLike | None) -> torch.dtype:
+    """Return the torch dtype for what `parse_dtype` accepts, and `floatx` for None.
+
+    Raises:
+        TypeError: torch has no dtype of this name.
+
+    >>> dtype_or_floatx("int8"), dtype_or_floatx(None)
+    (torch.int8, torch.float32)
+    """
+    return config.float_dtype() if dtype is None else parse_dtype(dtype)
 
 
 def _is_python_number(value: Any) -> bool:

@@ -1,181 +1,19 @@
-"""Keras's weight initializers: functions from a shape and a dtype to a tensor of initial values.
-
-With a seed, an initializer returns the same values at every call and on every device. Without one it uses
-torch's global generator (``torch.manual_seed``).
-
->>> initializer = get({"class_name": "GlorotUniform", "config": {"seed": 3}})
->>> initializer((2, 2)).equal(GlorotUniform(seed=3)(shape=(2, 2), dtype="float32"))
-True
->>> get("zeros"), get("RandomNormal"), get(None)
-(Zeros(), RandomNormal(mean=0.0, stddev=0.05, seed=None), None)
-
-Source: ``tf.keras.initializers``. The distributions are Keras's; the random numbers are torch's.
-"""
+"""Initializers that draw random values: normal, uniform, scaled by the shape, and orthogonal."""
 
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from batchdot.config import float_dtype
-from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
-from batchdot.keras_names.lookup import module_attribute
-from batchdot.registry import Config, Configurable, Registry
+from batchdot.initializers.initializer import INITIALIZERS, Device, Initializer, Shape
 
-__all__ = [
-    "Constant",
-    "GlorotNormal",
-    "GlorotUniform",
-    "HeNormal",
-    "HeUniform",
-    "Identity",
-    "Initializer",
-    "LecunNormal",
-    "LecunUniform",
-    "Ones",
-    "Orthogonal",
-    "RandomNormal",
-    "RandomUniform",
-    "TruncatedNormal",
-    "VarianceScaling",
-    "Zeros",
-    "constant",
-    "deserialize",
-    "get",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "identity",
-    "lecun_normal",
-    "lecun_uniform",
-    "ones",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "serialize",
-    "truncated_normal",
-    "variance_scaling",
-    "zeros",
-]
-
-Initialize: TypeAlias = Callable[..., Tensor]
-Device: TypeAlias = torch.device | str | None
 Generator: TypeAlias = torch.Generator | None
-Shape: TypeAlias = tuple[int, ...]
 
 TRUNCATED_STDDEV = 0.87962566103423978
 """The standard deviation of the standard normal distribution cut off at -2 and 2."""
-
-INITIALIZERS = Registry[Initialize]("initializer", "keras.initializers")
-get, serialize, deserialize = INITIALIZERS.get, INITIALIZERS.serialize, INITIALIZERS.deserialize
-
-
-class Initializer(Configurable):
-    """Base of the initializers. A subclass defines ``__call__``, and ``get_config`` if it has arguments.
-
-    >>> class Halves(Initializer):
-    ...     def __call__(self, shape, dtype=None, device=None):
-    ...         return torch.full(shape, 0.5)
-    >>> Halves()((2,))
-    tensor([0.5000, 0.5000])
-    """
-
-    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None, device: Device = None) -> Tensor:
-        """Return a tensor of initial values.
-
-        Args:
-            shape: the shape, a sequence of integers.
-            dtype: a dtype of torch or numpy, or its name; None for `floatx`.
-            device: the device of the tensor; None for torch's default device.
-
-        Raises:
-            TypeError: torch has no such dtype.
-            ValueError: the initializer does not support the shape or the dtype.
-        """
-        dtype = float_dtype() if dtype is None else parse_dtype(dtype)
-        return self._values(tuple(map(operator.index, shape)), dtype, device)
-
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
-
-    @classmethod
-    def from_config(cls, config: Config) -> Self:
-        """Create the initializer from what `get_config` returned, here or in Keras."""
-        # tf.keras 1.x wrote a dtype. Keras 3 writes axes; None is the behaviour implemented here.
-        unset = {"dtype"} | {name for name in ("input_axes", "output_axes") if config.get(name) is None}
-        return cls(**{name: value for name, value in config.items() if name not in unset})
-
-
-@INITIALIZERS.register("zero")
-class Zeros(Initializer):
-    """Zeros of any dtype.
-
-    >>> Zeros()((2,)), Ones()((2,), dtype=torch.int64)
-    (tensor([0., 0.]), tensor([1, 1]))
-    """
-
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        return torch.zeros(shape, dtype=dtype, device=device)
-
-
-@INITIALIZERS.register("one")
-class Ones(Initializer):
-    """Ones of any dtype.
-
-    >>> Ones()((2,))
-    tensor([1., 1.])
-    """
-
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        return torch.ones(shape, dtype=dtype, device=device)
-
-
-@INITIALIZERS.register()
-class Constant(Initializer):
-    """A constant: a number, or an array that is reshaped (same number of elements) or broadcast.
-
-    Raises:
-        ValueError: when called, the array can be neither reshaped nor broadcast to the shape.
-
-    >>> Constant(3)((2,)), Constant([[1.0, 2.0]])((2, 1))
-    (tensor([3., 3.]), tensor([[1.],
-            [2.]]))
-    """
-
-    def __init__(self, value: TensorLike = 0) -> None:
-        self.value = value
-
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        if isinstance(self.value, bool | int | float | complex):
-            return torch.full(shape, self.value, dtype=dtype, device=device)
-        device = torch.get_default_device() if device is None else device
-        value = as_tensor(self.value).detach().to(device, dtype, copy=True)
-        if value.numel() == math.prod(shape):
-            return value.reshape(shape)
-        try:
-            return value.expand(shape).clone()
-        except RuntimeError:
-            raise ValueError(
-                f"Constant cannot fill the shape {shape} with a value of shape {tuple(value.shape)}."
-            ) from None
-
-    def get_config(self) -> Config:
-        """Return the value; an array as nested lists."""
-        return {"value": self.value.tolist() if hasattr(self.value, "tolist") else self.value}
-
-    @classmethod
-    def from_config(cls, config: Config) -> Self:
-        """Create the initializer from what `get_config` returned, here or in Keras."""
-        value = config.get("value")
-        # Keras wraps arrays: {"class_name": "__numpy__", "config": {"value": ..., "dtype": ...}}
-        return super().from_config(config | value["config"] if isinstance(value, dict) else config)
-
-    def __repr__(self) -> str:
-        return f"Constant(value={self.value!r})"
 
 
 class _Random(Initializer):
@@ -416,40 +254,6 @@ class Orthogonal(_Random):
         nn.init.orthogonal_(values.flatten(0, -2), self.gain, generator)
 
 
-@INITIALIZERS.register("IdentityInitializer")
-class Identity(Initializer):
-    """``gain`` times the identity matrix.
-
-    Raises:
-        ValueError: when called, the shape does not have two axes.
-
-    >>> Identity(2.0)((2, 3))
-    tensor([[2., 0., 0.],
-            [0., 2., 0.]])
-    """
-
-    _arguments = ("gain",)
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
-
-    def _values(self, shape: Shape, dtype: torch.dtype, device: Device) -> Tensor:
-        if len(shape) != 2:
-            raise ValueError(
-                "Identity matrix initializer can only be used for 2D matrices. "
-                f"Received: shape={shape} of rank {len(shape)}."
-            )
-        return nn.init.eye_(torch.empty(shape, dtype=dtype, device=device)).mul_(self.gain)
-
-
-zeros, ones, constant = Zeros, Ones, Constant
-random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
-variance_scaling, orthogonal, identity = VarianceScaling, Orthogonal, Identity
-glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
-lecun_uniform, lecun_normal = LecunUniform, LecunNormal
-he_uniform, he_normal = HeUniform, HeNormal
-
-
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """Return fan in and fan out of a kernel, as described in `VarianceScaling`.
 
@@ -470,15 +274,3 @@ def _one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"Invalid `{argument}` argument: {value!r}. Please use one of {allowed}.")
     return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-__path__: list[str] = []  # lets `from ... import` ask KerasImports for what is not here
-
-if not TYPE_CHECKING:  # with a __getattr__, every name would be valid for a type checker
-
-    def __getattr__(name: str) -> object:
-        return module_attribute(__name__, name)

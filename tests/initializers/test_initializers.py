@@ -9,6 +9,7 @@ import torch
 from tests.support.live_keras import keras, live_keras, tf_keras
 
 from batchdot import initializers
+from batchdot.initializers.random_initializers import fans
 
 RANDOM = [
     ("RandomNormal", {}),
@@ -96,7 +97,7 @@ def keras_fans(shape):
 
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 4), (2, 3, 4), (5, 2, 3, 4), (0, 3)])
 def test_fans_as_keras(shape, keras_says):
-    assert initializers.fans(shape) == keras_says(keras_fans, shape)
+    assert fans(shape) == keras_says(keras_fans, shape)
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (2, 3, 4), (1, 1)])
