@@ -7,7 +7,7 @@ the comparisons, which return bool.
 import torch
 from torch import Tensor
 
-from batchdot.arrays.symbolic_call import Operand, as_tensors, of_tensor
+from batchdot.arrays.operands import Operand, as_tensors, of_tensor
 from batchdot.convert import DTypeLike, TensorLike, as_tensor, parse_dtype
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from batchdot import activations
 from batchdot.arrays import elementwise, neural, reductions, shapes
-from batchdot.arrays.symbolic_call import as_tensors
+from batchdot.arrays.operands import as_tensors
 from batchdot.convert import as_tensor
 from batchdot.ops.functional import dot
 from batchdot.symbolic.functions import SYMBOLIC_FUNCTIONS

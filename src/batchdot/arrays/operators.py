@@ -13,7 +13,7 @@ import torch
 from batchdot.arrays.elementwise import abs as absolute
 from batchdot.arrays.elementwise import equal, not_equal
 from batchdot.arrays.elementwise import pow as power
-from batchdot.arrays.symbolic_call import as_tensors
+from batchdot.arrays.operands import as_tensors
 from batchdot.symbolic.functions import symbolic
 from batchdot.symbolic.tensor import KerasTensor
 
@@ -23,19 +23,19 @@ _UNARY = ("neg", "invert")
 
 
 def _binary(name: str) -> Any:
-    plain = getattr(operator, f"__{name}__")
+    apply = getattr(operator, f"__{name}__")
 
     def function(x: Any, y: Any) -> Any:
         if isinstance(x, int | float) or isinstance(y, int | float):
-            return plain(x, y)  # torch has overloads for numbers, which make no tensor
-        return plain(*as_tensors(x, y))
+            return apply(x, y)  # torch has overloads for numbers, which make no tensor
+        return apply(*as_tensors(x, y))
 
     return _named(function, name)
 
 
 def _unary(name: str) -> Any:
-    plain = getattr(operator, f"__{name}__")
-    return _named(lambda x: plain(x), name)
+    apply = getattr(operator, f"__{name}__")
+    return _named(lambda x: apply(x), name)
 
 
 def _named(function: Any, name: str) -> Any:

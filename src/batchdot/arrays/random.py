@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from batchdot import initializers
-from batchdot.config import float_dtype
-from batchdot.convert import DTypeLike, parse_dtype
+from batchdot.convert import DTypeLike, dtype_or_floatx
 
 
 def random_normal(
@@ -28,7 +27,7 @@ def random_normal(
     >>> random_normal((2, 3), mean=5.0, stddev=0.0)[0]
     tensor([5., 5., 5.])
     """
-    return initializers.RandomNormal(mean, stddev, seed)(_sizes(shape), _dtype(dtype))
+    return initializers.RandomNormal(mean, stddev, seed)(_sizes(shape), dtype)
 
 
 def truncated_normal(
@@ -46,7 +45,7 @@ def truncated_normal(
     >>> bool((truncated_normal((1000,)).abs() <= 2).all())
     True
     """
-    return initializers.TruncatedNormal(mean, stddev, seed)(_sizes(shape), _dtype(dtype))
+    return initializers.TruncatedNormal(mean, stddev, seed)(_sizes(shape), dtype)
 
 
 def random_uniform(
@@ -64,7 +63,7 @@ def random_uniform(
     >>> random_uniform((2, 3)).shape
     torch.Size([2, 3])
     """
-    return initializers.RandomUniform(minval, maxval, seed)(_sizes(shape), _dtype(dtype))
+    return initializers.RandomUniform(minval, maxval, seed)(_sizes(shape), dtype)
 
 
 def random_bernoulli(
@@ -79,14 +78,10 @@ def random_bernoulli(
     tensor([1., 1., 1.])
     """
     draws = random_uniform(shape, dtype=torch.float32, seed=seed)
-    return (draws < p).to(_dtype(dtype))
+    return (draws < p).to(dtype_or_floatx(dtype))
 
 
 random_binomial = random_bernoulli
-
-
-def _dtype(dtype: DTypeLike | None) -> torch.dtype:
-    return float_dtype() if dtype is None else parse_dtype(dtype)
 
 
 def _sizes(shape: Sequence[int]) -> tuple[int, ...]:

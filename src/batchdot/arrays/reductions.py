@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from batchdot.arrays.symbolic_call import of_tensor
+from batchdot.arrays.operands import of_tensor
 from batchdot.config import float_dtype
 from batchdot.convert import TensorLike, as_tensor
 from batchdot.kernels.aten import normalize
@@ -196,15 +196,15 @@ def l2_normalize(x: TensorLike, axis: Axes = None) -> Tensor:
     tensor([[0.6000, 0.8000]])
     """
     x = as_tensor(x)
-    kind = result_dtype(x.dtype, x.dtype, normalize=True)
-    wide = norm_dtype(kind, x.device.type)
+    dtype = result_dtype(x.dtype, x.dtype, normalize=True)
+    norms = norm_dtype(dtype, x.device.type)
     if isinstance(axis, int):
-        return normalize.l2_normalize(x, axis, EPSILON, kind, wide)
+        return normalize.l2_normalize(x, axis, EPSILON, dtype, norms)
     axes = _axes(x, axis)
     last = [index - len(axes) for index in range(len(axes))]
     moved = x.movedim(axes, last)
     slices = moved.flatten(x.ndim - len(axes)) if axes else moved.unsqueeze(-1)
-    flat = normalize.l2_normalize(slices, -1, EPSILON, kind, wide)
+    flat = normalize.l2_normalize(slices, -1, EPSILON, dtype, norms)
     return flat.reshape(moved.shape).movedim(last, axes)
 
 

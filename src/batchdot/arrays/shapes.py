@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from batchdot.arrays.symbolic_call import of_tensor, of_tensors
+from batchdot.arrays.operands import of_tensor, of_tensors
 from batchdot.config import image_data_format
 from batchdot.convert import TensorLike, as_tensor
 

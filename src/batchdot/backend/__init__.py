@@ -9,6 +9,13 @@ Source: ``tf.keras.backend``.
 
 from typing import TYPE_CHECKING
 
+from batchdot.arrays.crossentropy import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    sparse_categorical_crossentropy,
+)
 from batchdot.arrays.elementwise import (
     abs,
     cast,
@@ -36,10 +43,6 @@ from batchdot.arrays.elementwise import (
 from batchdot.arrays.neural import (
     batch_normalization,
     bias_add,
-    binary_crossentropy,
-    binary_focal_crossentropy,
-    categorical_crossentropy,
-    categorical_focal_crossentropy,
     dropout,
     elu,
     hard_sigmoid,
@@ -49,7 +52,6 @@ from batchdot.arrays.neural import (
     softmax,
     softplus,
     softsign,
-    sparse_categorical_crossentropy,
     tanh,
 )
 from batchdot.arrays.random import (
@@ -95,6 +97,17 @@ from batchdot.arrays.shapes import (
     tile,
     transpose,
 )
+from batchdot.backend._creation import (
+    arange,
+    constant,
+    eye,
+    ones,
+    placeholder,
+    random_normal_variable,
+    random_uniform_variable,
+    variable,
+    zeros,
+)
 from batchdot.backend._phases import (
     function,
     in_test_phase,
@@ -116,30 +129,21 @@ from batchdot.backend._updates import (
     update_sub,
 )
 from batchdot.backend._values import (
-    arange,
     backend,
     cast_to_floatx,
-    constant,
     count_params,
     dtype,
     eval,
-    eye,
     get_value,
     int_shape,
     is_float_dtype,
     is_int_dtype,
     is_sparse,
     ndim,
-    ones,
-    placeholder,
-    random_normal_variable,
-    random_uniform_variable,
     set_value,
     shape,
     standardize_dtype,
     to_dense,
-    variable,
-    zeros,
 )
 from batchdot.config import (
     epsilon,

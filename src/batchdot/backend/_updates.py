@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchdot.arrays.symbolic_call import constant_like
+from batchdot.arrays.operands import constant_like
 from batchdot.backend._values import get_value, set_value
 from batchdot.convert import Array, TensorLike, as_tensor
 from batchdot.symbolic.call_context import CONTEXT

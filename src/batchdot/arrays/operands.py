@@ -1,4 +1,4 @@
-"""Decorators that let a function take symbolic tensors, with the types that follow."""
+"""The operands of functions, symbolic tensors among them: types, decorators and conversion."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, cast, overload
