@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from batchdot.errors import AxisError
-from batchdot.planning.axes import read_axes, refuse_shared_axes, resolve_axes
+from batchdot.planning.axes import check_axes, refuse_shared_axes, resolve_axes
 
 
 class Axis(enum.IntEnum):
@@ -52,8 +52,8 @@ READ = [
 
 
 @pytest.mark.parametrize(("written", "read"), READ, ids=repr)
-def test_read_axes(written, read):
-    got = read_axes(written)
+def test_check_axes(written, read):
+    got = check_axes(written)
     assert got == read
     flat = [
         a for g in (got if isinstance(got, tuple) else [got]) for a in (g if isinstance(g, tuple) else [g])
@@ -103,8 +103,8 @@ def test_refuse_shared_axes_without_ranks():
         refuse_shared_axes(axes, shared)
 
 
-def test_read_axes_copies_lists():
+def test_check_axes_copies_lists():
     axes = [[1, 2], [2, 1]]
-    read = read_axes(axes)
+    read = check_axes(axes)
     axes[0].append(3)
     assert read == ((1, 2), (2, 1))

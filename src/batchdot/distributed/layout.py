@@ -144,8 +144,8 @@ def plan_sharding(
     once = normalize or dtype in ACCUMULATION_DTYPE
     shapes = contraction.x_shape, contraction.y_shape, contraction.output_shape
     sizes = [
-        prod(size or 0 for size in shape) * kind.itemsize
-        for shape, kind in zip(shapes, (x_dtype, y_dtype, dtype), strict=True)
+        prod(size or 0 for size in shape) * own.itemsize
+        for shape, own in zip(shapes, (x_dtype, y_dtype, dtype), strict=True)
     ]
     return ShardingPlan(
         tuple(

@@ -31,7 +31,7 @@ def run_sharded(
         ValueError: they are on two meshes; or as the operation.
     """
     check_call(operation, x, y)
-    x, y = _read(operation.function, x, y)
+    x, y = _check_pair(operation.function, x, y)
     check_operands(x, y, operation.function)
     contraction = operation.contract(tuple(x.shape), tuple(y.shape))
     mesh, normalize = x.device_mesh, operation.epsilon is not None
@@ -58,7 +58,7 @@ def run_sharded(
     return from_local(local, mesh, plan.out, gradient, contraction.output_shape)
 
 
-def _read(function: str, x: Any, y: Any) -> tuple[DTensor, DTensor]:
+def _check_pair(function: str, x: Any, y: Any) -> tuple[DTensor, DTensor]:
     for name, other, value in (("x", "y", x), ("y", "x", y)):
         if not isinstance(value, DTensor):
             raise TypeError(

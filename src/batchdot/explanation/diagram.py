@@ -56,8 +56,8 @@ class Diagram:
         normalize: whether slices along the contracted axes are normalized first.
         call: the call, the caption of the diagram; empty for none.
 
-    >>> from batchdot.planning.axes import read_axes
-    >>> diagram = make_diagram(Contraction.batch_dot((100, 20), (100, None, 20), read_axes((1, 2))), False)
+    >>> from batchdot.planning.axes import check_axes
+    >>> diagram = make_diagram(Contraction.batch_dot((100, 20), (100, None, 20), check_axes((1, 2))), False)
     >>> diagram.out
     (Cell(role='B', letter='b', size='100'), Cell(role='J', letter='j', size='?'))
     >>> [(pair.role, pair.x, pair.y) for pair in diagram.pairs]

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchdot._torch import is_tracing
 from batchdot.ops.operation import Operation
-from batchdot.planning.axes import is_bool, read_axes, refuse_shared_axes
+from batchdot.planning.axes import check_axes, is_bool, refuse_shared_axes
 from batchdot.planning.contraction import Contraction
 from batchdot.types import EPSILON, Axes
 
@@ -42,7 +42,7 @@ def batch_dot_operation(
     True
     """
     if is_tracing():  # the symbols of torch.compile must not stay in the cache
-        return _make(*_read(axes, batch_dims, normalize, epsilon))
+        return _make(*_check(axes, batch_dims, normalize, epsilon))
     return cached_operation(axes, batch_dims, normalize, epsilon)
 
 
@@ -56,7 +56,7 @@ def cached_operation(axes: object, batch_dims: object, normalize: object, epsilo
             return _operations[axes, batch_dims, normalize, epsilon]
         except (KeyError, TypeError):  # not there, or normalize is not hashable
             pass
-    key = _read(axes, batch_dims, normalize, epsilon)
+    key = _check(axes, batch_dims, normalize, epsilon)
     operation = _operations.get(key)
     if operation is None:
         operation = _make(*key)
@@ -101,13 +101,13 @@ def _make(axes: Axes, batch_dims: int, normalize: bool, epsilon: float) -> Opera
     return Operation("batch_dot", rule, epsilon if normalize else None, options, static)
 
 
-def _read(
+def _check(
     axes: object, batch_dims: object, normalize: object, epsilon: object
 ) -> tuple[Axes, int, bool, float]:
-    return read_axes(axes), _read_batch_dims(batch_dims), bool(normalize), _read_epsilon(epsilon)
+    return check_axes(axes), _check_batch_dims(batch_dims), bool(normalize), _check_epsilon(epsilon)
 
 
-def _read_batch_dims(value: Any) -> int:
+def _check_batch_dims(value: Any) -> int:
     if is_bool(value):
         raise TypeError(f"batch_dims should be an integer. Received: {value!r}")
     try:
@@ -116,7 +116,7 @@ def _read_batch_dims(value: Any) -> int:
         raise TypeError(f"batch_dims should be an integer. Received: {value!r}") from None
 
 
-def _read_epsilon(value: Any) -> float:
+def _check_epsilon(value: Any) -> float:
     if isinstance(value, float):
         return float(value)  # also a symbol of torch.compile, which supports nothing else
     if is_bool(value) or isinstance(value, str | bytes | bytearray):

@@ -11,7 +11,7 @@ from batchdot.errors import AxisError
 from batchdot.types import Axes, Pairs
 
 
-def read_axes(axes: object) -> Axes:
+def check_axes(axes: object) -> Axes:
     """Validate the form of ``axes`` and convert it to hashable integers.
 
     Args:
@@ -25,7 +25,7 @@ def read_axes(axes: object) -> Axes:
         TypeError: ``axes`` is neither an integer nor a sequence, or a bool stands for an integer.
         ValueError: the sequence is not a pair, or holds something other than integers.
 
-    >>> read_axes([1, 2]), read_axes(-1), read_axes(([1, 2], range(1, 3)))
+    >>> check_axes([1, 2]), check_axes(-1), check_axes(([1, 2], range(1, 3)))
     ((1, 2), -1, ((1, 2), (1, 2)))
     """
     if axes is None or axes.__class__ is int:
@@ -46,7 +46,7 @@ def read_axes(axes: object) -> Axes:
         raise ValueError(
             f"Invalid format for argument `axes`: it should contain two elements. Received: axes={axes!r}"
         )
-    x_group, y_group = (_read_group(group, axes) for group in axes)
+    x_group, y_group = (_check_group(group, axes) for group in axes)
     if isinstance(x_group, tuple) != isinstance(y_group, tuple):
         raise ValueError(
             "Invalid format for argument `axes`: both elements should be integers, or both sequences "
@@ -64,7 +64,7 @@ def resolve_axes(axes: Axes, x_rank: int, y_rank: int, batch_dims: int) -> Pairs
     """Resolve axes to pairs (axis of x, axis of y) of non-negative axes.
 
     Args:
-        axes: what `read_axes` returned. An int is the same axis of both inputs; a negative one counts
+        axes: what `check_axes` returned. An int is the same axis of both inputs; a negative one counts
             from the end of each. None is the last axis of x and the second-to-last of y, or the last of
             y where it has one axis in addition to the shared ones.
         x_rank: number of axes of x.
@@ -111,13 +111,13 @@ def _resolve_group(group: int | tuple[int, ...], operand: str, rank: int, batch_
     return tuple(resolved)
 
 
-def _read_group(group: object, axes: object) -> int | tuple[int, ...]:
+def _check_group(group: object, axes: object) -> int | tuple[int, ...]:
     if not _is_sequence(group):
-        return _read_integer(group, axes)
-    return tuple(_read_integer(axis, axes) for axis in group)
+        return _check_integer(group, axes)
+    return tuple(_check_integer(axis, axes) for axis in group)
 
 
-def _read_integer(value: object, axes: object) -> int:
+def _check_integer(value: object, axes: object) -> int:
     if is_bool(value):
         raise TypeError(f"Invalid type for argument `axes`: a bool is not an axis. Received: axes={axes!r}")
     integer = _as_integer(value)

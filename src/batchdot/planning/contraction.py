@@ -66,7 +66,7 @@ class Contraction:
         Args:
             x_shape: shape of x.
             y_shape: shape of y.
-            axes: what `batchdot.planning.axes.read_axes` returned.
+            axes: what `batchdot.planning.axes.check_axes` returned.
             batch_dims: number of leading axes that are shared.
 
         Raises:

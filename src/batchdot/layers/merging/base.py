@@ -38,7 +38,7 @@ class Merge(Layer):
     def call(self, inputs: Any) -> Tensor:
         """Return the merged tensor."""
         if not isinstance(inputs, LISTS) or not inputs:
-            self._read_shapes(getattr(inputs, "shape", inputs))
+            self._check_shapes(getattr(inputs, "shape", inputs))
         try:
             rank = inputs[0].dim()
             for x in inputs:
@@ -51,7 +51,7 @@ class Merge(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return where all inputs are valid; None if no input has a mask."""
-        masks = [m for m in self._read_masks(inputs, mask) if m is not None]
+        masks = [m for m in self._check_masks(inputs, mask) if m is not None]
         return reduce(torch.logical_and, masks) if masks else None
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -65,7 +65,7 @@ class Merge(Layer):
         >>> Add().compute_output_shape([(None, None, 3), (5, 4, 1), (None, 3)])
         (5, 4, 3)
         """
-        shapes = self._read_shapes(input_shape)
+        shapes = self._check_shapes(input_shape)
         # Compared, not put into a set: torch.compile would compile again for each size that is hashed.
         batch = [shape[0] for shape in shapes if shape and shape[0] is not None]
         if any(size != batch[0] for size in batch):
@@ -100,7 +100,7 @@ class Merge(Layer):
         """Return the sizes that inputs take from each other, in the shape of the output."""
         return self.compute_output_shape(shapes)
 
-    def _read_shapes(self, input_shape: Any) -> list[Shape]:
+    def _check_shapes(self, input_shape: Any) -> list[Shape]:
         is_list = isinstance(input_shape, list | tuple) and not isinstance(input_shape, torch.Size)
         if not (is_list and input_shape and all(isinstance(s, list | tuple) for s in input_shape)):
             raise ValueError(
@@ -109,7 +109,7 @@ class Merge(Layer):
             )
         return [tuple(shape) for shape in input_shape]
 
-    def _read_masks(self, inputs: Any, mask: Any) -> list[Any]:
+    def _check_masks(self, inputs: Any, mask: Any) -> list[Any]:
         if mask is None:
             return []
         if not isinstance(mask, list | tuple) or not isinstance(inputs, list | tuple):
@@ -171,8 +171,8 @@ class Subtract(Merge):
     _pure_call = True
     _operation = operator.sub
 
-    def _read_shapes(self, input_shape: Any) -> list[Shape]:
-        shapes = super()._read_shapes(input_shape)
+    def _check_shapes(self, input_shape: Any) -> list[Shape]:
+        shapes = super()._check_shapes(input_shape)
         if len(shapes) != 2:
             raise ValueError(
                 f"A `Subtract` layer should be called on exactly 2 inputs. Received: input_shape={shapes}"
@@ -181,7 +181,7 @@ class Subtract(Merge):
 
     def _merge(self, inputs: Any) -> Tensor:
         if len(inputs) != 2:
-            self._read_shapes([tuple(x.shape) for x in inputs])
+            self._check_shapes([tuple(x.shape) for x in inputs])
         difference: Tensor = inputs[0] - inputs[1]
         return difference
 

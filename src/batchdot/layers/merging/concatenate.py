@@ -43,7 +43,7 @@ class Concatenate(Merge):
     def call(self, inputs: Any) -> Tensor:
         """Return the concatenated tensor."""
         if not isinstance(inputs, LISTS):
-            self._read_shapes(getattr(inputs, "shape", inputs))
+            self._check_shapes(getattr(inputs, "shape", inputs))
         try:
             return torch.cat(inputs, self.axis)
         except (RuntimeError, IndexError):
@@ -52,7 +52,7 @@ class Concatenate(Merge):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the concatenated masks, all True for an input without one; None if no input has one."""
-        masks = self._read_masks(inputs, mask)
+        masks = self._check_masks(inputs, mask)
         if all(m is None for m in masks):
             return None
         whole = [_as_input(m, x) for m, x in zip(masks, inputs, strict=True)]
@@ -68,7 +68,7 @@ class Concatenate(Merge):
         >>> Concatenate(axis=1).compute_output_shape([(None, 4, 3), (5, 6, None)])
         (5, 10, 3)
         """
-        shapes = self._read_shapes(input_shape)
+        shapes = self._check_shapes(input_shape)
         rank, axis = len(shapes[0]), self.axis
         if any(len(shape) != rank for shape in shapes):
             raise self._shape_error(shapes)

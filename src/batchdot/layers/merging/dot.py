@@ -14,7 +14,7 @@ from batchdot.layers.base.state import derived
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.dispatch import run
 from batchdot.ops.operation import Operation
-from batchdot.planning.axes import read_axes
+from batchdot.planning.axes import check_axes
 from batchdot.symbolic.functions import infer_operation
 from batchdot.symbolic.tensor import KerasTensor, symbolic_tensors
 from batchdot.types import EPSILON, Shape, SymbolicTensor
@@ -86,7 +86,7 @@ class Dot(Layer):
             raise TypeError(
                 f"Invalid type for argument `axes`: it should be a list or an int. Received: axes={axes!r}"
             )
-        pair = read_axes(axes)
+        pair = check_axes(axes)
         self.axes = deepcopy(axes) if isinstance(axes, int | list | tuple) else pair
         self.normalize = normalize
         self.batch_dims = batch_dims
