@@ -89,6 +89,11 @@ class Diagram:
         return any(cell.role == APPENDED for cell in self.out)
 
     @property
+    def equation(self) -> str:
+        """The einsum equation, and what it does not say of the output."""
+        return f"{self.einsum} and an appended 1" if self.appends else self.einsum
+
+    @property
     def summed(self) -> str:
         """The letters of the contracted axes, in the order of x."""
         return " and ".join(cell.letter for cell in self.x if cell.role == SUMMED)
@@ -126,8 +131,7 @@ class Diagram:
         if self.normalization:
             sentences.insert(0, f"{self.normalization}.")
         out = ", ".join(cell.size for cell in self.out)
-        appended = " and an appended 1" if self.appends else ""
-        return " ".join([*sentences, f"The output has the shape ({out}): {self.einsum}{appended}."])
+        return " ".join([*sentences, f"The output has the shape ({out}): {self.equation}."])
 
 
 def make_diagram(contraction: Contraction, normalize: bool, call: str = "") -> Diagram:

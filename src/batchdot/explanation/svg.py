@@ -9,8 +9,9 @@ from html import escape
 
 from batchdot.explanation.diagram import APPENDED, FREE_X, FREE_Y, SHARED, SUMMED, AxisPair, Cell, Diagram
 
+NORMALIZED = "normalized"  # the role of a caption, in addition to those of cells
+
 # Fill and stroke of each role. Dark text has contrast on the fills, strokes on black and on white.
-NORMALIZED = "normalized"
 COLOURS = {
     SHARED: ("#cfe2ff", "#3b82e0"),
     FREE_X: ("#cdeed6", "#2f9e57"),
@@ -92,10 +93,9 @@ class _Drawing:
     def __init__(self, diagram: Diagram) -> None:
         self.diagram = diagram
         self.elements: list[str] = []
-        self.captions = [(diagram.call, None), (diagram.normalization, NORMALIZED)]
-        self.captions = [caption for caption in self.captions if caption[0]]
-        appended = " and an appended 1" if diagram.appends else ""
-        self.equation = diagram.einsum.replace("->", " → ").replace(",", ", ") + appended
+        captions = ((diagram.call, None), (diagram.normalization, NORMALIZED))
+        self.captions = [(text, role) for text, role in captions if text]
+        self.equation = diagram.equation.replace("->", " → ").replace(",", ", ")
         roles = {cell.role for cell in (*diagram.x, *diagram.y, *diagram.out)}
         self.legend = [role for role in MEANINGS if role in roles]
 
@@ -117,26 +117,26 @@ class _Drawing:
         self.height = self.out_top + HEIGHT + 2 * (PILL + 14) + 4 + MARGIN
 
     def render(self) -> str:
-        p = self.diagram
+        diagram = self.diagram
         for line, (text, role) in enumerate(self.captions):
             self._pill(self.centre, MARGIN + LANE * line + PILL / 2, text, role)
-        above = self.top - LANE * len(p.shared_pairs) + PILL / 2
-        shared = [(pair, above + LANE * lane, self.top) for lane, pair in enumerate(p.shared_pairs)]
+        above = self.top - LANE * len(diagram.shared_pairs) + PILL / 2
+        shared = [(pair, above + LANE * lane, self.top) for lane, pair in enumerate(diagram.shared_pairs)]
         deepest = self.below - PILL / 2
         bottom = self.top + HEIGHT
-        summed = [(pair, deepest - LANE * lane, bottom) for lane, pair in enumerate(p.summed_pairs)]
+        summed = [(pair, deepest - LANE * lane, bottom) for lane, pair in enumerate(diagram.summed_pairs)]
         for pair, lane, edge in (*shared, *summed):
             self._bracket(pair, lane, edge)
-        for output_edge in p.output_edges:  # over the brackets of summed axes
+        for output_edge in diagram.output_edges:  # over the brackets of summed axes
             start = (self.x, self.y)[output_edge.operand].middle(output_edge.axis)
             self._output_edge(start, output_edge.out)
         for pair, lane, _ in (*shared, *summed):
             name = f"Σ {pair.letter}" if pair.role == SUMMED else f"{pair.letter} shared"
             self._pill(self.x.end + GAP / 2, lane, name, pair.role)
         for cell_row, cells, top in (
-            (self.x, p.x, self.top),
-            (self.y, p.y, self.top),
-            (self.out, p.out, self.out_top),
+            (self.x, diagram.x, self.top),
+            (self.y, diagram.y, self.top),
+            (self.out, diagram.out, self.out_top),
         ):
             for axis, cell in enumerate(cells):
                 self._cell(axis, cell, cell_row.lefts[axis], top, cell_row.widths[axis])
@@ -218,13 +218,13 @@ class _Drawing:
         self.elements.append(element)
 
     def _document(self) -> str:
-        p = self.diagram
+        diagram = self.diagram
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{self.width:g}" '
             f'height="{self.height:g}" viewBox="0 0 {self.width:g} {self.height:g}" '
             f'style="max-width: 100%; height: auto" font-family="{SANS}">'
         )
-        about = [f"<title>{escape(p.title)}</title>", f"<desc>{escape(p.description)}</desc>"]
+        about = [f"<title>{escape(diagram.title)}</title>", f"<desc>{escape(diagram.description)}</desc>"]
         return "\n".join([head, *about, *self.elements, "</svg>\n"])
 
 

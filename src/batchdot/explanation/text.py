@@ -101,28 +101,30 @@ class _Drawing:
 
     def _widths(self) -> list[list[int]]:
         """Return the widths of cells. The cells of an edge have the same width at both ends."""
-        p = self.diagram
-        widths = [[len(cell.size) + self.margin for cell in cells] for cells in (p.x, p.y, p.out)]
-        for edge in p.output_edges:
+        diagram = self.diagram
+        widths = [
+            [len(cell.size) + self.margin for cell in cells] for cells in (diagram.x, diagram.y, diagram.out)
+        ]
+        for edge in diagram.output_edges:
             widest = max(widths[edge.operand][edge.axis], widths[2][edge.out])
             widths[edge.operand][edge.axis] = widths[2][edge.out] = widest
         return widths
 
     def render(self) -> str:
-        p = self.diagram
-        top = len(p.shared_pairs)
+        diagram = self.diagram
+        top = len(diagram.shared_pairs)
         below = top + ROWS  # the row below the inputs
-        for cells, cell_row, name in ((p.x, self.x, ""), (p.y, self.y, "axis")):
+        for cells, cell_row, name in ((diagram.x, self.x, ""), (diagram.y, self.y, "axis")):
             self._cells(cell_row, cells, top)
             self._write(top + 1, cell_row.end + 1, name)
         self._write(top + 2, 0, "x")
         self._write(top + 2, self.y.end + 1, "y")
-        self._pairs(p.shared_pairs, range(top), top, "┌┐┴")
-        deepest = below + len(p.summed_pairs) - 1
-        self._pairs(p.summed_pairs, range(deepest, below - 1, -1), below - 1, "└┘┬")
+        self._pairs(diagram.shared_pairs, range(top), top, "┌┐┴")
+        deepest = below + len(diagram.summed_pairs) - 1
+        self._pairs(diagram.summed_pairs, range(deepest, below - 1, -1), below - 1, "└┘┬")
         bottom = self._output_edges(below, deepest)
-        self._cells(self.out, p.out, bottom)
-        for edge in p.output_edges:
+        self._cells(self.out, diagram.out, bottom)
+        for edge in diagram.output_edges:
             self._write(bottom, self.out.middle(edge.out), "┴")
         self._write(bottom + 2, self.out.end + 1, "output")
         return self._joined()
