@@ -50,7 +50,7 @@ def test_the_first_of_the_largest_are_selected(dtype, kind, selection, monkeypat
     if dtype == torch.int64 and kind == "not finite":
         pytest.skip("integers are finite")
     generator = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(native_selection, "SPARE", 1)
+    monkeypatch.setattr(native_selection, "EXTRA_CANDIDATES", 1)
     for count, kept in ((1, 1), (40, 1), (40, 40), (300, 7), (1000, 150), (5000, 3)):
         values = rows(kind, dtype, count, generator)
         expected = first_best(values, kept)

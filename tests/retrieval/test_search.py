@@ -21,7 +21,7 @@ def blocks(request, monkeypatch, each_kernel):
             monkeypatch.setattr(module, "QUERY_BLOCK", 4)
             monkeypatch.setattr(module, "BLOCK_SCORES", 4 * 40)
         monkeypatch.setattr(selection, "GROUP", 4)
-        monkeypatch.setattr(native_selection, "SPARE", 1)
+        monkeypatch.setattr(native_selection, "EXTRA_CANDIDATES", 1)
         monkeypatch.setattr(spec, "MARGIN", 1)  # or all groups are wanted, and none is prefiltered
         monkeypatch.setattr(spec, "CACHED_BYTES", 100)
 

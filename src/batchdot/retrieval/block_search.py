@@ -20,8 +20,8 @@ from batchdot.retrieval.scores import (
     Scores,
     is_coarse,
     most_items,
-    reads_rows,
     scores_of,
+    uses_vector_scores,
 )
 from batchdot.retrieval.selection import Selection
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
@@ -46,7 +46,7 @@ class BlockSearch:
 
     def single_threaded(self, dtype: torch.dtype) -> Callable[[], None] | None:
         """Return what makes searches of items of a dtype use the calling thread only; None for nothing."""
-        few = reads_rows(self.spec, len(self.queries), self.queries.device, dtype)
+        few = uses_vector_scores(self.spec, len(self.queries), self.queries.device, dtype)
         return library.set_single_threaded if few else None
 
     def find(self, items: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ from torch import Tensor
 QUERY_BLOCK, BLOCK_SCORES = 512, 1 << 19
 """The most rows, and the most scores, of a block: 2 MiB in float32."""
 
-SPARE = 64
-"""Room for candidates beyond twice as many as are kept."""
+EXTRA_CANDIDATES = 64
+"""Room for candidates beyond 2 C. Where it is full, all but the C largest are dropped."""
 
 CANDIDATE_BYTES = 32 << 20
 """The most bytes of the candidates of a block of rows."""
@@ -28,7 +28,7 @@ class NativeSelection:
     """
 
     def __init__(self, rows: int, num_candidates: int, count: int, like: Tensor) -> None:
-        self.kept = num_candidates
+        self.num_candidates = num_candidates
         capacity = min(_capacity(num_candidates), max(count, num_candidates + 1))
         self.state = (
             like.new_empty((rows, capacity)),
@@ -51,12 +51,12 @@ class NativeSelection:
 
     def add(self, scores: Tensor, first: int) -> None:
         """Let the scores of a block (R, N) become candidates; the first has position ``first``."""
-        torch.ops.batchdot.select_top(scores, *self.state, self.kept, first)
+        torch.ops.batchdot.select_top(scores, *self.state, self.num_candidates, first)
 
     def positions(self) -> Tensor:
         """Return the positions of the candidates, ascending: (R, C)."""
-        torch.ops.batchdot.cut_top(*self.state, self.kept)
-        return self.state[1][:, : self.kept]
+        torch.ops.batchdot.cut_top(*self.state, self.num_candidates)
+        return self.state[1][:, : self.num_candidates]
 
     def least(self) -> Tensor:
         """Return the least score of the candidates of each row, once `positions` was called: (R,)."""
@@ -68,4 +68,4 @@ class NativeSelection:
 
 
 def _capacity(num_candidates: int) -> int:
-    return 2 * num_candidates + SPARE
+    return 2 * num_candidates + EXTRA_CANDIDATES

@@ -32,7 +32,7 @@ class Scores(Protocol):
         ...
 
 
-def reads_rows(spec: SearchSpec, queries: int, device: torch.device, items: torch.dtype) -> bool:
+def uses_vector_scores(spec: SearchSpec, queries: int, device: torch.device, items: torch.dtype) -> bool:
     """Return whether items of a dtype are scored as they are, as a matrix times few vectors."""
     is_sum = spec.epsilon is None and spec.score_dtype.is_floating_point and items.is_floating_point
     fits = (items == torch.float64) == (spec.prefilter_dtype == torch.float64)
@@ -40,10 +40,10 @@ def reads_rows(spec: SearchSpec, queries: int, device: torch.device, items: torc
 
 
 def scores_of(spec: SearchSpec, queries: Tensor, items: Tensor) -> Scores:
-    """Return the way of scoring queries that is the fastest for these dtypes and this number of queries."""
+    """Return what scores these queries fastest, by the dtypes and the number of queries."""
     if spec.epsilon is not None or spec.prefilter_dtype == torch.int64:
         return BatchDotScores(spec, queries)
-    if reads_rows(spec, len(queries), queries.device, items.dtype):
+    if uses_vector_scores(spec, len(queries), queries.device, items.dtype):
         return VectorScores(spec, queries)
     return ProductScores(spec, queries)
 

@@ -1,5 +1,7 @@
 """Matrix products whose partial sums leave the range of the prefilter's dtype."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -24,9 +26,8 @@ def multiply_wide(queries: Tensor, items: Tensor, spec: SearchSpec, out: Tensor)
     for start in range(0, len(out), rows):
         block = slice(start, start + rows)
         torch.mm(queries[block], items.T, out=out[block])
-        exponents = query_exponents[block, None] + item_exponents  # (rows, N)
-        half, ones = exponents // 2, torch.ones_like(out[block])  # the whole power may be out of range itself
-        out[block].mul_(torch.ldexp(ones, half)).mul_(torch.ldexp(ones, exponents - half))
+        for factor in _powers(query_exponents[block, None] + item_exponents, out):  # (rows, N)
+            out[block].mul_(factor)
     return out
 
 
@@ -35,6 +36,13 @@ def _scaled(rows: Tensor) -> tuple[Tensor, Tensor]:
     largest = rows.abs().amax(1) if rows.shape[1] else rows.new_zeros(len(rows))
     usual = largest.isfinite() & (largest > 0)
     exponents = torch.where(usual, torch.frexp(largest).exponent - 1, 0)
-    half, ones = exponents // 2, torch.ones_like(largest)
-    scaled = rows * torch.ldexp(ones, -half)[:, None] * torch.ldexp(ones, half - exponents)[:, None]
-    return scaled, exponents
+    for factor in _powers(-exponents, rows):
+        rows = rows * factor[:, None]
+    return rows, exponents
+
+
+def _powers(exponents: Tensor, like: Tensor) -> Iterator[Tensor]:
+    """Yield two factors whose product is 2^exponents: the whole power may be out of range itself."""
+    half = exponents // 2
+    for part in (half, exponents - half):
+        yield torch.ldexp(like.new_ones(part.shape), part)
