@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from batchdot.streaming.dot import WrittenArray
+    from batchdot.io.array_file import WrittenArray
 
 
 def dot(arguments: "Namespace") -> int:

@@ -92,6 +92,15 @@ class TensorPath:
             raise FileFormatError(f"cannot write {printable(self.path)}: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenArray:
+    """Path, shape and dtype of an array that was written to a file."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
 class ArrayFile:
     """An open file that holds an array; a context manager that reads blocks of it.
 
@@ -151,8 +160,8 @@ class BlockReader:
 
     def __init__(self, file: RegularFile, layout: Layout, samples: int, leading_axes: int) -> None:
         self.file, self.layout, self.shape = file, layout, layout.shape[leading_axes:]
-        self.sample = prod(self.shape) * layout.dtype.itemsize
-        self.bytes = np.empty(samples * self.sample, np.uint8)
+        self.sample_bytes = prod(self.shape) * layout.dtype.itemsize
+        self.bytes = np.empty(samples * self.sample_bytes, np.uint8)
         self.buffer = memoryview(self.bytes)  # type: ignore[arg-type]
         # What lies in the file as in memory is one tensor for all blocks: each costs one call of the system.
         self.tensor = None if layout.fortran or layout.big_endian else self._tensor(samples)
@@ -170,12 +179,14 @@ class BlockReader:
         if self.layout.fortran:
             self._read_columns(start, stop)
         else:
-            self.file.read_into(self.buffer[: count * self.sample], self.layout.offset + start * self.sample)
+            self.file.read_into(
+                self.buffer[: count * self.sample_bytes], self.layout.offset + start * self.sample_bytes
+            )
         return self._tensor(count) if self.tensor is None else self.tensor[:count]
 
     def _tensor(self, count: int) -> Tensor:
         """Return the first samples in the buffer."""
-        array = self.bytes[: count * self.sample].view(self.layout.numpy_dtype)
+        array = self.bytes[: count * self.sample_bytes].view(self.layout.numpy_dtype)
         if self.layout.fortran:
             array = array.reshape(*reversed(self.shape), count).transpose()
         else:
@@ -188,7 +199,7 @@ class BlockReader:
         count, size, offset = self.layout.shape[0], self.layout.dtype.itemsize, self.layout.offset
         run = (stop - start) * size
         if stop - start == count:
-            self.file.read_into(self.buffer[: count * self.sample], offset)
+            self.file.read_into(self.buffer[: count * self.sample_bytes], offset)
             return
         for column in range(prod(self.shape)):
             position = offset + (column * count + start) * size

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from batchdot.convert import AxesLike, check_dtypes
 from batchdot.errors import FileFormatError
-from batchdot.io.array_file import ArrayFile, PathLike, TensorPath
+from batchdot.io.array_file import ArrayFile, PathLike, TensorPath, WrittenArray
 from batchdot.io.atomic import AtomicFile
 from batchdot.io.regular_file import MAX_BYTES, printable
 from batchdot.kernels import select_kernel
@@ -25,15 +24,6 @@ from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
 from batchdot.streaming.workers import SharedIntervals, count_workers, run_workers
 from batchdot.types import EPSILON
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenArray:
-    """Path, shape and dtype of an array that was written to a file."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
 
 
 def dot_files(

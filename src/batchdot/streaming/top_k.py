@@ -12,12 +12,11 @@ from torch import Tensor
 
 from batchdot.convert import check_dtypes
 from batchdot.errors import FileFormatError
-from batchdot.io.array_file import ArrayFile, BlockReader, PathLike, TensorPath
+from batchdot.io.array_file import ArrayFile, BlockReader, PathLike, TensorPath, WrittenArray
 from batchdot.io.atomic import AtomicFile
-from batchdot.io.regular_file import printable
+from batchdot.io.regular_file import RegularFile, printable
 from batchdot.retrieval.block_search import BlockSearch, best, merge
 from batchdot.retrieval.spec import SearchSpec, check_shapes
-from batchdot.streaming.dot import WrittenArray
 from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
 from batchdot.streaming.workers import SharedIntervals, count_workers, run_workers
@@ -89,29 +88,39 @@ def top_k_files(
             torch.empty(file.layout.shape, dtype=dtype, device="meta")
             for file, dtype in zip(files, dtypes, strict=True)
         ]
-        search = SearchSpec.of(k, metas[0], metas[1], normalize, epsilon)
-        shape = (query_file.layout.shape[0], search.k)
+        spec = SearchSpec.of(k, metas[0], metas[1], normalize, epsilon)
+        shape = (query_file.layout.shape[0], spec.k)
+        wanted = [
+            (number, place, output_dtype)
+            for number, (place, output_dtype) in enumerate(
+                zip(places, (spec.dtype, torch.int64), strict=True)
+            )
+            if place is not None
+        ]
+        inputs = [file.file for file in files]
         with ExitStack() as stack:
-            outputs: list[AtomicFile | None] = []
-            written = []
-            for place, kind in zip(places, (search.dtype, torch.int64), strict=True):
-                if place is None:
-                    outputs.append(None)
-                    continue
-                header = place.header(shape, kind)
-                nbytes = len(header) + prod(shape) * kind.itemsize
-                new = AtomicFile(place.path, nbytes, [file.file for file in files])
-                stack.callback(new.remove)
-                outputs.append(stack.enter_context(new))
-                new.write(header)
-                written.append(WrittenArray(place.path, shape, kind))
-            for results in _Searches(search, query_file, item_file, dtypes).run(progress):
-                for new_file, result in zip(outputs, results, strict=True):
-                    if new_file is not None:
-                        new_file.write_tensor(result)
-            for file in files:
-                file.file.check_unchanged()
-    return tuple(written)
+            outputs = [
+                (number, _new_file(stack, place, output_dtype, shape, inputs))
+                for number, place, output_dtype in wanted
+            ]
+            for results in _Searches(spec, query_file, item_file, dtypes).run(progress):
+                for number, output in outputs:
+                    output.write_tensor(results[number])
+            for file in inputs:
+                file.check_unchanged()
+    return tuple(WrittenArray(place.path, shape, output_dtype) for _, place, output_dtype in wanted)
+
+
+def _new_file(
+    stack: ExitStack, place: TensorPath, dtype: torch.dtype, shape: tuple[int, ...], inputs: list[RegularFile]
+) -> AtomicFile:
+    """Open a file and write the header of an array; the stack completes it, or removes it after an error."""
+    header = place.header(shape, dtype)
+    new = AtomicFile(place.path, len(header) + prod(shape) * dtype.itemsize, inputs)
+    stack.callback(new.remove)
+    stack.enter_context(new)
+    new.write(header)
+    return new
 
 
 def _check_places(places: list[TensorPath | None]) -> None:
@@ -126,31 +135,31 @@ class _Searches:
     """The search of all items, for one block of queries at a time."""
 
     def __init__(
-        self, search: SearchSpec, queries: ArrayFile, items: ArrayFile, dtypes: list[torch.dtype]
+        self, spec: SearchSpec, queries: ArrayFile, items: ArrayFile, dtypes: list[torch.dtype]
     ) -> None:
-        self.search, self.queries, self.items, self.dtypes = search, queries, items, dtypes
+        self.spec, self.queries, self.items, self.dtypes = spec, queries, items, dtypes
         self.count, size = queries.layout.shape
         widest = max(8, *(file.layout.dtype.itemsize for file in (queries, items)))
         # A query is held three times: read, cast, as a factor. Results are held twice while they are merged.
-        room = 3 * size * widest + 6 * 8 * (search.k + search.margin)
+        room = 3 * size * widest + 6 * 8 * (spec.k + spec.margin)
         self.rows = max(1, QUERY_BYTES // max(1, room))
         items_size = max(1, items.layout.shape[0])
         self.item_rows = min(items_size, max(1, ITEM_BYTES // max(1, size * widest)))
 
     def run(self, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield scores (block, k) and indices (block, k) for each block of queries."""
-        blocks = -(-self.count // self.rows) if self.search.k else 0
+        blocks = -(-self.count // self.rows) if self.spec.k else 0
         with torch.no_grad(), Progress(blocks * self.items.layout.shape[0], progress) as bar:
             reader = self.queries.reader(min(self.rows, self.count))
-            for start in range(0, self.count if self.search.k else 0, self.rows):
+            for start in range(0, self.count if self.spec.k else 0, self.rows):
                 queries = reader.read(start, min(start + self.rows, self.count)).to(self.dtypes[0])
-                search = BlockSearch(self.search, queries)
+                search = BlockSearch(self.spec, queries)
                 single_threaded = search.single_threaded(self.dtypes[1])
                 if single_threaded is None:
                     scores, indices = self._read_ahead(search, bar)
                 else:
                     scores, indices = self._share(search, single_threaded, bar)
-                yield scores.to(self.search.dtype), indices
+                yield scores.to(self.spec.dtype), indices
 
     def _share(
         self, search: BlockSearch, start_thread: Callable[[], None], bar: Progress
@@ -165,7 +174,7 @@ class _Searches:
                 return self._collect(search, blocks, intervals.finish)
 
         found = run_workers(work, count_workers(), start_thread, intervals, bar)
-        return merge([scores for scores, _ in found], [indices for _, indices in found], self.search.k)
+        return merge([scores for scores, _ in found], [indices for _, indices in found], self.spec.k)
 
     def _read_ahead(self, search: BlockSearch, bar: Progress) -> tuple[Tensor, Tensor]:
         """Search by all threads in one block, while another thread reads the next."""
@@ -196,13 +205,13 @@ class _Searches:
     ) -> tuple[Tensor, Tensor]:
         """Return the best of blocks of items, given with the index of their first, in ascending order."""
         queries = search.queries
-        scores = queries.new_empty((len(queries), 0), dtype=self.search.score_dtype)
+        scores = queries.new_empty((len(queries), 0), dtype=self.spec.score_dtype)
         indices = queries.new_empty((len(queries), 0), dtype=torch.int64)
         for first, block in blocks:
             found, places = search.find(block.to(self.dtypes[1]))
             # Earlier items stand to the left, so that they come first among equals.
             scores, indices = best(
-                torch.cat([scores, found], 1), torch.cat([indices, places + first], 1), self.search.k
+                torch.cat([scores, found], 1), torch.cat([indices, places + first], 1), self.spec.k
             )
             finish(len(block))
         return scores, indices
