@@ -125,7 +125,7 @@ class Model(Layer):
     ) -> Any:
         """Return the outputs for all samples, computed in batches, as numpy arrays.
 
-        The call is told not to train, as by ``training=False``, and computes no gradients. No module's mode
+        The call does not train, as by ``training=False``, and computes no gradients. No module's mode
         changes, so that another thread may train the model; but that of compiled and scripted torch modules
         inside does for a while. The losses of the latest other call stay.
 
@@ -157,7 +157,7 @@ class Model(Layer):
 
     def _prepare_inputs(self, x: Any) -> Any:
         """Return the inputs of `predict` as tensors that the model can be called on."""
-        return self._read_input(x)
+        return self._convert_input(x)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Load weights that any version of Keras saved: ``.weights.h5``, ``.h5`` or ``.keras``.

@@ -205,7 +205,7 @@ class Sequential(Functional):
 
     def _prepare_inputs(self, x: Any) -> Any:
         if not self.built:
-            x = self._read_input(x)
+            x = self._convert_input(x)
             self._build_once(x)
         return super()._prepare_inputs(x)
 

@@ -47,6 +47,11 @@ class CallContext(threading.local):
 CONTEXT = CallContext()
 
 
+def real_values() -> Any:
+    """Leave shape inference for a while: a context in which weights are made and set."""
+    return CONTEXT.set(in_shape_inference=False)
+
+
 class LearningPhaseError(RuntimeError):
     """Nothing says whether a computation trains."""
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.lazy import LazyModuleMixin
 
 from batchdot.symbolic.call_context import CONTEXT
+from batchdot.symbolic.cleanup import unchanged
 from batchdot.symbolic.meta_mode import META, MetaMode, ValuesNeededError
 from batchdot.symbolic.tensor import KerasTensor, is_keras_tensor, symbolic_tensors
 from batchdot.symbolic.tree import flatten, map_structure, rebuild
@@ -47,7 +47,7 @@ def infer(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     (<KerasTensor shape=(None, 6) dtype=float32>, (None, 2))
     """
     module = function if isinstance(function, nn.Module) else nn.Module()
-    with _described_errors(_name(function), args, kwargs), _unchanged(module):
+    with _described_errors(_name(function), args, kwargs), unchanged(module):
         (first, autocast), (second, _) = (
             _run_function(function, args, kwargs, size) for size in _PROBE_SIZES
         )
@@ -80,7 +80,7 @@ def infer_call(
     def sample(error: Exception | None = None) -> Any:
         return _sample(name, layer._call_eager, args, kwargs, error, layer._placement.device)
 
-    with _described_errors(name, args, kwargs), _unchanged(layer), CONTEXT.set(inferred_call=call):
+    with _described_errors(name, args, kwargs), unchanged(layer), CONTEXT.set(inferred_call=call):
         try:
             first, first_mask, autocast = _run(layer, args, kwargs, masks, _PROBE_SIZES[0])
         except _FAILURES as error:
@@ -102,7 +102,7 @@ def infer_mask(layer: Any, args: tuple[Any, ...], masks: Any) -> Any:
     if not layer.supports_masking:
         return None
     inputs = args[0] if args else None
-    with _described_errors(f"Layer {layer.name}", args, {}), _unchanged(layer):
+    with _described_errors(f"Layer {layer.name}", args, {}), unchanged(layer):
         (first, _), (second, _) = (
             _run_function(layer.compute_mask, (inputs, masks), {}, size) for size in _PROBE_SIZES
         )
@@ -118,16 +118,12 @@ def shape_inference(sample: bool = False) -> Iterator[MetaMode]:
         raise ValuesNeededError(mode.needed_values)
 
 
-def real_values() -> Any:
-    """Leave shape inference for a while: a context in which weights are made and set."""
-    return CONTEXT.set(in_shape_inference=False)
-
-
 def _run(
     layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any, size: int
 ) -> tuple[Any, Any, bool]:
     """Return the outputs and masks of a call whose unknown sizes are ``size``, and if it used autocast."""
-    meta_args, meta_kwargs, meta_masks = (map_structure(_as_meta(size), v) for v in (args, kwargs, masks))
+    convert = _concrete(size, torch.empty, META)
+    meta_args, meta_kwargs, meta_masks = (map_structure(convert, value) for value in (args, kwargs, masks))
     if "mask" not in meta_kwargs and any(mask is not None for mask in flatten(meta_masks)):
         meta_kwargs["mask"] = meta_masks
     with shape_inference() as mode:
@@ -139,7 +135,8 @@ def _run(
 
 def _run_function(function: Callable[..., Any], args: Any, kwargs: Any, size: int) -> tuple[Any, bool]:
     """Return the value of a function for unknown sizes that are ``size``, and if it used autocast."""
-    meta_args, meta_kwargs = (map_structure(_as_meta(size), value) for value in (args, kwargs))
+    convert = _concrete(size, torch.empty, META)
+    meta_args, meta_kwargs = map_structure(convert, args), map_structure(convert, kwargs)
     with shape_inference() as mode:
         return function(*meta_args, **meta_kwargs), mode.saw_autocast
 
@@ -158,7 +155,7 @@ def _sample(
         ValueError: it fails on these as it did on meta tensors, by ``error``.
     """
     for size in _SAMPLE_SIZES:
-        convert = _as_zeros(size, device)
+        convert = _concrete(size, torch.zeros, device)
         try:
             with CONTEXT.set(keeps_symbolic_losses=False), shape_inference(sample=True):
                 return call(map_structure(convert, args), map_structure(convert, kwargs))
@@ -173,87 +170,16 @@ def _sample(
     ) from error
 
 
-def _as_meta(size: int) -> Any:
-    """Return a function that makes a meta tensor of a symbolic one, with this size where unknown."""
+def _concrete(size: int, make: Callable[..., Tensor], device: torch.device | None) -> Callable[[Any], Any]:
+    """Return a function that makes a tensor of a symbolic one, with this size where unknown."""
 
     def convert(leaf: Any) -> Any:
-        return (
-            torch.empty(_sizes(leaf, size), dtype=leaf.dtype, device=META) if is_keras_tensor(leaf) else leaf
-        )
+        if not is_keras_tensor(leaf):
+            return leaf
+        sizes = [size if known is None else known for known in leaf.shape]
+        return make(sizes, dtype=leaf.dtype, device=device)
 
     return convert
-
-
-def _as_zeros(size: int, device: torch.device | None) -> Any:
-    """Return a function that makes zeros of a symbolic tensor, with this size where unknown."""
-
-    def convert(leaf: Any) -> Any:
-        return (
-            torch.zeros(_sizes(leaf, size), dtype=leaf.dtype, device=device)
-            if is_keras_tensor(leaf)
-            else leaf
-        )
-
-    return convert
-
-
-def _sizes(tensor: KerasTensor, size: int) -> list[int]:
-    return [size if known is None else known for known in tensor.shape]
-
-
-@contextmanager
-def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Remove, at the end, the meta tensors that a run has left in attributes, lists and dicts of these.
-
-    Other changes stay, such as layers that were built, and torch's lazy modules, which get real weights.
-    """
-    handles = [
-        inner.register_forward_pre_hook(_initialize, prepend=True, with_kwargs=True)
-        for inner in module.modules()
-        if isinstance(inner, LazyModuleMixin) and inner.has_uninitialized_params()
-    ]
-    stores = [
-        (store, dict(store))
-        for inner in module.modules()
-        for store in (inner.__dict__, *inner.__dict__.values())
-        if isinstance(store, dict)  # also the stores of torch.nn.Module
-    ]
-    lists = [
-        (value, list(value))
-        for inner in module.modules()
-        for value in inner.__dict__.values()
-        if isinstance(value, list)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for store, before in stores:
-            for key in list(store):
-                value = store[key]
-                if value is before.get(key) or not _is_left_by_inference(value):
-                    continue
-                if key in before:
-                    store[key] = before[key]
-                else:
-                    del store[key]
-        for items, known in lists:
-            if len(items) != len(known) and _is_left_by_inference(items):
-                items[:] = known
-
-
-def _initialize(module: Any, args: Any, kwargs: Any) -> None:
-    """Make the weights of a lazy module of torch, before its own hook would do so on meta tensors."""
-    if hasattr(module, "initialize_parameters"):  # not so in the second run
-        with real_values():
-            module.initialize_parameters(*args, **kwargs)
-
-
-def _is_left_by_inference(value: Any) -> bool:
-    if isinstance(value, nn.Module):  # made by the call; the first real call makes it again
-        return any(tensor.is_meta for tensor in (*value.parameters(), *value.buffers()))
-    return any(isinstance(leaf, Tensor) and leaf.is_meta for leaf in flatten(value))
 
 
 @contextmanager

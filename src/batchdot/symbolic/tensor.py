@@ -156,6 +156,13 @@ class Node:
         for index, tensor in enumerate(self.outputs):
             tensor.node, tensor.index = self, index
 
+    def disconnect(self) -> None:
+        """Undo `connect` in the layers on both sides."""
+        self.layer.inbound_nodes.remove(self)
+        for tensor in self.inputs:
+            if tensor.node is not None and self in tensor.node.layer.outbound_nodes:
+                tensor.node.layer.outbound_nodes.remove(self)
+
     @property
     def input_tensors(self) -> Any:
         """The input, or the list of inputs; the node of an `Input` has its output here."""

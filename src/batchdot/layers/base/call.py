@@ -10,7 +10,7 @@ a list that grows when an attribute is set. While all are empty, `__call__` runs
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -27,13 +27,12 @@ from batchdot._torch import (
     module_hooks,
 )
 from batchdot.convert import as_tensor
-from batchdot.layers.base.losses import Losses
-from batchdot.layers.base.modes import Told, in_told_mode
+from batchdot.layers.base.modes import CallMode, in_call_mode
+from batchdot.layers.base.symbolic_call import SymbolicCalls
 from batchdot.ops.plan_cache import are_exact_tensors
-from batchdot.symbolic.call_context import CONTEXT
-from batchdot.symbolic.shape_inference import as_input_shape, infer_call, infer_mask, real_values
-from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor, symbolic_tensors
-from batchdot.symbolic.tree import flatten, map_structure
+from batchdot.symbolic.call_context import CONTEXT, real_values
+from batchdot.symbolic.tensor import symbolic_tensors
+from batchdot.symbolic.tree import flatten
 
 RESERVED = frozenset(["training", "mask"])
 """Parameters of `call` that every call of a layer accepts, and passes on to a `call` that has them."""
@@ -46,12 +45,12 @@ _builds: list[Any] = []
 """The layers that are being built: `built` may be True before `build` has returned."""
 
 
-class Calls(Told, Losses):
+class Calls(CallMode, SymbolicCalls):
     """The part of `Layer` that calls it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer: run `call` directly if a full call would do nothing more."""
-        if is_tracing():  # a conditional expression would be longer than a line
+        if is_tracing():
             slow = self._prepare_compile() or self._slow_path_triggers[0]
         else:
             slow = any(self._slow_path_triggers) or is_jit_tracing()
@@ -62,8 +61,8 @@ class Calls(Told, Losses):
             else:
                 if len(args) == 1 or self._call_params.isdisjoint(RESERVED):
                     return self.call(*args)
-        is_plain = args and args[0].__class__ is Tensor
-        if not (is_plain or is_tracing()) and isinstance(
+        first_is_tensor = args and args[0].__class__ is Tensor
+        if not (first_is_tensor or is_tracing()) and isinstance(
             proxy := _first(args or tuple(kwargs.values())), Proxy
         ):
             return self._call_fx(proxy.tracer, args, kwargs)
@@ -157,32 +156,6 @@ class Calls(Told, Losses):
         """Return whether a call trains: by its argument, else by the call around it, else by the mode."""
         return self.training if training is None else bool(training)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the output for the shape of the input, or a list of shapes.
-
-        Unless a subclass overrides it, `call` is run on tensors without values.
-
-        Raises:
-            ValueError: the layer does not fit these shapes.
-        """
-        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
-        tensors = [KerasTensor(tuple(shape), self._dtype) for shape in shapes]
-        inputs = tensors if _is_shape_list(input_shape) else tensors[0]
-        self._build_once(inputs)
-        outputs, _ = infer_call(self, (inputs,), {}, None)
-        return map_structure(lambda tensor: tensor.shape, outputs)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the symbolic output of a call on symbolic tensors, without making a node.
-
-        Unless a subclass overrides it, the shape is that of `compute_output_shape` if the layer defines
-        one, and `call` is run on tensors without values for the rest.
-
-        Raises:
-            ValueError: the layer does not fit these inputs.
-        """
-        return self._infer_by_call(args, kwargs, None)[0]
-
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; in shape inference a weight keeps its value, which other threads may read."""
         inferred = CONTEXT.in_shape_inference and isinstance(value, Tensor) and value.is_meta
@@ -192,12 +165,12 @@ class Calls(Told, Losses):
     def __getattr__(self, name: str) -> Any:
         """Return an attribute that torch.nn.Module keeps; a torch module in the mode of the call."""
         value = super().__getattr__(name)
-        return value if CONTEXT.training is None else in_told_mode(value)
+        return value if CONTEXT.training is None else in_call_mode(value)
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the names of the modules directly inside, and these in the mode of the call."""
         for name, module in super().named_children():
-            yield name, in_told_mode(module)
+            yield name, in_call_mode(module)
 
     def _build_once(self, inputs: Any) -> None:
         """Build the layer for these inputs, unless it is built: in one thread, with real weights."""
@@ -215,10 +188,6 @@ class Calls(Told, Losses):
             finally:
                 _builds.pop()
 
-    def _initial_value(self, name: str, shape: Any, dtype: Any, initializer: Any) -> Tensor:
-        with real_values():
-            return super()._initial_value(name, shape, dtype, initializer)
-
     def _bind_inputs(self, *args: Any) -> tuple[Any, ...]:
         """Return the positional arguments of a call as `call` takes them."""
         return args
@@ -234,11 +203,11 @@ class Calls(Told, Losses):
 
     def _call_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `call` on tensors: convert inputs, build, pass ``training`` and ``mask``, and record losses."""
-        is_plain = are_exact_tensors(args)
-        if kwargs or self.autocast or not is_plain:
+        exact = are_exact_tensors(args)
+        if kwargs or self.autocast or not exact:
             inputs = (args, kwargs)
-            args = tuple([self._read_input(arg, inputs) for arg in args])
-            kwargs = {key: self._read_input(value, inputs) for key, value in kwargs.items()}
+            args = tuple([self._convert_input(arg, inputs) for arg in args])
+            kwargs = {key: self._convert_input(value, inputs) for key, value in kwargs.items()}
         if args:
             self._build_once(args[0])
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
@@ -267,10 +236,8 @@ class Calls(Told, Losses):
             CONTEXT.training = bool(training)
         CONTEXT.calls.append(self)
         try:
-            if CONTEXT.in_shape_inference:
-                return self.call(*args, **kwargs)
             outputs = self.call(*args, **kwargs)
-            if self.activity_regularizer is not None:
+            if self.activity_regularizer is not None and not CONTEXT.in_shape_inference:
                 self._regularize_activity(outputs, args)
             return outputs
         finally:
@@ -278,53 +245,22 @@ class Calls(Told, Losses):
             if training is not None:
                 CONTEXT.training = training_before
 
-    def _call_symbolic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Build the layer, infer the outputs, and record the call as a node."""
-        self._build_once(args[0] if args else symbolic_tensors(kwargs))
-        masks = map_structure(
-            lambda leaf: leaf.mask if is_keras_tensor(leaf) else None, args[0] if args else None
-        )
-        takes_mask = "mask" in self._call_params and any(m is not None for m in flatten(masks))
-        if kwargs.get("mask") is not None:
-            takes_mask, masks = False, kwargs["mask"]
-        outputs, mask = self._infer(args, kwargs, masks)
-        outputs = map_structure(_distinct_from(symbolic_tensors([args, kwargs])), outputs)
-        for tensor, its_mask in zip(symbolic_tensors(outputs), flatten(mask), strict=False):
-            tensor.mask = its_mask
-        node = Node(self, args, kwargs, outputs, takes_mask)
-        if self.activity_regularizer is not None:
-            self._regularize_activity(outputs, node.inputs)
-        return outputs
-
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        """Return the symbolic outputs of a call on symbolic tensors, and their masks."""
-        if type(self).compute_output_spec is not Calls.compute_output_spec:
-            return self.compute_output_spec(*args, **kwargs), infer_mask(self, args, masks)
-        return self._infer_by_call(args, kwargs, masks)
-
-    def _infer_by_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], masks: Any) -> tuple[Any, Any]:
-        shape = None
-        if type(self).compute_output_shape is not Calls.compute_output_shape:
-            # Before `call` runs on probe sizes, so that an error names the sizes that the user passed.
-            shape = self.compute_output_shape(as_input_shape(args[0]))
-        return infer_call(self, args, kwargs, masks, shape)
-
-    def _read_input(self, value: Any, beside: Any = None) -> Any:
+    def _convert_input(self, value: Any, others: Any = None) -> Any:
         """Return an input as a tensor or nested tensors, cast if the layer was given a dtype.
 
-        What is no tensor goes to the device of the first tensor in ``beside``, else to the layer's.
+        What is no tensor goes to the device of the first tensor in ``others``, else to the layer's.
         """
         if isinstance(value, Tensor):
             return value.to(self._dtype) if self.autocast and value.is_floating_point() else value
         if isinstance(value, list | tuple) and any(
             isinstance(v, Tensor | np.ndarray) for v in flatten(value)
         ):
-            return [self._read_input(item, value if beside is None else beside) for item in value]
+            return [self._convert_input(item, value if others is None else others) for item in value]
         if isinstance(value, dict):
-            return {key: self._read_input(item, beside) for key, item in value.items()}
+            return {key: self._convert_input(item, others) for key, item in value.items()}
         if value is None or isinstance(value, bool | str):
             return value
-        devices = [leaf.device for leaf in flatten(beside) if isinstance(leaf, Tensor)]
+        devices = [leaf.device for leaf in flatten(others) if isinstance(leaf, Tensor)]
         return as_tensor(value, devices[0] if devices else self._placement.device, self._dtype)
 
 
@@ -338,22 +274,8 @@ def read_signature(call: Any) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(parameters), frozenset(required)
 
 
-def _distinct_from(inputs: list[KerasTensor]) -> Callable[[Any], Any]:
-    """Return a function that copies outputs that are inputs, so that each tensor comes from one node."""
-    taken = {id(tensor) for tensor in inputs}
-
-    def copy(leaf: Any) -> Any:
-        return KerasTensor(leaf.shape, leaf.dtype, leaf.name) if id(leaf) in taken else leaf
-
-    return copy
-
-
 def _first(value: Any) -> Any:
     """Return the first item of nested lists and tuples, None if there is none."""
     while isinstance(value, list | tuple):
         value = value[0] if value else None
     return value
-
-
-def _is_shape_list(shape: Any) -> bool:
-    return bool(shape) and all(isinstance(item, list | tuple) for item in shape)

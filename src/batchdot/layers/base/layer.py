@@ -1,9 +1,9 @@
 """Layer: a torch.nn.Module with the contract of a Keras layer.
 
 This file has its arguments, its config and the methods for subclasses to define. The other parts of the
-contract have a file each, and each builds on the one before: `state` (all attributes), `weights`, `lazy`
-(building in the first call), `losses`, `call`; and `node_queries`. Parameters, buffers, state_dict, hooks,
-``to``, ``train`` and ``eval`` are those of PyTorch.
+contract have a file each, and each builds on the one before: `state` (all attributes), `weight_keys`,
+`weights`, `weight_creation`, `lazy` (building in the first call), `losses`, `symbolic_call`, `call`; and
+`node_queries`. Parameters, buffers, state_dict, hooks, ``to``, ``train`` and ``eval`` are those of PyTorch.
 """
 
 import inspect
@@ -15,8 +15,8 @@ import torch
 
 from batchdot import activations, regularizers
 from batchdot._torch import is_tracing
-from batchdot.config import float_dtype, floatx, weight_dtype
-from batchdot.convert import dtype_name, parse_dtype
+from batchdot.config import floatx, weight_dtype
+from batchdot.convert import dtype_name, dtype_or_floatx
 from batchdot.layers.base.call import BUILDING, Calls, read_signature
 from batchdot.layers.base.naming import unique_name
 from batchdot.layers.base.node_queries import NodeQueries
@@ -91,7 +91,7 @@ class Layer(Calls, NodeQueries):
             raise TypeError(f"Expected `trainable` argument to be a boolean, but got: {trainable!r}")
         name = unique_name(type(self).__name__) if name is None else name
         dtype = weight_dtype(dtype)
-        given_dtype = float_dtype() if dtype is None else parse_dtype(dtype)
+        given_dtype = dtype_or_floatx(dtype)
         # torch.compile warns of a cache, which it traces through anyway.
         read = read_signature.__wrapped__ if is_tracing() else read_signature
         call_params, call_context_args = read(type(self).call)

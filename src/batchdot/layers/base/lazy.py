@@ -21,11 +21,12 @@ from batchdot.layers.base.placeholder import (
     move,
     without_listing,
 )
-from batchdot.layers.base.weights import Weights, set_trainable
+from batchdot.layers.base.weight_creation import WeightCreation
+from batchdot.layers.base.weights import set_trainable
 from batchdot.symbolic.shape_inference import as_input_shape
 
 
-class LazyWeights(Weights):
+class LazyWeights(WeightCreation):
     """The part of `Layer` that builds it, and applies earlier moves and state to the new weights."""
 
     def _watch_parameters(self) -> None:

@@ -1,17 +1,15 @@
 """The attributes of every layer, and default methods: the common base of all parts of `Layer`."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
 from batchdot._torch import is_tracing
-
-if TYPE_CHECKING:
-    from batchdot.layers.base.placeholder import WeightPlaceholder
-    from batchdot.layers.base.weight_keys import WeightInfo
-    from batchdot.symbolic.tensor import Node
+from batchdot.layers.base.placeholder import WeightPlaceholder
+from batchdot.layers.base.weight_info import WeightInfo
+from batchdot.symbolic.tensor import Node
 
 T = TypeVar("T")
 
@@ -81,14 +79,14 @@ class LayerState(nn.Module):
     built: bool
     supports_masking: bool
     input_spec: Any
-    inbound_nodes: "list[Node]"
-    outbound_nodes: "list[Node]"
+    inbound_nodes: list[Node]
+    outbound_nodes: list[Node]
 
     _name: str
     _trainable: bool
     _placement: Tensor
     _given_dtype: torch.dtype
-    _weight_infos: "list[WeightInfo]"
+    _weight_infos: list[WeightInfo]
     _pending_state: dict[str, Tensor]
     _initial_weights: Any
     _built_at_init: bool
@@ -98,7 +96,7 @@ class LayerState(nn.Module):
     _call_losses: list[tuple[Any, Any]]
     _symbolic_losses: list[tuple[Any, Any]]
     _updates: list[tuple[Any, Any]]
-    _declared: "dict[str, WeightPlaceholder]"
+    _declared: dict[str, WeightPlaceholder]
     _slow_path_triggers: tuple[Any, ...] = (True,)
     _declares_weights: bool = False
 

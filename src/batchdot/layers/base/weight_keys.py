@@ -1,11 +1,9 @@
 """The keys under which a layer stores its weights, in ``state_dict`` and as attributes.
 
 A weight has the key of its name, until it is assigned to an attribute: then it has that of the attribute, as
-in PyTorch. A `WeightInfo` has the Keras part of a weight: name, regularizer and constraint.
+in PyTorch.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -13,27 +11,7 @@ from torch import Tensor
 from batchdot.layers.base.naming import unique_key
 from batchdot.layers.base.placeholder import WeightPlaceholder, fill
 from batchdot.layers.base.state import LayerState
-
-
-@dataclass
-class WeightInfo:
-    """The Keras attributes of a weight, in addition to its value.
-
-    Attributes:
-        name: the name it was given.
-        key: its key in ``state_dict``.
-        trainable: whether it is trained while the layer is.
-        regularizer: a function of the weight whose value joins `losses`, or None.
-        constraint: a function of the weight that `apply_constraints` replaces it by, or None.
-        is_attribute: whether it was assigned to the attribute ``key``.
-    """
-
-    name: str
-    key: str
-    trainable: bool
-    regularizer: Callable[[Tensor], Tensor] | None
-    constraint: Callable[[Tensor], Tensor] | None
-    is_attribute: bool = False
+from batchdot.layers.base.weight_info import WeightInfo
 
 
 class WeightKeys(LayerState):

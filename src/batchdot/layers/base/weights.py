@@ -1,7 +1,7 @@
-"""Weights of a layer: making, listing, getting and setting them.
+"""Weights of a layer: listing, getting, setting and constraining them.
 
 A weight is a torch.nn.Parameter if it is trained and a buffer if not, so state_dict, optimizers and ``to``
-treat it as any other. `weight_keys` says under which key.
+treat it as any other. `weight_keys` says under which key, `weight_creation` makes it.
 """
 
 from collections.abc import Iterator
@@ -11,130 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from batchdot import constraints, initializers, regularizers
-from batchdot.convert import as_array, as_tensor, like_sharded, parse_dtype
-from batchdot.layers.base.placeholder import WeightPlaceholder, fill, is_lazy
-from batchdot.layers.base.weight_keys import WeightInfo, WeightKeys
-from batchdot.symbolic.shape_inference import real_values
+from batchdot.convert import as_array, as_tensor, like_sharded
+from batchdot.layers.base.placeholder import is_lazy
+from batchdot.layers.base.weight_info import WeightInfo
+from batchdot.layers.base.weight_keys import WeightKeys
 
 
 class Weights(WeightKeys):
-    """The part of `Layer` that makes, lists, gets and sets weights."""
-
-    def declare_weight(self, name: str, dtype: Any = None) -> None:
-        """Say in ``__init__`` that `build` makes a trainable weight of this name.
-
-        ``parameters()`` then has a placeholder for it, as in torch's lazy modules: an optimizer made before
-        the first call trains the weight. `weights` has it once the layer is built.
-
-        Args:
-            name: the name of the attribute that the weight is assigned to, or that `add_weight` is given.
-            dtype: a torch dtype or its name; by default the layer's.
-
-        >>> from batchdot import Layer
-        >>> class Scale(Layer):
-        ...     def __init__(self):
-        ...         super().__init__()
-        ...         self.declare_weight("factor")
-        ...     def build(self, input_shape):
-        ...         self.factor = self.add_weight("factor", input_shape[-1:], initializer="ones")
-        ...     def call(self, inputs):
-        ...         return inputs * self.factor
-        >>> layer = Scale()
-        >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
-        >>> layer(torch.ones(2, 3)).sum().backward()
-        >>> optimizer.step()
-        >>> layer.factor
-        Parameter containing:
-        tensor([0.8000, 0.8000, 0.8000], requires_grad=True)
-        """
-        self._declares_weights = True
-        own: dict[str, Any] = self._parameters
-        kind = self._dtype if dtype is None else parse_dtype(dtype)
-        with real_values():  # a layer may be made while shapes are inferred
-            own[name] = self._declared[name] = WeightPlaceholder(
-                self._trainable and (kind.is_floating_point or kind.is_complex),
-                self._placement.device,
-                kind,
-                f"{name!r} of layer {self.name!r}",
-            )
-
-    def add_weight(
-        self,
-        name: str | None = None,
-        shape: Any = (),
-        dtype: Any = None,
-        initializer: Any = None,
-        regularizer: Any = None,
-        trainable: bool | None = None,
-        constraint: Any = None,
-        partitioner: Any = None,
-        use_resource: Any = None,
-        synchronization: Any = "AUTO",
-        aggregation: Any = "NONE",
-        getter: Any = None,
-    ) -> Any:
-        """Make a weight.
-
-        Args:
-            name: its name; also its key in ``state_dict``, with underscores for dots and slashes, unless
-                it is assigned to an attribute of another name.
-            shape: tuple of sizes; () is a number.
-            dtype: a torch dtype or its name; by default the layer's.
-            initializer: a name, config, or function of (shape, dtype); by default Glorot's uniform
-                one for floats and zeros for the rest.
-            regularizer: a name, config, or function of the weight to a scalar, which joins `losses`.
-            trainable: whether it is trained: a Parameter, else a buffer. By default it is, unless
-                ``synchronization`` is ON_READ.
-            constraint: a name, config, or function of the weight to the one it is replaced with by
-                `apply_constraints`.
-            partitioner: ignored, like ``use_resource``, ``aggregation`` and ``getter``.
-            use_resource: see partitioner.
-            synchronization: ON_READ refuses ``trainable=True``, as documented.
-            aggregation: see partitioner.
-            getter: see partitioner.
-
-        Returns:
-            The torch.nn.Parameter, or the buffer's tensor.
-
-        Raises:
-            ValueError: an unknown initializer, regularizer or constraint; ON_READ with
-                ``trainable=True``; a dtype that needs an initializer; an unknown size.
-        """
-        on_read = str(getattr(synchronization, "name", synchronization)).upper().endswith("ON_READ")
-        if on_read and trainable:
-            raise ValueError(
-                "Synchronization value can be set to ON_READ only for non-trainable variables. "
-                f"Received trainable=True for weight {name!r} of layer {self.name}."
-            )
-        name = "weight" if name is None else str(name)
-        kind = self._read_weight_dtype(name, dtype, initializer)
-        trained = (not on_read if trainable is None else bool(trainable)) and self._trainable
-        if initializer is None:
-            initializer = "glorot_uniform" if kind.is_floating_point or kind.is_complex else "zeros"
-        value = self._initial_value(name, shape, kind, initializers.get(initializer))
-        info = WeightInfo(
-            name,
-            self._key_of_new_weight(name),
-            trainable is not False and not on_read,
-            regularizers.get(regularizer),
-            constraints.get(constraint),
-        )
-        self._weight_infos.append(info)
-        if info.trainable:
-            declared = self._parameters.get(info.key)
-            if isinstance(declared, WeightPlaceholder):
-                return fill(declared, value)
-            can_train = kind.is_floating_point or kind.is_complex
-            self.register_parameter(info.key, nn.Parameter(value, requires_grad=trained and can_train))
-            return self._parameters[info.key]
-        self._parameters.pop(info.key, None)
-        self.register_buffer(info.key, value)
-        return value
-
-    def add_variable(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a weight: another name for `add_weight`."""
-        return self.add_weight(*args, **kwargs)
+    """The part of `Layer` that lists, gets and sets weights."""
 
     @property
     def trainable(self) -> bool:
@@ -147,7 +31,7 @@ class Weights(WeightKeys):
         fixed = {info.key for info in self._weight_infos if not info.trainable}
         for key in self._parameters:
             parameter = self._parameters[key]
-            if parameter is not None and (parameter.is_floating_point() or parameter.is_complex()):
+            if parameter is not None and has_gradients(parameter.dtype):
                 parameter.requires_grad = self._trainable and key not in fixed
         for child in self.children():
             set_trainable(child, self._trainable)
@@ -304,34 +188,6 @@ class Weights(WeightKeys):
     def _inner_modules(self) -> list[nn.Module]:
         return list(self.children())
 
-    def _read_weight_dtype(self, name: str, dtype: Any, initializer: Any) -> torch.dtype:
-        if dtype is None:
-            return self._dtype
-        try:
-            kind = parse_dtype(dtype)
-        except TypeError:
-            kind = None
-        if kind is None:
-            raise ValueError(
-                f"An initializer for variable {name} of type {dtype} is required for layer {self.name}."
-                if initializer is None
-                else f"Layer {self.name} cannot make weight {name!r} of dtype {dtype!r}."
-            )
-        return kind
-
-    def _initial_value(self, name: str, shape: Any, dtype: torch.dtype, initializer: Any) -> Tensor:
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        if None in sizes:
-            raise ValueError(f"Layer {self.name} cannot make weight {name!r} of an unknown size: {sizes}.")
-        with torch.inference_mode(False), torch.no_grad():
-            value = as_tensor(initializer(sizes, dtype=dtype))
-            if tuple(value.shape) != sizes:
-                raise ValueError(
-                    f"Layer {self.name} asked for weight {name!r} of shape {sizes}, and its initializer gave "
-                    f"{tuple(value.shape)}."
-                )
-            return value.to(device=self._placement.device, dtype=dtype).clone()
-
 
 def set_trainable(module: nn.Module, value: bool) -> None:
     """Set whether a module inside a layer is trained, and all modules inside it."""
@@ -339,7 +195,7 @@ def set_trainable(module: nn.Module, value: bool) -> None:
         module.trainable = value
         return
     for parameter in module.parameters(recurse=False):
-        if parameter.is_floating_point() or parameter.is_complex():
+        if has_gradients(parameter.dtype):
             parameter.requires_grad = value  # torch's placeholders lack `requires_grad_`
     for child in module.children():
         set_trainable(child, value)
@@ -355,3 +211,12 @@ def weights_of(module: nn.Module, which: str) -> list[Tensor]:
     for child in module.children():
         found += weights_of(child, which)
     return found
+
+
+def has_gradients(dtype: torch.dtype) -> bool:
+    """Return whether torch computes gradients of tensors of a dtype.
+
+    >>> has_gradients(torch.complex64), has_gradients(torch.int64)
+    (True, False)
+    """
+    return dtype.is_floating_point or dtype.is_complex

@@ -20,7 +20,7 @@ class Capture:
     where: str
     name: str
 
-    def read(self, function: FunctionType) -> Any:
+    def value(self, function: FunctionType) -> Any:
         """Return what the function finds there now."""
         return dict(_places(function, self.where)).get(self.name)
 

@@ -71,7 +71,7 @@ class Lambda(Layer):
         # The parameters of the function decide what it is given, not those of `call`.
         self._call_context_args = _parameters(function) & {"mask", "training"}
         self._call_params = self._call_context_args | {"inputs"}
-        self._captures = {self._register(c.name, c.read(function)): c for c in find_captures(function)}
+        self._captures = {self._register(c.name, c.value(function)): c for c in find_captures(function)}
         self._weight_arguments = {
             name: self._register(name, value)
             for name, value in self.arguments.items()
@@ -103,7 +103,7 @@ class Lambda(Layer):
         changed = {
             capture: getattr(self, key)
             for key, capture in self._captures.items()
-            if getattr(self, key) is not capture.read(self.function)
+            if getattr(self, key) is not capture.value(self.function)
         }
         return rebind(self.function, changed) if changed else self.function
 
@@ -159,7 +159,7 @@ class Lambda(Layer):
         for argument, module in (("function", "module"), ("output_shape", None), ("mask", None)):
             kind = config.pop(f"{argument}_type", "raw")
             config.pop(module or f"{argument}_module", None)
-            config[argument] = _read_function(config.get(argument), kind, str(config.get("name")))
+            config[argument] = _deserialize_function(config.get(argument), kind, str(config.get("name")))
         return super().from_config(config)
 
     def extra_repr(self) -> str:
@@ -184,8 +184,8 @@ def _parameters(function: Any) -> frozenset[str]:
         return frozenset()
 
 
-def _read_function(value: Any, kind: str, layer: str) -> Any:
-    """Read one of the arguments that may be functions, as tf.keras or Keras 3 wrote it."""
+def _deserialize_function(value: Any, kind: str, layer: str) -> Any:
+    """Return one of the arguments that may be functions, from the config of tf.keras or Keras 3."""
     if isinstance(value, dict):  # Keras 3
         kind = {"function": "function", "__lambda__": "lambda"}.get(value.get("class_name", ""), "raw")
         value = value.get("config")

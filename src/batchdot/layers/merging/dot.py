@@ -161,7 +161,7 @@ class Dot(Layer):
 
     def _bind_inputs(self, *args: Any) -> tuple[Any, ...]:
         pair = [*_pair(*args)]
-        return (pair if symbolic_tensors(pair) else [self._read_input(value, pair) for value in pair],)
+        return (pair if symbolic_tensors(pair) else [self._convert_input(value, pair) for value in pair],)
 
 
 def dot(inputs: Any, axes: Any, normalize: bool = False, **kwargs: Any) -> Any:
