@@ -88,7 +88,7 @@ class Function:
 
 
 def _with_comment(prefix: str, expression: str, comment: str) -> list[str]:
-    """Return a statement with a comment, unless the statement fits on a line without it alone."""
+    """Return a statement with its comment, or without it if only the comment makes it too long for a line."""
     lines = break_statement(prefix, expression, comment)
     return [prefix + expression] if len(lines) > 1 and len(prefix + expression) <= WIDTH else lines
 

@@ -9,8 +9,6 @@ from batchdot.registry import HOOKS
 if TYPE_CHECKING:
     from torch import nn
 
-    from batchdot.models.model import Model
-
 
 def load_model(
     filepath: str | os.PathLike[str],
@@ -50,7 +48,7 @@ def load_model(
     return module
 
 
-def load_weights(model: "Model", filepath: str | os.PathLike[str]) -> None:
+def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
     """Fill a model with weights that Keras saved, layer by layer, by the rules of Keras's version.
 
     Raises:

@@ -9,7 +9,8 @@ from batchdot.layers.base.registry import LAYERS, deserialize_layer, serialize_l
 from batchdot.layers.core.input import Input, InputLayer
 from batchdot.models.functional import Functional
 from batchdot.models.serialization import recognize_automatic_name
-from batchdot.models.structure import map_shapes, register_layers
+from batchdot.models.state_dict import register_layers
+from batchdot.models.structure import map_shapes
 from batchdot.symbolic.shape_inference import infer
 from batchdot.symbolic.tensor import KerasTensor, Node, is_keras_tensor
 from batchdot.symbolic.tree import flatten, map_structure
@@ -128,7 +129,7 @@ class Sequential(Functional):
             del self._modules[key]
         if self.built:
             node = _node_of(self.outputs[0])
-            _disconnect(node)
+            node.disconnect()
             self._set_structure(self._input_structure, node.args[0])
         return layer
 
@@ -170,7 +171,7 @@ class Sequential(Functional):
                 nodes.append(_node_of(output))
         except BaseException:
             for node in reversed(nodes):
-                _disconnect(node)
+                node.disconnect()
             raise
         sources = [_layer_of_input(tensor) for tensor in flatten(inputs)]
         self._keyed_layers = [*zip(sources, register_layers(self, sources), strict=True), *layers]
@@ -334,7 +335,7 @@ def _call_for_one_output(layer: Any, inputs: Any, module: Any = None) -> KerasTe
         output = infer(module, inputs)
         Node(layer, (inputs,), {}, output)
     if not isinstance(output, KerasTensor):
-        _disconnect(layer.inbound_nodes[-1])
+        layer.inbound_nodes[-1].disconnect()
         raise ValueError(
             "All layers in a Sequential model should have a single output tensor. For multi-output "
             "layers, use the functional API."
@@ -345,14 +346,6 @@ def _call_for_one_output(layer: Any, inputs: Any, module: Any = None) -> KerasTe
 def _node_of(tensor: KerasTensor) -> Node:
     assert tensor.node is not None
     return tensor.node
-
-
-def _disconnect(node: Node) -> None:
-    """Remove a node from the layers that it connects."""
-    node.layer.inbound_nodes.remove(node)
-    for tensor in node.inputs:
-        if tensor.node is not None and node in tensor.node.layer.outbound_nodes:
-            tensor.node.layer.outbound_nodes.remove(node)
 
 
 def _shapes_of(structure: Any) -> Any:

@@ -1,13 +1,10 @@
-"""Structure: how inputs and outputs are nested, and the keys that a model's layers have in state_dict."""
+"""Structure: how the inputs and outputs of a model are nested, and how values are put into that order."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from batchdot.layers.base.layer import Layer
-from batchdot.layers.base.naming import state_keys
-from batchdot.layers.base.placeholder import without_listing
 from batchdot.symbolic.tensor import KerasTensor
 from batchdot.symbolic.tree import flatten, map_structure
 from batchdot.types import Shape
@@ -120,64 +117,6 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
     if not isinstance(shapes, list | tuple):
         raise ValueError(f"Expected a shape, or a list or dict of shapes. Received: {shapes!r}")
     return function(shapes) if is_shape(shapes) else [map_shapes(function, shape) for shape in shapes]
-
-
-def register_layers(model: Layer, layers: Sequence[Any]) -> list[str]:
-    """Register layers as submodules of a model, and return their keys, in the order of the layers.
-
-    The keys are those of `state_keys`. None is the name of an attribute of the model: torch finds submodules
-    by ``getattr`` as well (``torch.func.functional_call``, ``torch.export``,
-    ``get_submodule``). A layer that is a submodule already keeps its key.
-
-    >>> from batchdot.layers import Activation
-    >>> model = Layer()
-    >>> register_layers(model, [Activation("relu", name=name) for name in ("a.b", "a_b", "forward", None)])
-    ['a_b_1', 'a_b', 'forward_1', 'activation']
-    """
-    keys: dict[Any, str] = {module: key for key, module in model._modules.items() if module is not None}
-    new = [layer for layer in dict.fromkeys(layers) if layer not in keys]
-    keys |= zip(new, state_keys([layer._name for layer in new], model._is_taken), strict=True)
-    for layer in dict.fromkeys(layers):  # torch prints and iterates in this order
-        model._modules.pop(keys[layer], None)
-        model._modules[keys[layer]] = layer
-    return [keys[layer] for layer in layers]
-
-
-def rename_saved_keys(
-    model: Layer, keys: Sequence[str], state: dict[str, Any], prefix: str, has_version: bool
-) -> str:
-    """Rename, in a state that is about to be loaded, layers with the names that version 0.1 gave them.
-
-    These depended on what was built before, so the order of the layers decides.
-
-    Args:
-        model: the model that the state is loaded into.
-        keys: the keys of its layers, in order.
-        state: the state of a model that holds this one, changed in place.
-        prefix: of this model in it.
-        has_version: whether torch kept the version with the state. If not, keys that fit stay.
-
-    Returns:
-        What was renamed, in words; nothing if the keys fit, or if it takes more than new names.
-    """
-    with without_listing():
-        own = {key: set(model._modules[key].state_dict()) for key in keys if model._modules.get(key)}  # type: ignore[union-attr]
-    own = {
-        key: inner for key, inner in own.items() if inner or not getattr(model._modules[key], "built", True)
-    }
-    given: dict[str, list[str]] = {}
-    for saved in state:
-        first, dot, rest = saved.removeprefix(prefix).partition(".")
-        if saved.startswith(prefix) and dot and (first in own or first not in model._modules):
-            given.setdefault(first, []).append(rest)
-    pairs = list(zip(given, own, strict=False))
-    fits = list(given) == list(own) or (not has_version and set(given) <= set(own))
-    if fits or len(given) != len(own) or any(own[new] and own[new] != set(given[old]) for old, new in pairs):
-        return ""
-    values = {old: {rest: state.pop(f"{prefix}{old}.{rest}") for rest in given[old]} for old in given}
-    for old, new in pairs:
-        state.update({f"{prefix}{new}.{rest}": value for rest, value in values[old].items()})
-    return ", ".join(f"{old} as {new}" for old, new in pairs if old != new)
 
 
 def _is_list_of_inputs(inputs: Sequence[Any]) -> bool:
