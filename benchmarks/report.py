@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[Runs], str]] = {
     "numbers": number_lines,
     "comparison": tables.comparison_table,
     "speed": _each("workloads", tables.speed_table),
+    "calls": tables.calls_table,
     "compiled": tables.compiled_table,
     "ported": _each("ported", tables.ported_table),
     "top_k": tables.top_k_table,
@@ -106,6 +107,11 @@ _SECTIONS = {
         "Our time over that of others: below 1 we are faster. A cell is empty where nothing was measured, or "
         "where two halves of the rounds disagreed.",
         ("comparison", "speed"),
+    ),
+    "Small calls": (
+        "Calls on rows (32, 128) and on matrices (32, 128, 64), after one line of PyTorch for each. `dot` is "
+        "`Dot(1)`, `cosine` is `Dot(1, normalize=True)`, and `empty` a `torch.nn.Module` that returns x.",
+        ("calls",),
     ),
     "Compiled": (
         "Calls, layers and a model under `torch.compile(dynamic=True)`, as are the baselines.",

@@ -8,6 +8,7 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
+from benchmarks import calls
 from benchmarks.measure import OURS, ROOFLINE, best_baseline, settled_ratios
 from benchmarks.targets import evaluate
 
@@ -141,6 +142,30 @@ def target_table(runs: Runs) -> str:
 def _verdict(target: Results) -> str:
     measured = number(target["measured"])
     return f"**{measured}**" if target["verdict"] == "missed" else measured
+
+
+def calls_table(runs: Runs) -> str:
+    """Return the table of small calls, for each processor the time and what is more than one line of PyTorch."""
+    statements = (("rows", calls.ROWS), ("matrices", calls.MATRICES))
+    by_statement: Runs = {}
+    for machine, results in runs.items():
+        found = results.get("calls", {})
+        by_statement[machine] = {
+            "calls": {
+                f"`{statement}`": {
+                    "µs": found[table]["microseconds"][name]["median"],
+                    "more": found[table]["µs more than the first"][name],
+                }
+                for table, names in statements
+                for name, statement in names.items()
+                if table in found
+            }
+        }
+
+    def cells(row: Results) -> list[str]:
+        return [microseconds(row["µs"]), f"{row['more']:.2f}"]
+
+    return _side_by_side("call", by_statement, ("calls",), ("µs", "µs more than PyTorch's line"), cells)
 
 
 def compiled_lines(record: Results) -> list[str]:

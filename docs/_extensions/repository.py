@@ -1,4 +1,4 @@
-"""Make pages of a repository pages of a site: included files, links out of docs/, and the contents.
+"""Make pages of a repository pages of a site: included files and notebooks, links out of docs/, the contents.
 
 The Markdown is written for a reader of the repository. Here a link to a file that a page includes becomes
 a link to that page, and one to another file of the repository becomes the file's path.
@@ -11,6 +11,8 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from notebook import read_notebook  # beside this file
+
 INCLUDE = re.compile(r"^```\{include\} (\S+)\n((?::.*\n)*)```$", re.MULTILINE)
 OPTION = re.compile(r'^:([\w-]+):(?: "?(.*?)"?)?$', re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -19,6 +21,9 @@ PAGES = {
     "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "developing/contributing.md",
     "DEVIATIONS.md": "deviations.md",
+    "examples/attention_step_by_step.ipynb": "notebooks/attention-step-by-step.md",
+    "examples/port_a_recommender.ipynb": "notebooks/port-a-recommender.md",
+    "examples/why_your_cosine_is_wrong.ipynb": "notebooks/why-your-cosine-is-wrong.md",
 }
 """Files that pages of the site include as a whole."""
 
@@ -31,7 +36,8 @@ def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
     def included(match: re.Match[str]) -> str:
         path = (page.parent / match[1]).resolve()
         app.env.note_dependency(str(path))
-        text = path.read_text(encoding="utf-8")
+        is_notebook = path.suffix == ".ipynb"
+        text = read_notebook(path) if is_notebook else path.read_text(encoding="utf-8")
         for option, value in OPTION.findall(match[2]):
             before, found, after = text.partition(value)
             if option not in ("start-after", "end-before") or not found:
