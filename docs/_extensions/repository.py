@@ -6,6 +6,7 @@ a link to that page, and one to another file of the repository becomes the file'
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -17,15 +18,16 @@ INCLUDE = re.compile(r"^```\{include\} (\S+)\n((?::.*\n)*)```$", re.MULTILINE)
 OPTION = re.compile(r'^:([\w-]+):(?: "?(.*?)"?)?$', re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
-PAGES = {
-    "CHANGELOG.md": "changes.md",
-    "CONTRIBUTING.md": "developing/contributing.md",
-    "DEVIATIONS.md": "deviations.md",
-    "examples/attention_step_by_step.ipynb": "notebooks/attention-step-by-step.md",
-    "examples/port_a_recommender.ipynb": "notebooks/port-a-recommender.md",
-    "examples/why_your_cosine_is_wrong.ipynb": "notebooks/why-your-cosine-is-wrong.md",
-}
-"""Files that pages of the site include as a whole."""
+
+@cache
+def pages(docs: Path) -> dict[Path, Path]:
+    """Return the pages that include a file as a whole, by that file."""
+    found = {}
+    for page in docs.rglob("*.md"):
+        for path, options in INCLUDE.findall(page.read_text(encoding="utf-8")):
+            if not options:
+                found[(page.parent / path).resolve()] = page
+    return found
 
 
 def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -60,8 +62,7 @@ def _with_links(text: str, folder: Path, to: Path, docs: Path) -> str:
             return match[0]
         file = (folder / path).resolve()
         in_repository = str(file.relative_to(docs.parent))
-        if in_repository in PAGES:
-            file = docs / PAGES[in_repository]
+        file = pages(docs).get(file, file)
         if not image and not file.is_relative_to(docs):
             code = f"`{in_repository}`"
             return (
