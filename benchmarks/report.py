@@ -109,8 +109,8 @@ _SECTIONS = {
         ("comparison", "speed"),
     ),
     "Small calls": (
-        "Calls on rows (32, 128) and on matrices (32, 128, 64), after one line of PyTorch for each. `dot` is "
-        "`Dot(1)`, `cosine` is `Dot(1, normalize=True)`, and `empty` a `torch.nn.Module` that returns x.",
+        "Calls on rows (32, 128), after one line of PyTorch. `dot` is `Dot(1)`, `cosine` is "
+        "`Dot(1, normalize=True)`, and `empty` a `torch.nn.Module` that returns x.",
         ("calls",),
     ),
     "Compiled": (

@@ -9,10 +9,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+from notebook import read_notebook  # beside this file
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-
-from notebook import read_notebook  # beside this file
 
 INCLUDE = re.compile(r"^```\{include\} (\S+)\n((?::.*\n)*)```$", re.MULTILINE)
 OPTION = re.compile(r'^:([\w-]+):(?: "?(.*?)"?)?$', re.MULTILINE)

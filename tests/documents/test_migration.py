@@ -109,7 +109,9 @@ def same_values(theirs: Session, ours: Session, inputs: str, *names: str) -> Non
     """Compare what symbolic tensors stand for, with the same weights in the layers before them."""
     for name in names:
         rng = np.random.default_rng(0)
-        their_model, our_model = (session["keras"].Model(session[inputs], session[name]) for session in (theirs, ours))
+        their_model, our_model = (
+            session["keras"].Model(session[inputs], session[name]) for session in (theirs, ours)
+        )
         layers = ([layer for layer in model.layers if layer.weights] for model in (their_model, our_model))
         for layer, other in zip(*layers, strict=True):
             arrays = [random_weight(rng, weight) for weight in layer.weights]

@@ -38,6 +38,7 @@ def test_broken(body, sentences, tmp_path, capsys):
     assert main(str(tmp_path)) == (1 if sentences else 0)
     assert capsys.readouterr().out.splitlines() == (sentences or [f"{tmp_path}: all links lead somewhere"])
 
+
 # Notebooks, which are pages of the site
 
 
@@ -86,5 +87,7 @@ def test_cell_becomes_markdown(cell, text, tmp_path):
 
 def test_every_notebook_is_a_page():
     pages = ROOT.glob("docs/notebooks/*.md")
-    included = [re.match(r"```\{include\} \.\./\.\./(\S+)\n", page.read_text(encoding="utf-8"))[1] for page in pages]
+    included = [
+        re.match(r"```\{include\} \.\./\.\./(\S+)\n", page.read_text(encoding="utf-8"))[1] for page in pages
+    ]
     assert sorted(included) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*.ipynb"))
