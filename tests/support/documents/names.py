@@ -149,7 +149,9 @@ def _in_a_file(name: str, translations: Mapping[str, Any]) -> str:
     entry = translations.get(name)
     if entry is not None:
         words = MODULES.get(name) or _first_line(entry.translation.__doc__ or "")
-        words = f"`{words}`" if re.fullmatch(r"[\w.+*-]+", words) and words != "nothing" else words
+        if words.startswith("nothing"):
+            return f"yes, left out{words.removeprefix('nothing')}"
+        words = f"`{words}`" if re.fullmatch(r"[\w.+*-]+", words) else words
         return f"yes: {words}" + (f"; {entry.restriction}" if entry.restriction else "")
     if name in ELSEWHERE:
         return f"yes: {ELSEWHERE[name]}"
