@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import tables
 from benchmarks.measure import OURS, ROOFLINE, settled_ratios
-from benchmarks.published import path_of
+from benchmarks.published import path_of, processor
 from benchmarks.tables import Results, Runs
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +153,7 @@ def report(runs: Runs) -> str:
     for title, (text, names) in _SECTIONS.items():
         parts += [f"## {title}", text, *(TABLES[name](runs) for name in names)]
         if title == "Speed":
-            parts.append(_FIGURES)
+            parts += [f"Of the last run, on {processor(newest(runs))}:", _FIGURES]
     parts.append("## Peers and kernels that did not run, and why")
     for name, results in runs.items():
         reasons = [f"* {line}" for line in tables.reason_lines(results["workloads"])]
