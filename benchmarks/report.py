@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import tables
 from benchmarks.measure import OURS, ROOFLINE, settled_ratios
-from benchmarks.published import path_of
+from benchmarks.published import path_of, processor
 from benchmarks.tables import Results, Runs
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[Runs], str]] = {
     "numbers": number_lines,
     "comparison": tables.comparison_table,
     "speed": _each("workloads", tables.speed_table),
+    "calls": tables.calls_table,
     "compiled": tables.compiled_table,
     "ported": _each("ported", tables.ported_table),
     "top_k": tables.top_k_table,
@@ -106,6 +107,11 @@ _SECTIONS = {
         "Our time over that of others: below 1 we are faster. A cell is empty where nothing was measured, or "
         "where two halves of the rounds disagreed.",
         ("comparison", "speed"),
+    ),
+    "Small calls": (
+        "Calls on rows (32, 128), after one line of PyTorch. `dot` is `Dot(1)`, `cosine` is "
+        "`Dot(1, normalize=True)`, and `empty` a `torch.nn.Module` that returns x.",
+        ("calls",),
     ),
     "Compiled": (
         "Calls, layers and a model under `torch.compile(dynamic=True)`, as are the baselines.",
@@ -147,7 +153,7 @@ def report(runs: Runs) -> str:
     for title, (text, names) in _SECTIONS.items():
         parts += [f"## {title}", text, *(TABLES[name](runs) for name in names)]
         if title == "Speed":
-            parts.append(_FIGURES)
+            parts += [f"Of the last run, on {processor(newest(runs))}:", _FIGURES]
     parts.append("## Peers and kernels that did not run, and why")
     for name, results in runs.items():
         reasons = [f"* {line}" for line in tables.reason_lines(results["workloads"])]

@@ -8,6 +8,7 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
+from benchmarks.calls import ROWS
 from benchmarks.measure import OURS, ROOFLINE, best_baseline, settled_ratios
 from benchmarks.targets import evaluate
 
@@ -141,6 +142,25 @@ def target_table(runs: Runs) -> str:
 def _verdict(target: Results) -> str:
     measured = number(target["measured"])
     return f"**{measured}**" if target["verdict"] == "missed" else measured
+
+
+def calls_table(runs: Runs) -> str:
+    """Return the table of small calls, for each processor the time, and that above a line of PyTorch."""
+    by_call: Runs = {}
+    for machine, results in runs.items():
+        found = results.get("calls", {}).get("rows", {})
+        times, more = found.get("microseconds", {}), found.get("µs more than the first", {})
+        calls = {
+            f"`{call}`": {"µs": times[name]["median"], "more": more[name]}
+            for name, call in ROWS.items()
+            if name in times
+        }
+        by_call[machine] = {"calls": calls}
+
+    def cells(row: Results) -> list[str]:
+        return [microseconds(row["µs"]), f"{row['more']:.2f}"]
+
+    return _side_by_side("call", by_call, ("calls",), ("µs", "µs more than the first"), cells)
 
 
 def compiled_lines(record: Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""Make pages of a repository pages of a site: included files, links out of docs/, and the contents.
+"""Make pages of a repository pages of a site: included files and notebooks, links out of docs/, the contents.
 
 The Markdown is written for a reader of the repository. Here a link to a file that a page includes becomes
 a link to that page, and one to another file of the repository becomes the file's path.
@@ -6,8 +6,10 @@ a link to that page, and one to another file of the repository becomes the file'
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
+from notebook import read_notebook  # beside this file
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -15,12 +17,16 @@ INCLUDE = re.compile(r"^```\{include\} (\S+)\n((?::.*\n)*)```$", re.MULTILINE)
 OPTION = re.compile(r'^:([\w-]+):(?: "?(.*?)"?)?$', re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
-PAGES = {
-    "CHANGELOG.md": "changes.md",
-    "CONTRIBUTING.md": "developing/contributing.md",
-    "DEVIATIONS.md": "deviations.md",
-}
-"""Files that pages of the site include as a whole."""
+
+@cache
+def pages(docs: Path) -> dict[Path, Path]:
+    """Return the pages that include a file as a whole, by that file."""
+    found = {}
+    for page in docs.rglob("*.md"):
+        for path, options in INCLUDE.findall(page.read_text(encoding="utf-8")):
+            if not options:
+                found[(page.parent / path).resolve()] = page
+    return found
 
 
 def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -31,7 +37,8 @@ def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
     def included(match: re.Match[str]) -> str:
         path = (page.parent / match[1]).resolve()
         app.env.note_dependency(str(path))
-        text = path.read_text(encoding="utf-8")
+        is_notebook = path.suffix == ".ipynb"
+        text = read_notebook(path) if is_notebook else path.read_text(encoding="utf-8")
         for option, value in OPTION.findall(match[2]):
             before, found, after = text.partition(value)
             if option not in ("start-after", "end-before") or not found:
@@ -54,8 +61,7 @@ def _with_links(text: str, folder: Path, to: Path, docs: Path) -> str:
             return match[0]
         file = (folder / path).resolve()
         in_repository = str(file.relative_to(docs.parent))
-        if in_repository in PAGES:
-            file = docs / PAGES[in_repository]
+        file = pages(docs).get(file, file)
         if not image and not file.is_relative_to(docs):
             code = f"`{in_repository}`"
             return (

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from tests.documents.test_docs import FENCE, run_python
 from tests.support import ROOT
 from tests.support.live_keras import tf_keras
+from tests.tutorials.parts import set_torch_weights
 
 import batchdot
 
@@ -23,10 +24,6 @@ Session = dict[str, Any]
 def close(theirs: Any, ours: Any, atol: float = 1e-5) -> None:
     ours = ours.detach().numpy() if isinstance(ours, torch.Tensor) else ours
     np.testing.assert_allclose(np.asarray(theirs), ours, rtol=1e-5, atol=atol)
-
-
-def same_shape(theirs: Any, ours: Any) -> None:
-    assert tuple(theirs.shape) == tuple(ours.shape)
 
 
 def same_weights(theirs: Any, ours: Any, atol: float = 1e-5) -> None:
@@ -108,25 +105,46 @@ def backend(theirs: Session, ours: Session) -> None:
         close(theirs[name], ours[name])
 
 
+def same_values(theirs: Session, ours: Session, inputs: str, *names: str) -> None:
+    """Compare what symbolic tensors stand for, with the same weights in the layers before them."""
+    for name in names:
+        rng = np.random.default_rng(0)
+        their_model, our_model = (
+            session["keras"].Model(session[inputs], session[name]) for session in (theirs, ours)
+        )
+        layers = ([layer for layer in model.layers if layer.weights] for model in (their_model, our_model))
+        for layer, other in zip(*layers, strict=True):
+            arrays = [random_weight(rng, weight) for weight in layer.weights]
+            layer.set_weights(arrays)
+            if isinstance(other, batchdot.layers.TorchModuleWrapper):
+                set_torch_weights(other.module, arrays)
+            else:
+                other.set_weights(arrays)
+        x = rng.normal(3, 2, (4, *ours[inputs].shape[1:])).astype("float32")
+        close(their_model(x), our_model.eval()(torch.from_numpy(x)))
+
+
+def random_weight(rng: np.random.Generator, weight: Any) -> np.ndarray:
+    array = 0.3 * rng.normal(size=weight.shape).astype("float32")
+    return np.abs(array) + 0.5 if "variance" in weight.name else array
+
+
 def lstm(theirs: Session, ours: Session) -> None:
-    same_shape(theirs["last"], ours["last"])
+    states = {name: ours[name][0] for name in "hc"}  # PyTorch's have an axis of layers, of which this is one
+    same_values(theirs, ours | states, "x", "last", "h", "c")
 
 
 def decoder(theirs: Session, ours: Session) -> None:
-    for name in ("decoded", "both"):
-        same_shape(theirs[name], ours[name])
+    same_values(theirs, ours, "x", "decoded", "both")
 
 
 def convolutions(theirs: Session, ours: Session) -> None:
-    for name in ("first", "pixels"):
-        same_shape(theirs[name], ours[name])
+    same_values(theirs, ours, "x", "first")
+    same_values(theirs, ours, "images", "pixels")
 
 
 def normalization(theirs: Session, ours: Session) -> None:
-    for name in ("normal", "timed"):
-        same_shape(theirs[name], ours[name])
-    shift = np.random.default_rng(0).normal(3, 2, (4, 20, 8)).astype("float32")
-    close(*(session["keras"].Model(session["x"], session["normal"])(shift) for session in (theirs, ours)))
+    same_values(theirs, ours, "x", "normal", "timed")
 
 
 CHECKS = [

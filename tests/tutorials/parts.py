@@ -60,23 +60,38 @@ class TorchParts:
 
 
 def set_torch_weights(module: nn.Module, arrays: list[Any]) -> None:
-    """Set a module of `TorchParts` to the weights of Keras's layer."""
+    """Set a module of PyTorch to the weights of Keras's layer."""
     tensors = [torch.from_numpy(array) for array in arrays]
     with torch.no_grad():
-        if isinstance(module, nn.LSTM):  # both have the gates in the order i, f, c, o
-            kernel, recurrent, bias = tensors
-            module.weight_ih_l0.copy_(kernel.T)
-            module.weight_hh_l0.copy_(recurrent.T)
-            module.bias_ih_l0.copy_(bias)
-            module.bias_hh_l0.zero_()
-        elif isinstance(module, nn.Conv1d):
-            module.weight.copy_(tensors[0].permute(2, 1, 0))
+        if isinstance(module, nn.LSTM | nn.GRU):
+            _set_recurrent(module, tensors)
+        elif isinstance(module, nn.Conv1d | nn.Conv2d):  # (*kernel, in, out) becomes (out, in, *kernel)
+            module.weight.copy_(tensors[0].movedim(-1, 0).movedim(-1, 1))
             module.bias.copy_(tensors[1])
         else:
-            assert isinstance(module, nn.BatchNorm1d)
-            names = ("weight", "bias", "running_mean", "running_var")
+            assert isinstance(module, nn.BatchNorm1d | nn.LayerNorm)
+            names = ("weight", "bias", "running_mean", "running_var")[: len(tensors)]
             for name, tensor in zip(names, tensors, strict=True):
                 getattr(module, name).copy_(tensor)
+
+
+def _set_recurrent(module: nn.LSTM | nn.GRU, tensors: list[torch.Tensor]) -> None:
+    """Set each direction to a kernel, a recurrent kernel and a bias; Keras's LSTM has one, its GRU two."""
+    for suffix in ("_l0", "_l0_reverse")[: 1 + module.bidirectional]:
+        kernel, recurrent, bias = (_gates(module, tensors.pop(0)) for _ in range(3))
+        input_bias, recurrent_bias = bias if bias.dim() == 2 else (bias, torch.zeros_like(bias))
+        getattr(module, f"weight_ih{suffix}").copy_(kernel.T)
+        getattr(module, f"weight_hh{suffix}").copy_(recurrent.T)
+        getattr(module, f"bias_ih{suffix}").copy_(input_bias)
+        getattr(module, f"bias_hh{suffix}").copy_(recurrent_bias)
+
+
+def _gates(module: nn.LSTM | nn.GRU, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a weight with its gates in PyTorch's order: i, f, c, o as in Keras, or r, z, h for z, r, h."""
+    if isinstance(module, nn.LSTM):
+        return tensor
+    update, reset, candidate = tensor.chunk(3, -1)
+    return torch.cat([reset, update, candidate], -1)
 
 
 def keras_shapes(module: nn.Module) -> list[tuple[int, ...]]:

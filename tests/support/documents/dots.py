@@ -254,10 +254,11 @@ def pictures() -> Iterator[tuple[str, str]]:
 HEAD = """\
 # Which dot do I have?
 
-The dot products that people write with Keras: found in public code, each with its picture, the line in
-Keras, the line here and the line in plain PyTorch, which all compute the same. `B` is the batch. Made by
-`python -m tests.support.documents.dots`, which draws with [`explain`](semantics.md); the lines are run by
-tests, those of Keras too.
+<!-- Written by python -m tests.support.documents.dots. -->
+
+The dot products that people write with Keras, found in public code. Each has its picture, drawn by
+[`explain`](semantics.md), the line in Keras, the line here and the line in plain PyTorch, which all compute
+the same. Tests run them, Keras's too but for capsules, which need an old one. `B` is the batch.
 
 | you have | it is |
 |---|---|

@@ -29,13 +29,17 @@ RECORD = FOLDER / "lookup.json"
 HEAD = """\
 # What of Keras is here
 
+<!-- Written by python -m tests.support.documents.names, from the tables that errors and the porter use. -->
+
 Every public name of tf_keras 2.21 and Keras 3.15. *In code* is code that runs under `import batchdot as
 keras`: **yes**, with a restriction where there is one, or what to write instead. *In a file* is a model
 that any Keras saved, which becomes plain PyTorch by [`batchdot port`](../command-line.md): there are many
-more layers, because nothing of Keras has to be there afterwards.
+more layers, because nothing of Keras has to be there afterwards. An `ImportError` or `AttributeError` for a
+name says what stands here.
 
-The page is made by `python -m tests.support.documents.names` from the tables that the errors and the porter
-speak from, and tested: an `ImportError` or `AttributeError` for a name says what stands here.
+"""
+
+LAYERS = """\
 
 ## Layers
 
@@ -96,7 +100,8 @@ SECTIONS = {
 def page() -> str:
     """Return the text of the page."""
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    parts = [HEAD, *(f"{row}\n" for row in _layer_rows(record["keras_names('layers',)"]))]
+    parts = [HEAD, _contents(), LAYERS]
+    parts += [f"{row}\n" for row in _layer_rows(record["keras_names('layers',)"])]
     names = ", ".join(f"`{name}`" for name in sorted(name for kind, name in table() if kind == "operation"))
     parts.append(
         "\n## Operations between layers\n\nIn a file, functions of `keras.ops` and TensorFlow between layers "
@@ -112,6 +117,13 @@ def page() -> str:
         "`layers.embeddings`, are found under the names they had.\n\n" + _answers(list(EARLIER))
     )
     return "".join(parts)
+
+
+def _contents() -> str:
+    """Return links to the sections."""
+    between = (title for title, _ in SECTIONS.values())
+    titles = ("Layers", "Operations between layers", *between, "Keras 1 and 2")
+    return " · ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles) + "\n"
 
 
 def _layer_rows(keras: Iterable[str]) -> list[str]:
@@ -137,7 +149,9 @@ def _in_a_file(name: str, translations: Mapping[str, Any]) -> str:
     entry = translations.get(name)
     if entry is not None:
         words = MODULES.get(name) or _first_line(entry.translation.__doc__ or "")
-        words = f"`{words}`" if re.fullmatch(r"[\w.+*-]+", words) and words != "nothing" else words
+        if words.startswith("nothing"):
+            return f"yes, left out{words.removeprefix('nothing')}"
+        words = f"`{words}`" if re.fullmatch(r"[\w.+*-]+", words) else words
         return f"yes: {words}" + (f"; {entry.restriction}" if entry.restriction else "")
     if name in ELSEWHERE:
         return f"yes: {ELSEWHERE[name]}"
