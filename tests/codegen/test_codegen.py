@@ -1,5 +1,6 @@
 """Generated functions run, their names are names, and their text is as ruff leaves it."""
 
+import ast
 import keyword
 import shutil
 import subprocess
@@ -52,6 +53,8 @@ def test_function_of_any_width_is_as_ruff_leaves_it(tmp_path, count, indent) -> 
         function.assign("total", " + ".join(names))
     function.give({name: name for name in names})
     text = "\n".join([*["class A:"] * bool(indent), *function.lines]) + "\n"
+    statements = [ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)]
+    assert f"total = {' + '.join(names)}" in statements  # a comma more would make it a tuple
     (tmp_path / "case.py").write_text(text)
     command = [RUFF, "format", "--isolated", "--diff", tmp_path]
     process = subprocess.run(command, capture_output=True, text=True, check=False)

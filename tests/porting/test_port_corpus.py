@@ -1,6 +1,6 @@
 """Every file of the corpus, ported, computes what Keras predicted; ``-k tf2.6/04`` selects.
 
-The whole is loaded where it is; of its committed part one file of each model and version, from all containers.
+The whole is loaded where it is; of its committed part one file of each model and version.
 """
 
 import itertools
@@ -38,7 +38,7 @@ def assert_agrees(path):
 
 
 def one_each(paths):
-    """Return one file a model, which take turns at the containers: all of one hold the same, says test_corpus."""
+    """Return one file a model, from each container in turn: all hold the same, says test_corpus."""
     models = [list(group) for _, group in itertools.groupby(paths, key=lambda path: path.name.split(".")[0])]
     return [files[number % len(files)] for number, files in enumerate(models)]
 

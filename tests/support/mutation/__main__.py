@@ -148,7 +148,7 @@ def _try(copy: Path, path: Path, change: Change, tests: list[str], seconds: int)
 
 
 def _run_tests(copy: Path, tests: list[str], seconds: int) -> int | None:
-    """Return the status of pytest in a fork, where torch is imported already; None after so many seconds of CPU time."""
+    """Return the status of pytest in a fork, which has torch imported; None after so many seconds of CPU."""
     child = os.fork()
     if child == 0:
         try:
