@@ -47,14 +47,17 @@ def test_write_structure_of_a_structure_is_its_source(structure, source) -> None
 @pytest.mark.parametrize("indent", ["", "    "])
 def test_function_of_any_width_is_as_ruff_leaves_it(tmp_path, count, indent) -> None:
     names = [f"a_long_name_{number}" for number in range(count)]
+    total = " + ".join([*names, "x"])
+    sums = {"total": total, "rest": f"x - ({total}) - 1"}
     function = Function("run", names, "tuple[" + ", ".join(["Tensor"] * count) + "]", indent)
     with function.block("for _ in range(3):"):
         function.assign(tuple(names), f"self.layer({', '.join(names)})", "  # (B, 2)")
-        function.assign("total", " + ".join(names))
+        for name, expression in sums.items():
+            function.assign(name, expression)
     function.give({name: name for name in names})
     text = "\n".join([*["class A:"] * bool(indent), *function.lines]) + "\n"
-    statements = [ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)]
-    assert f"total = {' + '.join(names)}" in statements  # a comma more would make it a tuple
+    statements = {ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)}
+    assert {f"{name} = {expression}" for name, expression in sums.items()} <= statements  # and no tuples
     (tmp_path / "case.py").write_text(text)
     command = [RUFF, "format", "--isolated", "--diff", tmp_path]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
