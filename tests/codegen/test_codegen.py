@@ -42,6 +42,13 @@ def test_write_structure_of_a_structure_is_its_source(structure, source) -> None
     assert found == structure
 
 
+def assert_formatted(text, folder) -> None:
+    (folder / "case.py").write_text(text)
+    command = [RUFF, "format", "--isolated", "--diff", folder]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, ""), process.stderr
+
+
 @pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
 @pytest.mark.parametrize("indent", ["", "    "])
@@ -58,10 +65,17 @@ def test_function_of_any_width_is_as_ruff_leaves_it(tmp_path, count, indent) -> 
     text = "\n".join([*["class A:"] * bool(indent), *function.lines]) + "\n"
     statements = {ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)}
     assert {f"{name} = {expression}" for name, expression in sums.items()} <= statements  # and no tuples
-    (tmp_path / "case.py").write_text(text)
-    command = [RUFF, "format", "--isolated", "--diff", tmp_path]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (process.returncode, process.stdout) == (0, ""), process.stderr
+    assert_formatted(text, tmp_path)
+
+
+@pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
+@pytest.mark.parametrize("behind", ["", ".shape", "[0]", ".view(3)"])
+def test_call_of_any_length_is_as_ruff_leaves_it(tmp_path, behind) -> None:
+    function = Function("run", ["y"])
+    for length in range(55, 90):
+        function.assign("y", f"call({'x' * length}, y){behind}")
+    function.give(["y"])
+    assert_formatted("\n".join(function.lines) + "\n", tmp_path)
 
 
 @pytest.mark.parametrize(
