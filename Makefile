@@ -16,10 +16,16 @@ PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist clean
+.PHONY: help installed demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+# Before targets run side by side: two pips in one environment disturb each other.
+installed: $(CONSTRAINTS) $(PACKAGE) ## Install what lint, docs, dist and test need, at once.
+	$(INSTALL) --editable '.[dev,docs,test]'
+	rm -rf .mypy_cache # which remembers what was not installed
+	touch $(VENV)/installed $(addprefix $(VENV)/installed-,dev docs test)
 
 demo: $(VENV)/installed ## Compare real handwritten digits by cosine: the main job on real input.
 	$(BIN)/batchdot demo $(ARGS)
@@ -48,9 +54,8 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 		tests/layers/test_dot.py tests/layers/test_fast_call.py tests/distributed $(ARGS)
 
 fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
-	@for target in hdf5 zip json npz archive record model port; do \
-		$(BIN)/python -m tests.support.porting.fuzz $$target --count 10000000 --seconds 10 || exit 1; \
-	done
+	printf '%s\n' hdf5 zip json npz archive record model port | xargs -P 2 -I TARGET \
+		$(BIN)/python -m tests.support.porting.fuzz TARGET --count 10000000 --seconds 10
 
 mutate: $(VENV)/installed-test ## Change the sources at random, and see which changes the tests let through.
 	test -f build/mutation/touched.json || $(BIN)/python -m tests.support.mutation record
@@ -80,7 +85,7 @@ docs: $(VENV)/installed-docs ## Build the documentation into build/docs/html, an
 	$(BIN)/python -m tests.support.documents.links build/docs/html
 
 dist: $(VENV)/installed-dev ## Build an sdist, from it wheels for Linux, and try this machine's in an empty environment.
-	rm -rf build dist src/*.egg-info
+	rm -rf build/empty dist src/*.egg-info
 	$(BIN)/python -m build --sdist --no-isolation >/dev/null
 	$(BIN)/python packaging/manylinux.py
 	$(PYTHON) -m venv build/empty

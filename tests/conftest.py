@@ -15,6 +15,13 @@ from batchdot import kernels
 from batchdot.ops import arguments, plan_cache
 
 KERNELS = {kernel.name: kernel for kernel in kernels.KERNELS}
+NOT_CHOSEN = ("not asked for", "turned off")
+"""How a reason begins that says that the kernel is not wanted; for any other a test is skipped."""
+CHOSEN = [
+    name
+    for name, kernel in KERNELS.items()
+    if not any(reason.startswith(NOT_CHOSEN) for reason in kernel.unavailable_reasons())
+]
 
 torch.sparse.check_sparse_tensor_invariants.enable()  # torch warns until one says which
 
@@ -45,16 +52,28 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", warning)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)  # of the tests that -m and -k select
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     missing = [name for name in live_keras.MODULES if find_spec(name) is None]
+    if not torch.cuda.is_available():
+        _skip_as_one(config, items, "cuda", "torch sees no CUDA device here")
     for item in items:
-        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
-            item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device here"))
         if item.get_closest_marker("keras"):
             for warning in KERAS_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
             if missing:
                 item.add_marker(pytest.mark.skip(reason=f"{missing[0]} is missing: the extra `test-keras`"))
+
+
+def _skip_as_one(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:
+    """Skip the first test of each file with a marker, and deselect the others: one row says why."""
+    found = [item for item in items if item.get_closest_marker(marker)]
+    first = {item.path: item for item in reversed(found)}
+    for item in first.values():
+        item.add_marker(pytest.mark.skip(reason=reason))
+    others = {item for item in found if item is not first[item.path]}
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -117,6 +136,6 @@ def triton_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plan_cache.clear()
 
 
-@pytest.fixture(params=KERNELS)
+@pytest.fixture(params=CHOSEN)
 def each_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield from _use_kernel(request.param, monkeypatch)

@@ -69,6 +69,7 @@ def small(monkeypatch):
     monkeypatch.setattr(ported, "BATCHES", (1, 3))
 
 
+@pytest.mark.slow
 def test_a_run_without_keras(small, tmp_path, capsys):
     path = tmp_path / "results.json"
     assert command.main(["--quick", "--no-keras", "--only", "ported", "--output", str(path)]) == 0

@@ -1,5 +1,6 @@
 """Generated functions run, their names are names, and their text is as ruff leaves it."""
 
+import ast
 import keyword
 import shutil
 import subprocess
@@ -41,21 +42,40 @@ def test_write_structure_of_a_structure_is_its_source(structure, source) -> None
     assert found == structure
 
 
+def assert_formatted(text, folder) -> None:
+    (folder / "case.py").write_text(text)
+    command = [RUFF, "format", "--isolated", "--diff", folder]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, ""), process.stderr
+
+
 @pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
 @pytest.mark.parametrize("indent", ["", "    "])
 def test_function_of_any_width_is_as_ruff_leaves_it(tmp_path, count, indent) -> None:
     names = [f"a_long_name_{number}" for number in range(count)]
+    total = " + ".join([*names, "x"])
+    sums = {"total": total, "rest": f"x - ({total}) - 1"}
     function = Function("run", names, "tuple[" + ", ".join(["Tensor"] * count) + "]", indent)
     with function.block("for _ in range(3):"):
         function.assign(tuple(names), f"self.layer({', '.join(names)})", "  # (B, 2)")
-        function.assign("total", " + ".join(names))
+        for name, expression in sums.items():
+            function.assign(name, expression)
     function.give({name: name for name in names})
     text = "\n".join([*["class A:"] * bool(indent), *function.lines]) + "\n"
-    (tmp_path / "case.py").write_text(text)
-    command = [RUFF, "format", "--isolated", "--diff", tmp_path]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (process.returncode, process.stdout) == (0, ""), process.stderr
+    statements = {ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)}
+    assert {f"{name} = {expression}" for name, expression in sums.items()} <= statements  # and no tuples
+    assert_formatted(text, tmp_path)
+
+
+@pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
+@pytest.mark.parametrize("behind", ["", ".shape", "[0]", ".view(3)"])
+def test_call_of_any_length_is_as_ruff_leaves_it(tmp_path, behind) -> None:
+    function = Function("run", ["y"])
+    for length in range(55, 90):
+        function.assign("y", f"call({'x' * length}, y){behind}")
+    function.give(["y"])
+    assert_formatted("\n".join(function.lines) + "\n", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 import torch
-from tests.support import ROOT, sharding_ranks
+from tests.support import sharding_ranks
+from tests.support.processes import run_side_by_side
 from torch.distributed.tensor import Partial, Placement, Replicate, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
@@ -133,24 +134,12 @@ def test_one_process_agrees_with_itself():
 def outcomes(request, tmp_path_factory):
     """What each rank found, of as many processes."""
     folder = tmp_path_factory.mktemp(f"ranks{request.param}")
-    command = [sys.executable, "-W", "error", "-m", "tests.support.sharding_ranks"]
-    running = [
-        subprocess.Popen(
-            [*command, str(rank), str(request.param), str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(request.param)
-    ]
-    try:
-        printed = [process.communicate(timeout=300)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert all((folder / f"{rank}.json").exists() for rank in range(request.param)), "\n".join(printed)
-    return request.param, [json.loads((folder / f"{r}.json").read_text()) for r in range(request.param)]
+    command = ["-W", "error", "-m", "tests.support.sharding_ranks"]
+    ranks = range(request.param)
+    ended = run_side_by_side([[*command, str(rank), str(len(ranks)), str(folder)] for rank in ranks], 300)
+    report = "\n".join(f"rank {rank} {end}" for rank, end in zip(ranks, ended, strict=True))
+    assert not any(end.status for end in ended), report
+    return len(ranks), [json.loads((folder / f"{rank}.json").read_text()) for rank in ranks]
 
 
 def test_all_ranks_on_all_cases(outcomes):

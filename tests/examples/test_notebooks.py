@@ -11,6 +11,8 @@ from tests.support import ROOT
 from tests.support.notebooks import TAG, difference
 
 NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
+LONG = ("attention_step_by_step",)
+"""Those that train for longer than the rest of the tests takes beside them."""
 RUN = "import sys; from pathlib import Path; from tests.support.notebooks import run, write; "
 RUN += "write(run(Path(sys.argv[1])), Path(sys.argv[2]))"
 
@@ -24,7 +26,10 @@ def test_the_notebooks_are_there():
     assert len(NOTEBOOKS) == 3
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=path.stem) for path in NOTEBOOKS],
+)
 def test_outputs_are_those_of_a_run(path, tmp_path):
     """In a process of its own, as a reader runs it, from the notebook's folder."""
     command = [sys.executable, "-c", RUN, str(path), str(tmp_path / path.name)]

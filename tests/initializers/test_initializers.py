@@ -221,7 +221,6 @@ def test_meta_device_and_empty_shape(name, arguments, seed):
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("name", "arguments"), RANDOM)
 def test_seed_same_numbers_on_cuda(name, arguments):
     values = make(name, arguments, 3)((4, 3), device="cuda")

@@ -10,6 +10,7 @@ from tests.support.keras_models import MODELS, feed
 import batchdot
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         shutil.which("g++") is None, reason="torch compiles packages with g++, and there is none"
     ),

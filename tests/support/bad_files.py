@@ -124,7 +124,7 @@ BAD_SAFETENSORS = {
     "deep": (tensors(b'{"a":' + b"[" * 100_000), MALFORMED + "it is not JSON"),
     "huge number": (tensors(b'{"a":' + b"9" * 5000 + b"}"), MALFORMED + "it is not JSON"),
     "not a number": (tensors(b'{"a":NaN}'), MALFORMED + "it is not JSON"),
-    "twice": (tensors(b'{"a":1,"a":2}'), MALFORMED + "the key 'a' occurs twice"),
+    "twice": (tensors(b'{"b":0,"a":1,"a":2}'), MALFORMED + "the key 'a' occurs twice"),
     "nothing": (tensors({}, 0), "x holds no tensor"),
     "no entry": (
         tensors({"a": 1}),

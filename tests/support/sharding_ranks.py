@@ -634,11 +634,15 @@ def main(rank, ranks, folder):
         except Exception as error:
             failures[name] = traceback.format_exc()
             if not isinstance(error, AssertionError):
+                traceback.print_exc()
                 break  # who knows what the other ranks wait for
         else:
             passed.append(name)
+    else:
+        dist.barrier()  # or one would leave while the others still need it
     (Path(folder) / f"{rank}.json").write_text(json.dumps({"passed": passed, "failures": failures}))
     dist.destroy_process_group()
+    os._exit(0)  # gloo's threads sometimes abort a process while the interpreter shuts down
 
 
 if __name__ == "__main__":

@@ -122,6 +122,10 @@ WRONG = {
         "dot a.npz b.npy -o o.npy",
         "cannot tell the format of 'a.npz' from its name: it should",
     ),
+    "a letter that is a capital of another only in Unicode": (
+        "dot a.npy b.npy -o o.\u017fafetensors:q",
+        "cannot tell the format of 'o.\u017fafetensors:q' from its name: it should",
+    ),
     "no name": ("dot a.npy b.npy -o ", "cannot tell the format of '' from its name: it should end with"),
     "no tensor name": (
         "dot a.npy b.npy -o o.safetensors:",

@@ -65,6 +65,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "set an item": set_item,
     "in place": lambda t: t.mul(2).add_(C),
     "topk": lambda t: t.topk(2),
+    "dict": lambda t: {"sum": t + C, "first": t[:, :1]},
     "vmap": lambda t: torch.vmap(lambda row: row * C)(t),
     "functional_call": lambda t: torch.func.functional_call(
         nn.Linear(4, 2), {"weight": W.T, "bias": torch.zeros(2)}, (t,)
@@ -83,6 +84,9 @@ def same_structure(symbolic: Any, real: Any, batch: int | None) -> None:
         assert symbolic.dtype == real.dtype
         assert symbolic.shape == tuple(batch if size == 3 else size for size in real.shape)
         return
+    if isinstance(real, dict):
+        assert list(symbolic) == list(real)
+        symbolic, real = symbolic.values(), real.values()
     for each, value in zip(symbolic, real, strict=True):
         same_structure(each, value, batch)
 

@@ -164,6 +164,6 @@ def test_loop_reaches_every_weight(name: str) -> None:
     model, loss = our_model(name)
     _, x, y = TUTORIALS[name]
     trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
-    losses = train(model, loss, x, y, 40, 0.05)
+    losses = train(model, loss, x, y, 16, 0.05)
     assert min(losses[-5:]) < losses[0]
     assert [key for key, value in trained.items() if value.grad is None] == []
