@@ -114,6 +114,7 @@ def keras_identity(shape):
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 2)])
 def test_identity_as_keras(shape, keras_says):
     assert (initializers.Identity(2.0)(shape).numpy() == keras_says(keras_identity, shape)).all()
+    assert initializers.Identity()((2, 2)).tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 CONSTANTS = [
