@@ -2,7 +2,7 @@
 //
 // A wheel's library brings a C++ runtime of its own, and torch's runtime could not catch what that throws. So
 // BD_BOX(&function), to be used as TORCH_BOX, catches what the function throws, and torch raises the error. What
-// runs in torch's threads may not throw either: see `run` in operators.cpp.
+// runs in torch's threads may not throw either: see for_ranges in threads.h.
 
 #ifndef BATCHDOT_BOUNDARY_H
 #define BATCHDOT_BOUNDARY_H

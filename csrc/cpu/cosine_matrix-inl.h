@@ -18,9 +18,11 @@
 #endif
 
 #include "dot-inl.h"
+#include "memory-inl.h"
 #include "row_access-inl.h"
+#include "row_cosine-inl.h"
 #include "row_gradients-inl.h"
-#include "row_kernels-inl.h"
+#include "several_rows-inl.h"
 #include "simd-inl.h"
 #include "target-inl.h"
 
@@ -189,20 +191,22 @@ void row_unit_backward(const RowProblem& problem, int64_t begin, int64_t end) {
   AlignedBuffer<T> buffer(problem.out.stride == 1 ? 0 : size);
   for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
     InverseNorm inverse, one = {1, 1, false};
-    double along;
+    double along, largest = INFINITY;
     if constexpr (kHasExactProducts<T>) {
       DotAndNorms sums = dot_and_norms(x, y, size);
       inverse = inverse_root(sums.xx, problem.epsilon);
       along = sums.xy;
+      largest = 4 * std::sqrt(sums.yy) * inverse.value;
     } else {
       inverse = inverse_norm(x, size, problem.epsilon);
       along = to_double(dot_compensated(x, y, size));
     }
     along *= inverse.value * inverse.scale;
+    Saturation<T> saturation(largest);
     write_row(problem, row, buffer.data, [&](T* out) BD_LAMBDA_INLINE {
       for (int64_t k = 0; k < size; k += kLanes) {
         Pack a = load_at(x, k, size), b = load_at(y, k, size);
-        store_at(out, k, size, saturated<T>(cosine_gradient<T>(a, inverse, b, one, along, 1)));
+        store_at(out, k, size, saturation(cosine_gradient<T>(a, inverse, b, one, along, 1)));
       }
     });
   });

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <type_traits>
 
 #include "double_double.h"
@@ -25,6 +24,9 @@
 #define BATCHDOT_CPU_DOT_INL_H_
 #endif
 
+#include "lanes-inl.h"
+#include "memory-inl.h"
+#include "row_access-inl.h"
 #include "simd-inl.h"
 #include "target-inl.h"
 
@@ -67,74 +69,13 @@ BD_INLINE double underflow_floor(int64_t size) {
   return kMayLeaveFloat<T> && size > 128 ? size * 0x1p-132 : 0;
 }
 
-// Prefetch the memory after a pack into the nearest cache: hardware fetches rows that follow each other into a farther
-// one. 384 bytes take about 30 cycles, twice as long as that takes to answer. Of rows beyond the caches of an AMD EPYC
-// (Zen 4) this took the same time as no prefetching; 3 KB and 8 KB ahead took 1.0 to 1.4 times that.
-template <class T>
-BD_INLINE void prefetch(const T* pack) {
-  constexpr int kLine = 64, kAhead = 384;
-  for (int byte = 0; byte < int(kLanes * sizeof(T)); byte += kLine)
-    __builtin_prefetch((const char*)pack + kAhead + byte);
-}
-
-// kLanes elements: a row of fewer, after zeros.
-template <class T>
-struct Padded {
-  T elements[kLanes];
-
-  BD_MEMBER_INLINE const T* fill(const T* row, int64_t size) {
-    std::memset(elements, 0, sizeof elements);
-    std::memcpy(elements + kLanes - size, row, size * sizeof(T));
-    return elements;
-  }
-};
-
-// Call body(i, a, b) for registers a of x and b of y, from begin to end; i < kRegisters is the register's place in its
-// pack. A row has kLanes elements or more: its last pack ends where the row ends, and what was in the pack before is
-// masked to zero.
-template <class T, class U, class Body>
-BD_INLINE void for_each_register(const T* x, const U* y, int64_t begin, int64_t end, Body body) {
-  int64_t k = begin;
-  for (; k + kLanes <= end; k += kLanes) {
-    prefetch(x + k);
-    if ((const void*)x != (const void*)y) prefetch(y + k);
-#pragma GCC unroll 8
-    for (int i = 0; i < kRegisters; ++i)
-      body(i, Memory<T>::load(x + k + i * kWidth), Memory<U>::load(y + k + i * kWidth));
-  }
-  if (k == end) return;
-  const int64_t* mask = kTailMask + (end - k);
-  k = end - kLanes;
-#pragma GCC unroll 8
-  for (int i = 0; i < kRegisters; ++i)
-    body(i, masked(Memory<T>::load(x + k + i * kWidth), mask + i * kWidth),
-         masked(Memory<U>::load(y + k + i * kWidth), mask + i * kWidth));
-}
-
-// The same with body(i, products).
-template <class T, class Body>
-BD_INLINE void for_each_product(const T* x, const T* y, int64_t begin, int64_t end, Body body) {
-  auto products = [&](int64_t k, int i) BD_LAMBDA_INLINE {
-    return product(load_factors(x + k + i * kWidth, Factor<T>()), load_factors(y + k + i * kWidth, Factor<T>()));
-  };
-  int64_t k = begin;
-  for (; k + kLanes <= end; k += kLanes) {
-    prefetch(x + k);
-    prefetch(y + k);
-#pragma GCC unroll 8
-    for (int i = 0; i < kRegisters; ++i) body(i, products(k, i));
-  }
-  if (k == end) return;
-#pragma GCC unroll 8
-  for (int i = 0; i < kRegisters; ++i)
-    body(i, masked(products(end - kLanes, i), kTailMask + (end - k) + i * kWidth));
-}
-
 BD_INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begin > kChunk ? begin + kChunk : size; }
 
 // --- stage 1: in double ----------------------------------------------------------------------------------------
 //
-// For T narrower than double. Bound: |sum - exact| <= sum_depth(K)·u·M; for BFloat16 K·2^-150 more, as its products are
+// For T narrower than double. Bound: |sum - exact| <= sum_depth(K)·u·M; for BFloat16 K·2^-150 more, as its products
+// are formed in float, where they may underflow. Those that overflow make the sum infinite or NaN, which is not
+// accepted.|sum - exact| <= sum_depth(K)·u·M; for BFloat16 K·2^-150 more, as its products are
 // formed in float, where they may underflow. Those that overflow make the sum infinite or NaN,
 // which is not accepted.
 
@@ -169,107 +110,25 @@ BD_INLINE DotWithBound dot_with_bound(const T* x, const T* y, int64_t size) {
   return result;
 }
 
-// The largest absolute value of elements, found by their bits: those of positive numbers are ordered as the numbers
-// are, and those of infinity and NaN are above them.
-template <class T>
-struct LargestMagnitude {
-  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int16_t>;
-  static constexpr int kFit = kWidth * 8 / (int)sizeof(T), kCount = kLanes < kFit ? kLanes : kFit;
-  using Register = Simd<Bits, kCount>;
-
-  Register bits;
-
-  // GCC 12 stores a member that is initialized rather than assigned in two halves, and waits until it can load them.
-  BD_MEMBER_INLINE LargestMagnitude() { bits = Register{}; }
-
-  BD_MEMBER_INLINE void add_pack(const T* from) {
-#pragma GCC unroll 8
-    for (int i = 0; i < kLanes; i += kCount) {
-      Register a;
-      std::memcpy(&a, from + i, sizeof a);
-      a &= std::numeric_limits<Bits>::max();
-      bits = bits > a ? bits : a;
-    }
-  }
-
-  BD_MEMBER_INLINE double value() const {
-    Bits most = join_lanes<kCount, Bits>(bits, [](auto a, auto b) BD_LAMBDA_INLINE { return a > b ? a : b; });
-    T largest;
-    std::memcpy(&largest, &most, sizeof largest);
-    return (double)largest;
-  }
-};
-
-// Write a row of kLanes elements or more as factors, and return the largest magnitude of them.
-template <class T>
-BD_INLINE double write_factors(const T* row, int64_t size, Factor<T>* to) {
-  LargestMagnitude<T> largest;
-  auto write = [&](int64_t k) BD_LAMBDA_INLINE {
-    largest.add_pack(row + k);
-#pragma GCC unroll 8
-    for (int i = 0; i < kLanes; i += kWidth) {
-      auto factors = load_factors(row + k + i, Factor<T>());
-      std::memcpy(to + k + i, &factors, sizeof factors);
-    }
-  };
-  for (int64_t k = 0; k + kLanes <= size; k += kLanes) write(k);
-  write(size - kLanes);
-  return largest.value();
-}
-
-// The lanes of the dot products of ROWS rows of x, each with a row of y, or all with one row of y made factors. Each is
-// joined to a register, whose sum has the bits of dot_with_bound. The largest magnitudes of x, and of y unless that is
-// factors, join those of other rows. Rows are of kTiny to kChunk elements; kLanes - 1 elements before a row of fewer
-// than kLanes are read. Products are formed in F, Factor<T> or double.
-template <int ROWS, class F, class T, class U>
-BD_INLINE void dot_registers(const T* x, int64_t x_stride, const U* y, int64_t size, LargestMagnitude<T>& x_largest,
-                             LargestMagnitude<T>& y_largest, Simd<double>* sums) {
-  static_assert(ROWS == 1 || !std::is_same_v<T, U>, "pairs of rows share nothing");
-  Pack sum[ROWS] = {};
-  auto add = [&](int64_t k, auto body) BD_LAMBDA_INLINE {
-    if constexpr (std::is_same_v<T, U>) {
-      prefetch(y + k);
-      y_largest.add_pack(y + k);
-    }
-#pragma GCC unroll 4
-    for (int row = 0; row < ROWS; ++row) {
-      const T* from = x + row * x_stride + k;
-      prefetch(from);
-      x_largest.add_pack(from);
-#pragma GCC unroll 8
-      for (int i = 0; i < kRegisters; ++i)
-        body(i, sum[row].part[i], load_factors(from + i * kWidth, F()), load_factors(y + k + i * kWidth, F()));
-    }
-  };
-  int64_t k = 0;
-  for (; k + kLanes <= size; k += kLanes)
-    add(k, [](int, auto& to, auto a, auto b) BD_LAMBDA_INLINE { to = add_product(a, b, to); });
-  const int64_t* mask = kTailMask + (size - k);
-  if (k < size)
-    add(size - kLanes, [&](int i, auto& to, auto a, auto b) BD_LAMBDA_INLINE {
-      to += masked(product(a, b), mask + i * kWidth);
-    });
-#pragma GCC unroll 4
-  for (int row = 0; row < ROWS; ++row) sums[row] = sum_registers(sum[row]);
-}
-
-// The dot products of `count` pairs of rows, kWidth at most, as dot_registers has them. Sets `largest` to the largest
-// magnitude in x times that in y: K times that bounds M, less closely than dot_with_bound and in less time.
-template <class F, class T>
-BD_INLINE Simd<double> dot_rows(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t size, int count,
-                                double& largest) {
-  LargestMagnitude<T> x_largest, y_largest;
-  Simd<double> rows[kWidth];
-  for (int i = count; i < kWidth; ++i) rows[i] = Simd<double>{};
-  for (int i = 0; i < count; ++i)
-    dot_registers<1, F>(x + i * x_stride, 0, y + i * y_stride, size, x_largest, y_largest, rows + i);
-  largest = x_largest.value() * y_largest.value();
-  return sum_each(rows);
-}
-
 struct DotAndNorms {
   double xy = 0, xx = 0, yy = 0;  // sums of x·y, x·x, y·y
 };
+
+// The lanes of the three sums, of elements begin to end.
+struct LanesOfNorms {
+  Pack xy, xx, yy;
+};
+
+template <class T>
+BD_INLINE LanesOfNorms lanes_of_norms(const T* x, const T* y, int64_t begin, int64_t end) {
+  Pack xy = {}, xx = {}, yy = {};
+  for_each_register(x, y, begin, end, [&](int i, Simd<double> a, Simd<double> b) BD_LAMBDA_INLINE {
+    xy.part[i] = multiply_add(a, b, xy.part[i]);
+    xx.part[i] = multiply_add(a, a, xx.part[i]);
+    yy.part[i] = multiply_add(b, b, yy.part[i]);
+  });
+  return {xy, xx, yy};
+}
 
 // Bound: that of dot_with_bound for each. M is xx for xx, yy for yy, and at most the root of xx·yy for xy.
 template <class T>
@@ -285,43 +144,12 @@ BD_INLINE DotAndNorms dot_and_norms(const T* x, const T* y, int64_t size) {
   Padded<T> x_row, y_row;
   if (size < kLanes) x = x_row.fill(x, size), y = y_row.fill(y, size), size = kLanes;
   for (int64_t begin = 0; begin < size; begin += kChunk) {
-    Pack xy = {}, xx = {}, yy = {};
-    for_each_register(x, y, begin, end_of_chunk(begin, size),
-                      [&](int i, Simd<double> a, Simd<double> b) BD_LAMBDA_INLINE {
-                        xy.part[i] = multiply_add(a, b, xy.part[i]);
-                        xx.part[i] = multiply_add(a, a, xx.part[i]);
-                        yy.part[i] = multiply_add(b, b, yy.part[i]);
-                      });
-    result.xy += sum_lanes(xy);
-    result.xx += sum_lanes(xx);
-    result.yy += sum_lanes(yy);
+    LanesOfNorms lanes = lanes_of_norms(x, y, begin, end_of_chunk(begin, size));
+    result.xy += sum_lanes(lanes.xy);
+    result.xx += sum_lanes(lanes.xx);
+    result.yy += sum_lanes(lanes.yy);
   }
   return result;
-}
-
-// dot_and_norms of pairs of rows, as dot_rows.
-struct RegistersOfNorms {
-  Simd<double> xy, xx, yy;
-};
-
-template <class T>
-BD_INLINE RegistersOfNorms dot_and_norms_of_rows(const T* x, int64_t x_stride, const T* y, int64_t y_stride,
-                                                 int64_t size, int count) {
-  Simd<double> xy[kWidth], xx[kWidth], yy[kWidth];
-  for (int i = count; i < kWidth; ++i) xy[i] = xx[i] = yy[i] = Simd<double>{};
-  for (int i = 0; i < count; ++i) {
-    Pack xy_sum = {}, xx_sum = {}, yy_sum = {};
-    for_each_register(x + i * x_stride, y + i * y_stride, 0, size,
-                      [&](int part, Simd<double> a, Simd<double> b) BD_LAMBDA_INLINE {
-                        xy_sum.part[part] = multiply_add(a, b, xy_sum.part[part]);
-                        xx_sum.part[part] = multiply_add(a, a, xx_sum.part[part]);
-                        yy_sum.part[part] = multiply_add(b, b, yy_sum.part[part]);
-                      });
-    xy[i] = sum_registers(xy_sum);
-    xx[i] = sum_registers(xx_sum);
-    yy[i] = sum_registers(yy_sum);
-  }
-  return {sum_each(xy), sum_each(xx), sum_each(yy)};
 }
 
 // --- stage 2: Dot2 ---------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@
 #include "cosine_matrix-inl.h"
 #include "query_scores-inl.h"
 #include "row_gradients-inl.h"
-#include "row_kernels-inl.h"
+#include "row_cosine-inl.h"
+#include "row_product-inl.h"
 #include "scan-inl.h"
 #include "target-inl.h"
 

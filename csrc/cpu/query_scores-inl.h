@@ -12,6 +12,8 @@
 #define BATCHDOT_CPU_QUERY_SCORES_INL_H_
 #endif
 
+#include "lanes-inl.h"
+#include "memory-inl.h"
 #include "simd-inl.h"
 #include "target-inl.h"
 
@@ -19,15 +21,15 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-// Bytes from a load to the memory that is asked for at the same time. One row at a time, 4 KiB ahead, read 51 MB at 0.85
-// of the rate of torch.dot on a Zen 4; four rows at a time without asking took 2.6 times as long.
+// Bytes from a load to the memory that is asked for at the same time. One row at a time, 4 KiB ahead, read 51 MB at
+// 0.85 of the rate of torch.dot on a Zen 4; four rows at a time without asking took 2.6 times as long.
 constexpr int kAhead = 4096;
 
 // Sums have 8 lanes for every instruction set, so that their bits do not depend on it.
 constexpr int kScoreLanes = 8, kScoreRegisters = kScoreLanes / kWidth;
 
-// Scores of a row and kQueries vectors: the row is loaded and converted once for all of them. scores[q * score_stride] is
-// that of vector q.
+// Scores of a row and kQueries vectors: the row is loaded and converted once for all of them.
+// scores[q * score_stride] is that of vector q.
 // Bound: (K / 8 + 11)·u of the sum of magnitudes, and rounding to Score.
 template <int kQueries, class T, class Score>
 BD_INLINE void score_row(const T* row, const double* queries, int64_t size, Score* scores, int64_t score_stride) {

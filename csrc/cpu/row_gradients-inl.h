@@ -1,7 +1,9 @@
 // Gradients of dot products and cosines of rows.
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "aligned_buffer.h"
@@ -15,8 +17,12 @@
 #define BATCHDOT_CPU_ROW_GRADIENTS_INL_H_
 #endif
 
+#include "dot-inl.h"
+#include "lanes-inl.h"
+#include "memory-inl.h"
 #include "row_access-inl.h"
-#include "row_kernels-inl.h"
+#include "row_cosine-inl.h"
+#include "several_rows-inl.h"
 #include "simd-inl.h"
 #include "target-inl.h"
 
@@ -50,8 +56,8 @@ BD_INLINE Pack cosine_gradient(const Pack& x, const InverseNorm& of_x, const Pac
   return scaled_pack<T>(other, of_x);
 }
 
-// The largest number of T in place of finite ones beyond it, as in the gradient to a row whose norm is the floor; double
-// has no wider type to hold those.
+// The largest number of T in place of finite ones beyond it, as in the gradient to a row whose norm is the floor;
+// double has no wider type to hold those.
 template <class T>
 BD_INLINE Pack saturated(Pack a) {
   if constexpr (kDigits<T> < kDigits<double>) {
@@ -66,6 +72,16 @@ BD_INLINE Pack saturated(Pack a) {
   }
   return a;
 }
+
+// The same, where elements may leave the range of T at all: none is beyond `largest`.
+template <class T>
+struct Saturation {
+  bool needed;
+
+  BD_MEMBER_INLINE explicit Saturation(double largest)
+      : needed(!(largest <= (double)std::numeric_limits<T>::max())) {}  // NaN needs it
+  BD_MEMBER_INLINE Pack operator()(const Pack& a) const { return needed ? saturated<T>(a) : a; }
+};
 
 BD_INLINE void add_to(double* to, const Pack& a) {
   Pack sum = load_pack(to);
@@ -99,7 +115,7 @@ BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t
     };
     for_each_row<T>(problem, group * problem.rows, (group + 1) * problem.rows, write);
     for (int64_t k = 0; sums && k < size; k += kLanes)
-      store_at((T*)problem.y_gradient + group * size, k, size, Rule::stored(load_pack(total.data + k)));
+      store_at((T*)problem.y_gradient + group * size, k, size, Rule::stored_sum(load_pack(total.data + k)));
   }
 }
 
@@ -110,13 +126,22 @@ struct ProductRule {
 
   BD_MEMBER_INLINE Pack of_x(const Pack&, const Pack& y) const { return scaled_pack<T>(y, {gradient, 1, false}); }
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack&) const { return scaled_pack<T>(x, {gradient, 1, false}); }
-  BD_INLINE Pack stored(const Pack& a) { return a; }
+  BD_MEMBER_INLINE Pack stored(const Pack& a) const { return a; }
+  BD_INLINE Pack stored_sum(const Pack& a) { return a; }
 };
 
 template <class T>
 struct CosineRule {
   Cosine cosine;
   double gradient;
+  Saturation<T> saturation;
+
+  // The elements of both gradients are below 4·|gradient|/|x| and 4·|gradient|/|y|.
+  BD_MEMBER_INLINE CosineRule(const Cosine& cosine, double gradient)
+      : cosine(cosine),
+        gradient(gradient),
+        saturation(4 * std::fabs(gradient) *
+                   (cosine.x.value > cosine.y.value ? cosine.x.value : cosine.y.value)) {}
 
   BD_MEMBER_INLINE Pack of_x(const Pack& x, const Pack& y) const {
     return cosine_gradient<T>(x, cosine.x, y, cosine.y, cosine.value, gradient);
@@ -124,13 +149,13 @@ struct CosineRule {
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack& y) const {
     return cosine_gradient<T>(y, cosine.y, x, cosine.x, cosine.value, gradient);
   }
-  BD_INLINE Pack stored(const Pack& a) { return saturated<T>(a); }
+  BD_MEMBER_INLINE Pack stored(const Pack& a) const { return saturation(a); }
+  BD_INLINE Pack stored_sum(const Pack& a) { return saturated<T>(a); }
 };
 
-// Write a row times a number. A float holds products of Half and BFloat16, and rounds products
-// of floats once.
-template <class T>
-BD_INLINE void write_multiple(const T* row, float factor, int64_t size, T* to) {
+// Write a row times a number. A float holds products of Half and BFloat16, and rounds products of floats once.
+template <class From, class T>
+BD_INLINE void write_multiple(const From* row, float factor, int64_t size, T* to) {
   auto write = [&](int64_t k) BD_LAMBDA_INLINE {
 #pragma GCC unroll 8
     for (int i = 0; i < kLanes; i += kWidth) store_floats(to + k + i, load_factors(row + k + i, float()) * factor);
@@ -166,21 +191,42 @@ BD_INLINE void write_weighted_sum(const T* rows, int64_t stride, const T* factor
   if (k < size) write(size - kLanes, std::integral_constant<int, 1>());
 }
 
-// The same where the rows of x are columns of a matrix. x_gradient is laid out as such a matrix.
+// Write the dot products of `count` rows of kLanes to kChunk elements with one row of factors, formed in double with
+// the bits of dot_and_norms.
+template <class T>
+BD_INLINE void write_dots_with(const T* rows, int64_t stride, const double* factors, int64_t count, int64_t size,
+                               T* to) {
+  LargestMagnitude<T> unused;
+  for (int64_t i = 0; i < count; i += kWidth) {
+    int several = count - i < kWidth ? (int)(count - i) : kWidth;
+    Simd<double> lanes[kWidth] = {};
+    for (int n = 0; n < several; ++n)
+      dot_registers<1, double>(rows + (i + n) * stride, 0, factors, size, unused, unused, lanes + n);
+    const Simd<double> sums = sum_each(lanes);
+    if (several == kWidth) Memory<T>::store(to + i, sums);
+    for (int n = 0; several < kWidth && n < several; ++n) store(to + i + n, sums[n]);
+  }
+}
+
+// Gradients of products where the rows of x are columns of a matrix. x_gradient is laid out as such a matrix.
 template <class T>
 BD_INLINE void column_gradients(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, rows = problem.rows;
+  int64_t size = problem.size, rows = problem.rows, stride = problem.x.stride;
+  bool several = kLanes <= rows && rows <= kChunk;
+  AlignedBuffer<float> floats(rows);
+  AlignedBuffer<double> doubles(rows);
   for (int64_t group = begin; group < end; ++group) {
     const T* x = (const T*)problem.x.data + group_offset(problem, problem.x, group);
     const T* y = (const T*)problem.y.data + group_offset(problem, problem.y, group);
     const T* gradient = (const T*)problem.gradient + group * rows;
-    for (int64_t k = 0; k < size; ++k) {
-      if (problem.x_gradient)
-        write_multiple(gradient, (float)y[k * problem.y.stride], rows,
-                       (T*)problem.x_gradient + (group * size + k) * rows);
-      if (problem.y_gradient)
-        store((T*)problem.y_gradient + group * size + k, dot_and_norms(x + k * problem.x.stride, gradient, rows).xy);
-    }
+    T* x_gradient = (T*)problem.x_gradient + group * size * rows;
+    T* y_gradient = (T*)problem.y_gradient + group * size;
+    for (int64_t i = 0; i < rows; ++i) floats.data[i] = gradient[i], doubles.data[i] = floats.data[i];
+    for (int64_t k = 0; problem.x_gradient && k < size; ++k)
+      write_multiple(floats.data, (float)y[k * problem.y.stride], rows, x_gradient + k * rows);
+    if (problem.y_gradient && several) write_dots_with(x, stride, doubles.data, size, rows, y_gradient);
+    for (int64_t k = 0; problem.y_gradient && !several && k < size; ++k)
+      store(y_gradient + k, dot_and_norms(x + k * stride, gradient, rows).xy);
   }
 }
 
@@ -217,7 +263,7 @@ void row_product_backward(const RowProblem& problem, int64_t begin, int64_t end)
 template <class T>
 void row_cosine_backward(const RowProblem& problem, int64_t begin, int64_t end) {
   write_gradients<T, CosineRule<T>>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
-    return CosineRule<T>{cosine(x, y, problem.size, problem.epsilon), (double)((const T*)problem.gradient)[row]};
+    return CosineRule<T>(cosine(x, y, problem.size, problem.epsilon), (double)((const T*)problem.gradient)[row]);
   });
 }
 

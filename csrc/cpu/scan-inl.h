@@ -16,7 +16,8 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-// Whether a test holds for one of `Count` scores. A loop without an exit, which compilers turn into registers.
+// Whether a test holds for one of `Count` scores. A loop without an exit, which compilers turn into registers; GCC 12
+// does not where there are 16 scores or fewer.
 template <int Count, class T, class Test>
 BD_INLINE bool any_of(const T* scores, Test test) {
   int found = 0;
@@ -25,10 +26,11 @@ BD_INLINE bool any_of(const T* scores, Test test) {
 }
 
 // The first position from `begin` on with a score above the threshold, which is not NaN; `end` if there is none. NaN is
-// above every number. Most rows have few such scores: a stretch is tested at once, and halves of it only where it holds.
+// above every number. Most rows have few such scores: a stretch is tested at once, and halves of it only where it
+// holds.
 template <class T>
 int64_t next_above(const void* row, int64_t begin, int64_t end, const void* threshold) {
-  constexpr int kStretch = 128, kPart = 16;
+  constexpr int kStretch = 128, kPart = 32;
   const T *scores = (const T*)row, limit = *(const T*)threshold;
   auto is_above = [limit](T score) BD_LAMBDA_INLINE { return !(score <= limit); };
   int64_t i = begin;

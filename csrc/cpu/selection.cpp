@@ -12,18 +12,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <new>
 #include <type_traits>
 
 #include "aligned_buffer.h"
 #include "boundary.h"
 #include "dispatch.h"
+#include "tensors.h"
 #include "threads.h"
 
 namespace batchdot {
 
 using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 // Whether a comes before b among the largest: NaN is larger than every number.
 template <class T>
@@ -96,24 +95,6 @@ static Candidates<T> candidates(Tensor& best, Tensor& indices, Tensor& counts, T
 
 // The least number of scores per thread, about 10 µs of work.
 constexpr int64_t kScores = 1 << 16;
-
-// Call run(begin, end) for parts of 0 to count, in several threads where that is worth it.
-template <class Run>
-static void for_ranges(int64_t count, int64_t grain, Run run) {
-  if (single_threaded || count <= grain) {
-    run((int64_t)0, count);
-    return;
-  }
-  std::atomic<bool> out_of_memory{false};  // all that is thrown in threads is std::bad_alloc
-  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
-    try {
-      run(begin, end);
-    } catch (const std::bad_alloc&) {
-      out_of_memory = true;
-    }
-  });
-  if (out_of_memory) throw std::bad_alloc();
-}
 
 template <class T>
 static void select_rows(const Tensor& block, const Candidates<T>& found, int64_t first, int dtype) {
@@ -194,18 +175,8 @@ static void cut_top(Tensor best, Tensor indices, Tensor counts, Tensor threshold
   });
 }
 
-static int kernel_index(ScalarType dtype) {
-  switch (dtype) {
-    case ScalarType::Float: return 0;
-    case ScalarType::Double: return 1;
-    case ScalarType::Half: return 2;
-    case ScalarType::BFloat16: return 3;
-    default: return -1;
-  }
-}
-
 static void score_rows(Tensor queries, Tensor items, Tensor out) {
-  int dtype = kernel_index(items.scalar_type());
+  int dtype = TensorInfo(items).kernel_index();
   STD_TORCH_CHECK(dtype >= 0 && queries.scalar_type() == ScalarType::Double && queries.is_contiguous() &&
                       queries.dim() == 2 && out.dim() == 2 && items.dim() == 2 && items.size(1) == queries.size(1),
                   "batchdot: no scores for queries and items of such dtypes and shapes");
@@ -226,15 +197,16 @@ static void score_rows(Tensor queries, Tensor items, Tensor out) {
 }
 
 // score_rows: products of queries (Q, d), in float64, with items (N, d), written to (Q, N).
-// select_top: let the scores of a block (R, N) become candidates. `best` and `indices` (R, capacity) are the candidates'
-// scores and positions, of which the first counts[row] are used; `first` is the position of the block's first score.
+// select_top: let the scores of a block (R, N) become candidates. `best` and `indices` (R, capacity) are the
+// candidates' scores and positions, of which the first counts[row] are used; `first` is the position of the block's
+// first score.
 // cut_top: leave the `kept` best of each row, the first among equals, in order of ascending position.
 // all_finite: whether no score is infinite or NaN.
 STABLE_TORCH_LIBRARY_FRAGMENT(batchdot, library) {
   library.def("score_rows(Tensor queries, Tensor items, Tensor(a!) out) -> ()");
   library.def(
-      "select_top(Tensor block, Tensor(a!) best, Tensor(b!) indices, Tensor(c!) counts, Tensor(d!) thresholds, int kept, "
-      "int first) -> ()");
+      "select_top(Tensor block, Tensor(a!) best, Tensor(b!) indices, Tensor(c!) counts, Tensor(d!) thresholds, "
+      "int kept, int first) -> ()");
   library.def(
       "cut_top(Tensor(a!) best, Tensor(b!) indices, Tensor(c!) counts, Tensor(d!) thresholds, int kept) -> ()");
   library.def("all_finite(Tensor block) -> bool");

@@ -1,62 +1,33 @@
-// Dot products and cosines of rows.
+// Dot products of rows.
 //
 // Notation as in dot-inl.h. docs/numerics.md derives the bounds, csrc/test/ulp.cpp looks for the worst case.
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "aligned_buffer.h"
-#include "double_double.h"
 #include "dtypes.h"
 #include "row_problem.h"
 
-#if defined(BATCHDOT_CPU_ROW_KERNELS_INL_H_) == defined(BD_TARGET_TOGGLE)
-#ifdef BATCHDOT_CPU_ROW_KERNELS_INL_H_
-#undef BATCHDOT_CPU_ROW_KERNELS_INL_H_
+#if defined(BATCHDOT_CPU_ROW_PRODUCT_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_ROW_PRODUCT_INL_H_
+#undef BATCHDOT_CPU_ROW_PRODUCT_INL_H_
 #else
-#define BATCHDOT_CPU_ROW_KERNELS_INL_H_
+#define BATCHDOT_CPU_ROW_PRODUCT_INL_H_
 #endif
 
 #include "dot-inl.h"
+#include "lanes-inl.h"
+#include "memory-inl.h"
 #include "row_access-inl.h"
+#include "several_rows-inl.h"
 #include "simd-inl.h"
 #include "target-inl.h"
 
 BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
-
-// --- dot products ----------------------------------------------------------------------------------------------
-
-// Store the numbers of `count` rows, or those of recompute(i) where they are not accurate.
-template <class T, class Recompute>
-BD_INLINE void write_accurate(T* out, int count, Simd<double> values, Simd<int64_t> accurate, Recompute recompute) {
-  if (count == kWidth && holds_everywhere(accurate)) return Memory<T>::store(out, values);
-  double value[kWidth];
-  int64_t good[kWidth];
-  std::memcpy(value, &values, sizeof value);
-  std::memcpy(good, &accurate, sizeof good);
-  for (int i = 0; i < count; ++i) store(out + i, good[i] ? value[i] : recompute(i));
-}
-
-// The cancellation threshold for K times the largest magnitudes in place of M. It is raised by more than what M may
-// have been rounded by, so that every sum that passes here also passes in dot(): which of the two computes a row
-// changes no bit.
-template <class T>
-BD_INLINE double threshold_of_largest(int64_t size) {
-  return cancellation_threshold<T>(sum_depth(size)) * (double)size * (1 + 0x1p-20);
-}
-
-// is_accurate of a register of sums, of which each has to exceed `least`.
-template <class T>
-BD_INLINE Simd<int64_t> are_accurate(Simd<double> sums, Simd<double> least) {
-  auto accurate = (Simd<int64_t>)(absolute(sums) >= least);
-  if constexpr (kMayLeaveFloat<T>) accurate &= (Simd<int64_t>)(absolute(sums) < broadcast(INFINITY));
-  return accurate;
-}
 
 // Write dot products of `count` rows of `size` elements, whose largest magnitudes, of x and of y, have the product
 // `largest`; what may not be accurate is computed by recompute(i).
@@ -93,34 +64,10 @@ BD_INLINE void write_tiny_dots(const T* x, const T* y, bool shared, int64_t coun
   for (; row < count; ++row) store(out + row, recompute(row));
 }
 
-// Call body(std::integral_constant<int, size>()) for 1 to kTiny.
-template <int SIZE = 1, class Body>
-BD_INLINE void with_tiny_size(int64_t size, Body body) {
-  if (size == SIZE) return body(std::integral_constant<int, SIZE>());
-  if constexpr (SIZE < kTiny) with_tiny_size<SIZE + 1>(size, body);
-}
-
 // dot, not inlined: it is called for few rows, and inlining would cost the loop over all rows registers.
 template <class T>
 BD_NOINLINE double recompute_dot(const T* x, const T* y, int64_t size) {
   return dot(x, y, size);
-}
-
-// Whether several pairs of rows are computed at a time: those of kLanes to kChunk elements, and shorter ones that
-// touch.
-BD_INLINE bool takes_several_pairs(const RowProblem& problem) {
-  int64_t size = problem.size;
-  if (problem.rows != 1 || problem.axes != 1 || problem.x.stride != 1 || problem.y.stride != 1) return false;
-  if (size >= kLanes) return size <= kChunk;
-  return size > 0 && problem.x.strides[0] == size && problem.y.strides[0] == size;
-}
-
-// The same of groups of rows of x that share a row of y.
-BD_INLINE bool takes_several_of_groups(const RowProblem& problem) {
-  int64_t size = problem.size;
-  if (problem.rows == 1 || problem.x.stride != 1) return false;
-  if (size >= kLanes) return size <= kChunk;
-  return 0 < size && size <= kTiny && problem.x.row_stride == size;
 }
 
 // Pairs of rows, the i-th of x with the i-th of y, in two matrices.
@@ -289,146 +236,8 @@ void row_product(const RowProblem& problem, int64_t begin, int64_t end) {
   }
 }
 
-// --- cosines ---------------------------------------------------------------------------------------------------
-
-// 1 / |x| as value * scale: the inverse of the largest norms of doubles is no normal double.
-struct InverseNorm {
-  double value, scale;
-  bool floored;  // whether the squared norm is the floor, a constant
-};
-
-struct Cosine {
-  double value;
-  InverseNorm x, y;
-};
-
-// Bound: a relative error of 2u in addition to half that of the square. Raising a square to a floor does not add to its error.
-BD_INLINE InverseNorm inverse_root(double square, double epsilon) {
-  bool floored = square < epsilon;
-  return {1 / std::sqrt(floored ? epsilon : square), 1, floored};
-}
-
-BD_INLINE Simd<double> inverse_root(Simd<double> square, double epsilon) {
-  return 1 / root(square < epsilon ? broadcast(epsilon) : square);
-}
-
-// Sets `root` as well, whose bound is a relative error of 2^-100 in addition to half that of the square.
-BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, DoubleDouble& root) {
-  // The floor is scaled and not the square, which could round to a subnormal number.
-  bool floored = square.high < (square.exponent == 0 ? epsilon : std::ldexp(epsilon, -square.exponent));
-  root = square_root(floored ? DoubleDouble{epsilon} : square);
-  int half = root.exponent / 2;
-  return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};
-}
-
-// Whether the double xy is within 1/128 ulp of T: M is at most |x|·|y|, and squares need no root. Of a double, or of a
-// register of them.
-template <class T, class Sums>
-BD_INLINE auto is_accurate_cosine(const Sums& sums, int64_t size) {
-  double threshold = cancellation_threshold<T>(sum_depth(size));
-  return sums.xy * sums.xy >= threshold * threshold * sums.xx * sums.yy;
-}
-
-// Bound before rounding, relative: 2^-p / 128 for xy; for T narrower than double, (sum_depth(K) + 6)·u more for the
-// norms, the roots, the quotients and two products; for double, 2^-98 more.
-template <class T>
-BD_INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
-  Cosine result;
-  if constexpr (!kHasExactProducts<T>) {
-    DoubleDouble xy = dot_compensated(x, y, size);
-    DoubleDouble xx = dot_compensated(x, x, size), yy = dot_compensated(y, y, size), x_norm, y_norm;
-    result.x = inverse_root(xx, epsilon, x_norm);
-    result.y = inverse_root(yy, epsilon, y_norm);
-    result.value = to_double(divide(scaled(xy), multiply(x_norm, y_norm)));
-    if (!std::isfinite(xx.high) || !std::isfinite(yy.high) || !std::isfinite(xy.high)) result.value = NAN;
-  } else {
-    DotAndNorms sums = dot_and_norms(x, y, size);
-    if (!is_accurate_cosine<T>(sums, size)) sums.xy = to_double(dot_compensated(x, y, size));
-    result.x = inverse_root(sums.xx, epsilon);
-    result.y = inverse_root(sums.yy, epsilon);
-    result.value = sums.xy * result.x.value * result.y.value;
-  }
-  if (result.value > 1) result.value = 1;
-  if (result.value < -1) result.value = -1;
-  return result;
-}
-
-// cosine, not inlined, for the few rows of many that need it.
-template <class T>
-BD_NOINLINE double recompute_cosine(const T* x, const T* y, int64_t size, double epsilon) {
-  return cosine(x, y, size, epsilon).value;
-}
-
-// Write the cosines of `count` rows, kWidth at most, with the bits of cosine().
-template <class T>
-BD_INLINE void write_cosines(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t size, int count,
-                             double epsilon, const RegistersOfNorms& sums, T* out) {
-  // A few u above 1 at most, which rounds to 1 in T.
-  Simd<double> value = sums.xy * inverse_root(sums.xx, epsilon) * inverse_root(sums.yy, epsilon);
-  write_accurate(out, count, value, (Simd<int64_t>)is_accurate_cosine<T>(sums, size), [&](int i) BD_LAMBDA_INLINE {
-    return recompute_cosine(x + i * x_stride, y + i * y_stride, size, epsilon);
-  });
-}
-
-// Cosines of pairs of rows, in two matrices.
-template <class T>
-BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0], row = begin;
-  const T *x = (const T*)problem.x.data, *y = (const T*)problem.y.data;
-  T* out = (T*)problem.out.data;
-  double epsilon = problem.epsilon;
-  if (size > kTiny && size < kLanes && row == 0 && row < end)  // nothing to read before it
-    store(out, recompute_cosine(x, y, size, epsilon)), ++row;
-  for (; size > kTiny && row < end; row += kWidth) {
-    int count = end - row < kWidth ? (int)(end - row) : kWidth;
-    const T *x_rows = x + row * x_stride, *y_rows = y + row * y_stride;
-    auto sums = dot_and_norms_of_rows(x_rows, x_stride, y_rows, y_stride, size, count);
-    write_cosines(x_rows, x_stride, y_rows, y_stride, size, count, epsilon, sums, out + row);
-  }
-  if (size <= kTiny)
-    with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
-      constexpr int kSize = decltype(tiny)::value;
-      constexpr auto kColumns = std::make_integer_sequence<int, kSize>();
-      Simd<double> a[kSize], b[kSize];
-      for (; row + kWidth <= end; row += kWidth) {
-        const T *x_rows = x + row * kSize, *y_rows = y + row * kSize;
-        Simd<double> x_registers[kSize], y_registers[kSize];
-#pragma GCC unroll 8
-        for (int i = 0; i < kSize; ++i) {
-          x_registers[i] = Memory<T>::load(x_rows + i * kWidth);
-          y_registers[i] = Memory<T>::load(y_rows + i * kWidth);
-        }
-        transpose<kSize>(x_registers, a, kColumns);
-        transpose<kSize>(y_registers, b, kColumns);
-        RegistersOfNorms sums = {a[0] * b[0] + Simd<double>{}, a[0] * a[0], b[0] * b[0]};  // -0 as above
-#pragma GCC unroll 8
-        for (int k = 1; k < kSize; ++k) {
-          sums.xy += a[k] * b[k];
-          sums.xx += a[k] * a[k];
-          sums.yy += b[k] * b[k];
-        }
-        write_cosines(x_rows, kSize, y_rows, kSize, kSize, kWidth, epsilon, sums, out + row);
-      }
-    });
-  for (; row < end; ++row)
-    store(out + row, recompute_cosine(x + row * x_stride, y + row * y_stride, size, epsilon));
-}
-
-// out[row] = sum(x·y) / sqrt(max(sum(x·x), epsilon) · max(sum(y·y), epsilon)), in [-1, 1].
-// Bound: 0.51 ulp of the exact value, for K <= 2^33.
-// Worst case found: 0.50005 ulp, float16, K = 3, from rounding twice: 0x1.41cp-2*0x1.874p-2 + 0x1.f8cp-1*0x1.fa4p-1 +
-// 0x1.b28p-1*0x1.6a4p-2 got 0x1.dd8p-1 ("positive").
-template <class T>
-void row_cosine(const RowProblem& problem, int64_t begin, int64_t end) {
-  if constexpr (kHasExactProducts<T>)
-    if (takes_several_pairs(problem)) return cosine_pairs<T>(problem, begin, end);
-  for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
-    store((T*)problem.out.data + row, cosine(x, y, problem.size, problem.epsilon).value);
-  });
-}
-
 }  // namespace BD_NAMESPACE
 }  // namespace batchdot
 BD_AFTER_NAMESPACE();
 
-#endif  // BATCHDOT_CPU_ROW_KERNELS_INL_H_
+#endif  // BATCHDOT_CPU_ROW_PRODUCT_INL_H_

@@ -1,0 +1,132 @@
+// Numbers of every dtype in memory, as registers and packs of double.
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "dtypes.h"
+
+#if defined(BATCHDOT_CPU_MEMORY_INL_H_) == defined(BD_TARGET_TOGGLE)
+#ifdef BATCHDOT_CPU_MEMORY_INL_H_
+#undef BATCHDOT_CPU_MEMORY_INL_H_
+#else
+#define BATCHDOT_CPU_MEMORY_INL_H_
+#endif
+
+#include "simd-inl.h"
+#include "target-inl.h"
+
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+BD_INLINE void store_floats(float* to, Simd<float> a) { std::memcpy(to, &a, sizeof a); }
+
+BD_INLINE void store_floats(Half* to, Simd<float> a) { store_halves(to, a); }
+
+BD_INLINE void store_floats(BFloat16* to, Simd<float> a) {
+  auto bits = (Simd<uint32_t>)a;
+  Simd<uint32_t> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
+  auto is_nan = (Simd<uint32_t>)((bits & 0x7fffffff) > 0x7f800000);
+  store_words(to, (rounded & ~is_nan) | (is_nan & 0x7fc0));
+}
+
+// How kWidth values of a dtype are loaded as doubles, and stored. Bound of a store: as that of batchdot::store.
+template <class T>
+struct Memory;
+
+template <>
+struct Memory<double> {
+  BD_INLINE Simd<double> load(const double* from) {
+    Simd<double> a;
+    std::memcpy(&a, from, sizeof a);
+    return a;
+  }
+  BD_INLINE void store(double* to, Simd<double> a) { std::memcpy(to, &a, sizeof a); }
+};
+
+template <>
+struct Memory<float> {
+  BD_INLINE Simd<double> load(const float* from) {
+    Simd<float> a;
+    std::memcpy(&a, from, sizeof a);
+    return widen(a);
+  }
+  BD_INLINE void store(float* to, Simd<double> a) {
+    Simd<float> rounded = narrow(a);
+    std::memcpy(to, &rounded, sizeof rounded);
+  }
+};
+
+template <>
+struct Memory<Half> {
+  BD_INLINE Simd<double> load(const Half* from) { return widen(load_halves(from)); }
+  BD_INLINE void store(Half* to, Simd<double> a) { store_halves(to, narrow(a)); }
+};
+
+template <>
+struct Memory<BFloat16> {
+  BD_INLINE Simd<double> load(const BFloat16* from) { return widen((Simd<float>)(load_words(from) << 16)); }
+  BD_INLINE void store(BFloat16* to, Simd<double> a) { store_floats(to, narrow(a)); }
+};
+
+// What products are formed of: double, and float for Half and BFloat16, which holds products of theirs: half of the
+// conversions to double.
+template <class T>
+using Factor = std::conditional_t<sizeof(T) == 2, float, double>;
+
+template <class T>
+BD_INLINE Simd<double> load_factors(const T* from, double) { return Memory<T>::load(from); }
+
+BD_INLINE Simd<float> load_factors(const float* from, float) {
+  Simd<float> a;
+  std::memcpy(&a, from, sizeof a);
+  return a;
+}
+
+BD_INLINE Simd<float> load_factors(const Half* from, float) { return load_halves(from); }
+
+BD_INLINE Simd<float> load_factors(const BFloat16* from, float) { return (Simd<float>)(load_words(from) << 16); }
+
+BD_INLINE Simd<double> product(Simd<double> a, Simd<double> b) { return a * b; }
+
+BD_INLINE Simd<double> product(Simd<float> a, Simd<float> b) { return widen(a * b); }
+
+BD_INLINE Simd<double> add_product(Simd<double> a, Simd<double> b, Simd<double> sum) { return multiply_add(a, b, sum); }
+
+BD_INLINE Simd<double> add_product(Simd<float> a, Simd<float> b, Simd<double> sum) { return sum + widen(a * b); }
+
+template <class T>
+BD_INLINE Pack load_pack(const T* from) {
+  Pack a;
+#pragma GCC unroll 8
+  for (int i = 0; i < kRegisters; ++i) a.part[i] = Memory<T>::load(from + i * kWidth);
+  return a;
+}
+
+// Load count values, fewer than kLanes; the lanes beyond them are zero.
+template <class T>
+BD_INLINE Pack load_partial(const T* from, int64_t count) {
+  T some[kLanes] = {};
+  std::memcpy(some, from, count * sizeof(T));
+  return load_pack(some);
+}
+
+template <class T>
+BD_INLINE void store_pack(T* to, const Pack& a) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRegisters; ++i) Memory<T>::store(to + i * kWidth, a.part[i]);
+}
+
+template <class T>
+BD_INLINE void store_partial(T* to, int64_t count, const Pack& a) {
+  T some[kLanes];
+  store_pack(some, a);
+  std::memcpy(to, some, count * sizeof(T));
+}
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
+
+#endif  // BATCHDOT_CPU_MEMORY_INL_H_
