@@ -80,6 +80,18 @@ def test_the_gradient_of_one_input(normalize):
         assert one[1 - side].grad is None
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_rows_along_three_axes_are_copied(normalize):
+    """More than a kernel steps through: x is a transpose, whose axes are not joined with those of y."""
+    x, y = torch.randn(4, 2, 3, 20).permute(2, 1, 0, 3), torch.randn(3, 2, 4, 20)
+    found, right = [], []
+    for a, b, results in ((x, y, found), (x.contiguous(), y, right)):
+        a, b = (t.clone(memory_format=torch.preserve_format).requires_grad_() for t in (a, b))
+        out = batch_dot(a, b, 3, batch_dims=3, normalize=normalize)
+        results += [out, *torch.autograd.grad(out, (a, b), torch.ones_like(out))]
+    assert all(torch.equal(a, b) for a, b in zip(found, right, strict=True))
+
+
 def test_gradients_saturate_as_those_of_the_other_kernels():
     x = torch.zeros(2, 8, dtype=torch.float16, requires_grad=True)
     y = torch.ones(2, 8, dtype=torch.float16)

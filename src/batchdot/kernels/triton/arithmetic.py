@@ -47,6 +47,12 @@ def normalized(high, low):
 
 
 @triton.jit
+def bounded(value):
+    """Return numbers brought to [-1, 1]; NaN stays."""
+    return tl.where(value > 1.0, 1.0, tl.where(value < -1.0, -1.0, value))
+
+
+@triton.jit
 def power_of_two(exponent):
     """Return 2^exponent for an int64 in [-1022, 1023]."""
     return ((exponent + 1023) << 52).to(tl.float64, bitcast=True)

@@ -7,6 +7,8 @@ that the rows that they share are in cache.
 import triton
 import triton.language as tl
 
+from batchdot.kernels.triton.arithmetic import bounded, load, load_double
+
 
 @triton.jit
 def block_of(rows, columns, I: tl.constexpr, J: tl.constexpr):  # noqa: E741
@@ -22,13 +24,12 @@ def block_of(rows, columns, I: tl.constexpr, J: tl.constexpr):  # noqa: E741
 
 
 @triton.jit
-def sum_squares(pointer, stride, mask, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr, UNIT: tl.constexpr):
+def squared_norms(rows, stride, live, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr, UNIT: tl.constexpr):
     """Return the squared norms of R rows, in float64."""
     total = tl.zeros([R, C], tl.float64)
     for start in tl.static_range(0, K, C):
         k = (start + tl.arange(0, C))[None, :]
-        value = tl.load(pointer + (k if UNIT else k * stride), mask=mask[:, None] & (k < K), other=0.0)
-        value = value.to(tl.float32).to(tl.float64)
+        value = load_double(rows, k, stride, live[:, None] & (k < K), UNIT)
         total = tl.fma(value, value, total)
     return tl.sum(total, 1)
 
@@ -66,21 +67,21 @@ def cosine_matrix(
     y_live = j < columns
     x_rows = x_pointer + ((matrix * x_batch + i * x_row) * X_ALIGN)[:, None]
     y_rows = y_pointer + ((matrix * y_batch + j * y_row) * Y_ALIGN)[:, None]
-    x_power, x_inverse = scales(sum_squares(x_rows, x_stride, x_live, K, I, C, X_UNIT), EPSILON)
-    y_power, y_inverse = scales(sum_squares(y_rows, y_stride, y_live, K, J, C, Y_UNIT), EPSILON)
+    x_power, x_inverse = scales(squared_norms(x_rows, x_stride, x_live, K, I, C, X_UNIT), EPSILON)
+    y_power, y_inverse = scales(squared_norms(y_rows, y_stride, y_live, K, J, C, Y_UNIT), EPSILON)
     dtype = x_pointer.dtype.element_ty
     total = tl.zeros([I, J], tl.float32)
     for start in tl.static_range(0, K, C):
         k = (start + tl.arange(0, C))[None, :]
         x_mask = x_live[:, None] & (k < K)
         y_mask = y_live[:, None] & (k < K)
-        x = tl.load(x_rows + (k if X_UNIT else k * x_stride), mask=x_mask, other=0.0)
-        y = tl.load(y_rows + (k if Y_UNIT else k * y_stride), mask=y_mask, other=0.0)
+        x = load(x_rows, k, x_stride, x_mask, X_UNIT)
+        y = load(y_rows, k, y_stride, y_mask, Y_UNIT)
         x = (x.to(tl.float32) * x_power[:, None]).to(dtype)  # exact
         y = (y.to(tl.float32) * y_power[:, None]).to(dtype)
         total = tl.dot(x, tl.trans(y), total, input_precision=PRECISION)
     value = total * x_inverse[:, None] * y_inverse[None, :]
-    value = tl.where(value > 1.0, 1.0, tl.where(value < -1.0, -1.0, value))  # NaN stays
+    value = bounded(value)
     to = out_pointer + (matrix * rows + i)[:, None] * columns + j[None, :]
     tl.store(to, value.to(dtype), mask=x_live[:, None] & y_live[None, :])
 

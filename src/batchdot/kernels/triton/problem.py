@@ -164,16 +164,6 @@ def choose_tile(rows: Rows, multiprocessors: int, sharing: int = 1) -> Tile:
     return Tile(min(count, power_of_two_from(rows.count)), columns, warps)
 
 
-def as_rows(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Rows]:
-    """Return x, y and their rows, copied where they need more than two axes of rows."""
-    rows = Rows.of(x, y)
-    if rows is None:
-        x, y = x.contiguous(), y.contiguous()
-        rows = Rows.of(x, y)
-        assert rows is not None
-    return x, y, rows
-
-
 def shape_of_rows(shape: Sequence[int], keepdim: bool) -> tuple[int, ...]:
     """Return the shape of one number for each row."""
     return (*shape[:-1], 1) if keepdim else tuple(shape[:-1])

@@ -11,23 +11,23 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from batchdot.kernels.triton import rows as device_code
 from batchdot.kernels.triton.launch import Launch
+from batchdot.kernels.triton.long_rows import join_chunks, sum_chunks
 from batchdot.kernels.triton.problem import (
     CHUNK,
     Rows,
     Tile,
-    as_rows,
     choose_tile,
     power_of_two_from,
     shape_of_rows,
 )
+from batchdot.kernels.triton.rows import differentiate_rows, join_gradients, reduce_rows
 
 PRODUCT, COSINE, UNIT, UNIT_BACKWARD = range(4)
-"""The rules of the kernels: RULE in rows.py."""
+"""The rules of the kernels: RULE in results.py."""
 
 Steps: TypeAlias = Callable[..., None]
-"""Launches the kernels of an operator: a function of the tensors that they read and write."""
+"""Launches the kernels of an operator: a function of x, y and the other tensors that they read and write."""
 
 MOST_KEPT = 4096
 """How many kinds of calls are kept: bounds memory if every call has new shapes."""
@@ -47,6 +47,16 @@ def remembered(make: Callable[..., Steps], x: Tensor, y: Tensor, *options: Any) 
             _kept.clear()
         steps = _kept[key] = make(x, y, *options)
     return steps
+
+
+def _copying(make: Callable[..., Steps], *options: Any) -> Steps:
+    """Return launches for tensors with more axes of rows than kernels take: they are copied at each call."""
+
+    def run(x: Tensor, y: Tensor, *others: Tensor) -> None:
+        x, y = x.contiguous(), y.contiguous()
+        remembered(make, x, y, *options)(x, y, *others)
+
+    return run
 
 
 def forget() -> None:
@@ -85,8 +95,8 @@ def _reduce(rule: int, x: Tensor, y: Tensor, epsilon: float, keepdim: bool) -> T
 
 def _reducing(x: Tensor, y: Tensor, rule: int, epsilon: float) -> Steps:
     found = Rows.of(x, y)
-    if found is None:  # more axes of rows than kernels take
-        return lambda x, y, out: _reducing(*as_rows(x, y)[:2], rule, epsilon)(*as_rows(x, y)[:2], out)
+    if found is None:
+        return _copying(_reducing, rule, epsilon)
     rows, device, numbers = found, x.device, found.strides()
     if rows.chunks > 1:
         summing, values, _ = _long(rows, rule, epsilon)
@@ -97,7 +107,7 @@ def _reducing(x: Tensor, y: Tensor, rule: int, epsilon: float) -> Steps:
         return run_long
     tile = choose_tile(rows, multiprocessors(device))
     launch = Launch(
-        device_code.reduce_rows,
+        reduce_rows,
         -(-rows.count // tile.rows),
         rows.constants() | _constants(rows, rule, epsilon, tile, rows.size),
         tile.warps,
@@ -124,7 +134,7 @@ def _long(rows: Rows, rule: int, epsilon: float) -> tuple[Callable[[Tensor, Tens
     tile = Tile(1, 512 if rows.wide else 1024)
     constants = rows.constants() | _constants(rows, rule, epsilon, tile, CHUNK)
     block = min(32, power_of_two_from(rows.chunks))
-    sums = Launch(device_code.sum_chunks, rows.count * rows.chunks, constants | {"NORMS": rule != PRODUCT})
+    sums = Launch(sum_chunks, rows.count * rows.chunks, constants | {"NORMS": rule != PRODUCT})
     numbers = rows.strides()
 
     def summing(x: Tensor, y: Tensor) -> Tensor:
@@ -133,7 +143,7 @@ def _long(rows: Rows, rule: int, epsilon: float) -> tuple[Callable[[Tensor, Tens
         return out
 
     join = [
-        Launch(device_code.join_chunks, rows.count, constants | {"B": block, "VALUES": values})
+        Launch(join_chunks, rows.count, constants | {"B": block, "VALUES": values})
         for values in (True, False)
     ]
     return summing, join[0], join[1]
@@ -174,16 +184,14 @@ def _differentiate(
         return dx, dy.zero_()  # a sum of no rows is zero
     if for_x or for_y:
         # A sum's gradient is one number expanded.
-        remembered(_differentiating, x, y, rule, epsilon, for_x, for_y)(gradient.contiguous(), x, y, dx, dy)
+        remembered(_differentiating, x, y, rule, epsilon, for_x, for_y)(x, y, gradient.contiguous(), dx, dy)
     return dx, dy
 
 
 def _differentiating(x: Tensor, y: Tensor, rule: int, epsilon: float, for_x: bool, for_y: bool) -> Steps:
     found = Rows.of(x, y)
     if found is None:
-        return lambda gradient, x, y, dx, dy: _differentiating(
-            *as_rows(x, y)[:2], rule, epsilon, for_x, for_y
-        )(gradient, *as_rows(x, y)[:2], dx, dy)
+        return _copying(_differentiating, rule, epsilon, for_x, for_y)
     rows, device, numbers = found, x.device, found.strides()
     sharing = x.shape[-2] if for_y and x.ndim > 1 and y.shape[-2] == 1 else 1
     given = rows.chunks > 1
@@ -199,14 +207,12 @@ def _differentiating(x: Tensor, y: Tensor, rule: int, epsilon: float, for_x: boo
         | {"SATURATE": saturate, "FOR_X": for_x, "FOR_Y": for_y, "SHARED": sharing > 1, "GIVEN": given}
     )
     programs = tiles * (groups if sharing > 1 else 1) * -(-rows.size // length)
-    launch = Launch(device_code.differentiate_rows, programs, constants, tile.warps)
+    launch = Launch(differentiate_rows, programs, constants, tile.warps)
     finding = _finding_coefficients(rows, rule, epsilon) if given and rule != PRODUCT else None
     column_block = min(256, power_of_two_from(rows.size))
-    joining = Launch(
-        device_code.join_gradients, groups * -(-rows.size // column_block), constants | {"C": column_block}
-    )
+    joining = Launch(join_gradients, groups * -(-rows.size // column_block), constants | {"C": column_block})
 
-    def run(gradient: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
+    def run(x: Tensor, y: Tensor, gradient: Tensor, dx: Tensor, dy: Tensor) -> None:
         coefficients = x if finding is None else finding(x, y)
         parts = x.new_empty((groups, tiles, rows.size), dtype=torch.float64) if sharing > 1 else x
         launch(device, x, y, gradient, coefficients, dx, dy, parts, *numbers, tiles, sharing)
