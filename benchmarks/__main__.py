@@ -312,7 +312,7 @@ def _refuse(parser: ArgumentParser, reason: str) -> NoReturn:
 
 def _write(results: dict[str, Any], args: Namespace, publish: bool) -> None:
     """Write the JSON file, the figures and, to publish, the results of this processor and the documents."""
-    paths = [args.output, *([published.path_of(results)] if publish else [])]
+    paths = [args.output, *([published.path_of(published.processor(results))] if publish else [])]
     for place in paths:
         published.save(results, place)
     if "scaling" in results and plots.why_not() is not None:

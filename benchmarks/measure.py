@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -74,10 +75,7 @@ def measure(work: Workload, keras_peers: KerasPeers, settings: Settings, peers: 
         lines = {name: f"torch.autograd.grad({line}, (x, y), g)" for name, line in lines.items()}
     right = values(eval(lines[OURS], names))
     for name in list(lines):
-        try:
-            reason = difference(values(eval(lines[name], names)), right, work.dtype)
-        except Exception as error:  # no compiler is installed, or an operator lacks the dtype
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        reason = why_not_timed(partial(eval, lines[name], names), right, work.dtype)
         if reason is not None:
             absent[name] = reason
             del lines[name]
@@ -109,10 +107,7 @@ def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
     """Return medians and quartiles in microseconds, and our time over each of theirs."""
     return {
         "rounds": len(timings[ours].rounds),
-        "microseconds": {
-            name: {"median": t.median * 1e6, "quartiles": [q * 1e6 for q in t.quartiles]}
-            for name, t in timings.items()
-        },
+        "microseconds": {name: timing.record for name, timing in timings.items()},
         "our time over theirs": {name: timings[ours].ratio(t) for name, t in timings.items() if name != ours},
     }
 
@@ -128,6 +123,20 @@ def best_baseline(record: Record) -> str:
     ratios: dict[str, float] = record["our time over theirs"]
     lines: list[str] = [name for name in record["lines"] if name in ratios]
     return max(lines, key=lambda name: ratios[name])
+
+
+def why_not_timed(compute: Callable[[], Any], expected: list[Tensor] | None, dtype: str) -> str | None:
+    """Return why a peer is not timed, None if it is: it raises, or gives other results than expected ones."""
+    try:
+        found = values(compute())
+    except Exception as error:  # no compiler is installed, or an operator lacks the dtype
+        return first_line(error)
+    return None if expected is None else difference(found, expected, dtype)
+
+
+def first_line(error: Exception) -> str:
+    """Return the type of an error and the first line of its text."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def difference(results: list[Tensor], expected: list[Tensor], dtype: str) -> str | None:

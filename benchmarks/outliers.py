@@ -11,8 +11,10 @@ ATTEMPTS = 3
 AGREEMENT = 0.1
 """The most by which the ratio of two times may differ between the two halves of the rounds."""
 
-BELOW_FLOOR = 0.05
-"""The most by which a time may be below its roofline, a time that was measured as well."""
+GROSS = 0.4
+"""The most by which a roofline, a time that was measured as well, may be above ours: from a cache torch.dot
+reads up to a third slower than our kernels do. Points of a figure, whose axes span decades, may be off by as
+much."""
 
 FEWEST = 6
 """Rounds that are enough for two halves."""
@@ -46,14 +48,15 @@ def find_unsettled(timings: dict[str, Timing], ours: str, floor: str | None = No
     """Return statements whose ratio to ours differs between the halves of the rounds, or is impossible."""
     unsettled = {}
     for name, timing in timings.items():
-        ratios = [a / b for a, b in zip(timings[ours].rounds, timing.rounds, strict=True)]
-        half = len(ratios) // 2
-        if name == ours or len(ratios) < FEWEST:
+        if name == ours:
             continue
-        first, second = median(ratios[:half]), median(ratios[half:])
-        factor, below = max(first, second) / min(first, second), 1 / median(ratios)
-        if factor > 1 + AGREEMENT:
-            unsettled[name] = factor
-        if name == floor and below > 1 + BELOW_FLOOR:
-            unsettled[name] = max(factor, below)
+        ratios = [a / b for a, b in zip(timings[ours].rounds, timing.rounds, strict=True)]
+        half, below = len(ratios) // 2, 1 / median(ratios)
+        if name == floor and below > 1 + GROSS:
+            unsettled[name] = below
+        elif len(ratios) >= FEWEST:
+            first, second = median(ratios[:half]), median(ratios[half:])
+            factor = max(first, second) / min(first, second)
+            if factor > 1 + AGREEMENT:
+                unsettled[name] = factor
     return unsettled

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.outliers import GROSS
+
 FOLDER = Path(__file__).parent / "figures"
 
 # The palette of Okabe and Ito, distinguishable with colour blindness; markers differ as well.
@@ -95,14 +97,6 @@ def draw(results: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
     return paths
 
 
-def is_outlier(record: dict[str, Any]) -> bool:
-    """Return whether reading alone seems to take far longer than a call that reads as much and computes.
-
-    From a cache, torch.dot reads up to a third slower than our kernels do: there it is no floor.
-    """
-    return bool(record["our time over theirs"].get("roofline", 1.0) < 0.7)
-
-
 def _panel(panel: Any, records: list[dict[str, Any]], title: str, lines: Iterable[str] = STYLES) -> None:
     panel.set(xscale="log", yscale="log", title=title)
     panel.grid(True, which="major", linewidth=0.7)
@@ -114,7 +108,7 @@ def _panel(panel: Any, records: list[dict[str, Any]], title: str, lines: Iterabl
         points = [
             (r["at"], r["microseconds"][name]["median"])
             for r in records
-            if name in r["microseconds"] and not (name == "roofline" and is_outlier(r))
+            if name in r["microseconds"] and r["unsettled"].get(name, 1) <= 1 + GROSS
         ]
         if points:
             panel.plot(*zip(*points, strict=True), label=name, **STYLES[name])

@@ -19,16 +19,20 @@ def processor(results: Results) -> str:
     return f"{machine['device']}, {name}" if "device" in machine else name
 
 
-def path_of(results: Results, folder: Path = FOLDER) -> Path:
-    """Return where the results of a run are published."""
-    words = re.sub(r"[^a-z0-9]+", "-", processor(results).lower()).strip("-")
+def path_of(name: str, folder: Path = FOLDER) -> Path:
+    """Return where the results of a processor or a card of this name are published."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return folder / f"results-{words}.json"
 
 
+def load_all(folder: Path = FOLDER) -> list[Results]:
+    """Return the results published in a folder, in the order of the names of their files."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("results-*.json"))]
+
+
 def load(folder: Path = FOLDER) -> dict[str, Results]:
-    """Return the published results by processor, in the order of their names."""
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("results-*.json"))]
-    return {processor(results): results for results in runs}
+    """Return the results published in a folder by processor."""
+    return {processor(results): results for results in load_all(folder)}
 
 
 def save(results: Results, path: Path) -> None:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import tables
+from benchmarks import published, tables
+from benchmarks.gpu import report as gpu
 from benchmarks.measure import OURS, ROOFLINE, settled_ratios
-from benchmarks.published import path_of, processor
 from benchmarks.tables import Results, Runs
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +75,7 @@ TABLES: dict[str, Callable[[Runs], str]] = {
     "files": tables.files_table,
     "accuracy": lambda runs: tables.accuracy_table(newest(runs)),
     "targets": tables.target_table,
+    "gpu": lambda runs: gpu.sections(published.load_all(gpu.FOLDER)),
 }
 """What `fill` inserts, by the name in the marks of a document."""
 
@@ -135,6 +136,10 @@ _SECTIONS = {
         "What was measured on each processor, in bold where the target is missed.",
         ("targets",),
     ),
+    "GPUs": (
+        "Runs of `bash benchmarks/gpu/run.sh`, one of each card.",
+        ("gpu",),
+    ),
 }
 """The sections of RESULTS.md: a paragraph, and the names of tables."""
 
@@ -145,7 +150,7 @@ _FIGURES = """![time against rows](figures/rows.svg)
 
 def report(runs: Runs) -> str:
     """Return RESULTS.md."""
-    files = ", ".join(f"[{name}]({path_of(results).name})" for name, results in runs.items())
+    files = ", ".join(f"[{name}]({published.path_of(name).name})" for name, results in runs.items())
     parts = [
         "# Results of make bench",
         f"Written by `make bench ARGS=--publish` from the results of {files}.",
@@ -153,7 +158,7 @@ def report(runs: Runs) -> str:
     for title, (text, names) in _SECTIONS.items():
         parts += [f"## {title}", text, *(TABLES[name](runs) for name in names)]
         if title == "Speed":
-            parts += [f"Of the last run, on {processor(newest(runs))}:", _FIGURES]
+            parts += [f"Of the last run, on {published.processor(newest(runs))}:", _FIGURES]
     parts.append("## Peers and kernels that did not run, and why")
     for name, results in runs.items():
         reasons = [f"* {line}" for line in tables.reason_lines(results["workloads"])]

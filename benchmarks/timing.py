@@ -49,6 +49,11 @@ class Timing:
         """Return the longer of two times, round by round."""
         return Timing(tuple(map(max, self.rounds, other.rounds)))
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The median and the quartiles in microseconds."""
+        return {"median": self.median * 1e6, "quartiles": [q * 1e6 for q in self.quartiles]}
+
 
 class Block(Protocol):
     """A number of calls that takes BLOCK_SECONDS, in this process or another one."""
@@ -65,6 +70,7 @@ def time_in_turns(
     synchronize: Callable[[], None] | None = None,
     others: Mapping[str, Block] | None = None,
     budget: float = float("inf"),
+    block_seconds: float | None = None,
 ) -> dict[str, Timing]:
     """Time statements in turns: in each round one block of calls of each.
 
@@ -76,12 +82,14 @@ def time_in_turns(
         synchronize: waits for the device, at the end of a block.
         others: further blocks by name, such as those of another process.
         budget: seconds after which no further round starts, once there are FEWEST_ROUNDS.
+        block_seconds: minimal duration of a block, BLOCK_SECONDS if not given.
 
     Returns:
         A timing for each statement and each other block.
     """
     blocks: dict[str, Block] = {
-        name: LocalBlock(statement, names, synchronize) for name, statement in statements.items()
+        name: LocalBlock(statement, names, synchronize, block_seconds)
+        for name, statement in statements.items()
     }
     blocks |= others or {}
     order = list(blocks)
@@ -101,7 +109,11 @@ class LocalBlock:
     """A block of calls of a statement in this process."""
 
     def __init__(
-        self, statement: str, names: dict[str, Any], synchronize: Callable[[], None] | None = None
+        self,
+        statement: str,
+        names: dict[str, Any],
+        synchronize: Callable[[], None] | None = None,
+        block_seconds: float | None = None,
     ) -> None:
         body = f"for _ in repeat(None, calls):\n    {statement}"
         if synchronize is not None:
@@ -112,8 +124,9 @@ class LocalBlock:
         self.calls = 1
         self.warm = True
         self.run()  # warm-up: lazy initialization
-        while (block := self.run() * self.calls) < BLOCK_SECONDS:
-            self.calls = max(self.calls + 1, int(self.calls * min(10.0, 1.2 * BLOCK_SECONDS / block)))
+        least = BLOCK_SECONDS if block_seconds is None else block_seconds
+        while (block := self.run() * self.calls) < least:
+            self.calls = max(self.calls + 1, int(self.calls * min(10.0, 1.2 * least / block)))
         self.warm = block < LONG_SECONDS
 
     def run(self) -> float:

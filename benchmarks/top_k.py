@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from batchdot import top_k
-from benchmarks.measure import Record, Settings, settled
+from benchmarks.measure import Record, Settings, difference, settled
 from benchmarks.timing import time_in_turns
 
 
@@ -76,16 +76,19 @@ def _measure(work: Search, settings: Settings) -> Record:
         names |= {"index": faiss.IndexFlatIP(work.d), "array": q.numpy()}
         names["index"].add(i.numpy())
         lines["faiss"] = "index.search(array, k)"
-    expected = torch.as_tensor(eval(lines["top_k"], names)[0]).cpu().float()
-    tolerance = 1e-3 if work.dtype == "float32" else 0.02
+    right = _scores(lines["top_k"], names)
     for name in list(lines):
-        values = torch.as_tensor(eval(lines[name], names)[0]).cpu().float()
-        if values.shape != expected.shape or not torch.allclose(values, expected, tolerance, tolerance):
-            absent[name] = "gives other numbers"
+        reason = difference(_scores(lines[name], names), right, work.dtype)
+        if reason is not None:
+            absent[name] = reason
             del lines[name]
     take = partial(time_in_turns, lines, names, settings.rounds, settings.synchronize, budget=settings.budget)
     sizes = {"queries": work.queries, "items": work.items, "d": work.d, "k": work.k}
     return sizes | settled(take, "top_k") | {"absent": absent}
+
+
+def _scores(line: str, names: dict[str, Any]) -> list[torch.Tensor]:
+    return [torch.as_tensor(eval(line, names)[0]).cpu().float()]
 
 
 def _no_faiss(work: Search, device: str) -> str | None:

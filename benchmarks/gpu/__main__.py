@@ -8,8 +8,6 @@ cut short has what it measured. ``--rehearse`` runs every line on the CPU, in se
 The exit status is 1 where a value is wrong or a step failed, 2 where there is no CUDA device.
 """
 
-import json
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import published
 from benchmarks.gpu import report
 from benchmarks.gpu.ceilings import measure_ceilings
 from benchmarks.gpu.clock import Cuda, Machine, Rehearsal
@@ -67,9 +66,7 @@ class Run:
     def write(self) -> None:
         """Write the file, complete or not at all."""
         self.results["seconds"] = perf_counter() - self.started
-        part = self.out.with_name(self.out.name + ".part")
-        part.write_text(json.dumps(self.results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(part, self.out)
+        published.save(self.results, self.out)
 
     def values(self) -> None:
         """Compare values with exact ones."""
@@ -126,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\n{report.table(results)}\n")
     for title, lines in (
         ("Worst errors", report.worst_lines(results)),
-        ("Targets", report.target_lines(results)),
+        ("Targets", report.target_report(results)),
         ("To mend", report.mend_lines(results) or ["nothing"]),
     ):
         print(f"{title}:", *lines, sep="\n  ")

@@ -6,14 +6,14 @@ a neighbour who wakes up meets all of them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from random import Random
-from statistics import median, quantiles
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+
+from benchmarks import timing
+from benchmarks.timing import Timing
 
 Inputs: TypeAlias = list[tuple[Tensor, ...]]
 """Sets of inputs of one call."""
@@ -28,8 +28,8 @@ class Machine(Protocol):
     type: str
     rehearsal: bool
     l2_bytes: int
-    block_seconds: float  # the least time of a block of calls
-    rounds: int  # blocks of each line
+    block_seconds: float | None  # the least time of a block of calls; None for that of `benchmarks.timing`
+    rounds: int  # blocks of each line, at most
 
     def synchronize(self) -> None:
         """Wait until everything has run."""
@@ -45,7 +45,7 @@ class Cuda:
 
     type = "cuda"
     rehearsal = False
-    block_seconds = 3e-3
+    block_seconds: float | None = None
     rounds = 9
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Rehearsal:
     type = "cpu"
     rehearsal = True
     l2_bytes = 1 << 10
-    block_seconds = 0.0
+    block_seconds: float | None = 0.0
     rounds = 2
 
     def synchronize(self) -> None:
@@ -85,24 +85,6 @@ class Rehearsal:
     def graph(self, call: Callable[[], Any]) -> Callable[[], Any]:
         """Return the call itself."""
         return call
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of one call, a number for each round."""
-
-    rounds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The median of the rounds."""
-        return median(self.rounds)
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The median and the quartiles in microseconds."""
-        first, _, third = quantiles(self.rounds, n=4) if len(self.rounds) > 1 else self.rounds * 3
-        return {"median": self.median * 1e6, "quartiles": [first * 1e6, third * 1e6]}
 
 
 def sets_for(machine: Machine, make: Callable[[int], tuple[Tensor, ...]], nbytes: int) -> Inputs:
@@ -123,42 +105,24 @@ def one_pass(run: Callable[..., Any], inputs: Inputs) -> Callable[[], None]:
 
 def time_in_turns(
     machine: Machine, passes: Mapping[str, Callable[[], Any]], calls: int, until: float
-) -> dict[str, Times]:
-    """Time passes of several lines in turns.
+) -> dict[str, Timing]:
+    """Time passes of several lines in turns, as `benchmarks.timing` does.
 
     Args:
         machine: what they run on.
         passes: by name, what runs one pass.
         calls: the calls in a pass.
-        until: the time, as of `perf_counter`, after which no further round begins; there is at least one.
+        until: the time, as of `perf_counter`, after which rounds are as few as they may be.
 
     Returns:
         Seconds of a call.
     """
-    blocks = {name: _passes_in_a_block(machine, call) for name, call in passes.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in passes}
-    order, shuffle = list(passes), Random(0).shuffle
-    for done in range(machine.rounds):
-        if done and perf_counter() > until:
-            break
-        shuffle(order)
-        for name in order:
-            seconds[name].append(_block(machine, passes[name], blocks[name]) / (blocks[name] * calls))
-    return {name: Times(tuple(found)) for name, found in seconds.items()}
-
-
-def _passes_in_a_block(machine: Machine, call: Callable[[], Any]) -> int:
-    _block(machine, call, 1)
-    count = 1
-    while (seconds := _block(machine, call, count)) < machine.block_seconds:
-        count = max(count + 1, int(count * min(10.0, 1.2 * machine.block_seconds / seconds)))
-    return count
-
-
-def _block(machine: Machine, call: Callable[[], Any], count: int) -> float:
-    machine.synchronize()
-    started = perf_counter()
-    for _ in range(count):
-        call()
-    machine.synchronize()
-    return perf_counter() - started
+    timings = timing.time_in_turns(
+        {name: f"passes[{name!r}]()" for name in passes},
+        {"passes": passes},
+        machine.rounds,
+        machine.synchronize,
+        budget=until - perf_counter(),
+        block_seconds=machine.block_seconds,
+    )
+    return {name: found.scaled(1 / calls) for name, found in timings.items()}

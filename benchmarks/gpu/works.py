@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from batchdot.kernels import KERNELS, select_kernel
 from batchdot.ops.arguments import batch_dot_operation
 from benchmarks.baselines import BASELINES
 from benchmarks.gpu.clock import Inputs, Machine, one_pass, sets_for, time_in_turns
-from benchmarks.measure import difference, reasons_against, values
+from benchmarks.measure import first_line, reasons_against, values, why_not_timed
 from benchmarks.workloads import Workload
 
 Line: TypeAlias = Callable[..., Any]
@@ -131,7 +132,7 @@ def measure_work(work: Work, machine: Machine, bytes_a_second: float, until: flo
         try:
             graphs[name] = machine.graph(call)
         except Exception as error:  # what cannot be captured
-            absent[f"{name}, in a graph"] = _first_line(error)
+            absent[f"{name}, in a graph"] = first_line(error)
     replayed = time_in_turns(machine, graphs, len(inputs), until)
     return {
         "name": load.name,
@@ -195,19 +196,12 @@ def _drop_wrong(
     absent: dict[str, str] = {}
     right = values(lines[OURS](*inputs[0]))
     for name in list(lines):
-        try:
-            found = values(lines[name](*inputs[0]))
-            reason = None if name in others else difference(found, right, dtype)
-        except Exception as error:  # an operator that lacks the dtype, or no compiler
-            reason = _first_line(error)
+        call = partial(lines[name], *inputs[0])
+        reason = why_not_timed(call, None if name in others else right, dtype)
         if reason is not None:
             absent[name] = reason
             del lines[name]
     return absent
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 # --- top_k ----------------------------------------------------------------------------------------------
