@@ -97,6 +97,18 @@ def test_row_cosine_of_cancelling_terms_error(dtype, traced, each_kernel):
             assert oracle.ulps(value, exact, dtype) <= 0.51 or abs(Fraction(value) - exact) <= allowed
 
 
+@pytest.mark.parametrize(("x_scale", "y_scale"), [(1e-150, 1e-158), (1e-155, 1e-158), (1.0, 1e-306)])
+def test_row_cosine_of_products_that_underflow_error(x_scale, y_scale, each_kernel):
+    """As docs/numerics.md states it: by ATen 2^-1074 a product, over norms of the root of epsilon or more."""
+    x, y = (torch.rand(20, 50, dtype=torch.float64) * scale for scale in (x_scale, y_scale))
+    floors = [Fraction(max(float(rows.norm(dim=1).min()), 1e-6)) for rows in (x, y)]
+    lost = 50 * Fraction(1, 2**1074) / math.prod(floors) if each_kernel == "aten" else 0
+    for value, a, b in zip(cosine(x, y).flatten().tolist(), x.tolist(), y.tolist(), strict=True):
+        exact = oracle.exact_cosine(a, b)
+        ulp = Fraction(math.ulp(float(exact)))
+        assert abs(Fraction(value) - exact) <= ulp * 51 / 100 + lost
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("exact", [False, True])
 def test_row_cosine_with_float32_norms_keeps_dtype_and_range(dtype, exact):
