@@ -17,7 +17,8 @@ import torch
 
 from batchdot.convert import dtype_name
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import Layout, RegularFile, abbreviated, check_length, check_shape, printable
+from batchdot.io.layout import Layout, check_length, check_shape
+from batchdot.io.regular_file import RegularFile, abbreviated, printable
 
 MAX_HEADER = 100_000_000
 """Limit of the header's length in bytes, the same as that of the safetensors library."""

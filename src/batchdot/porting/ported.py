@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from batchdot.io.atomic import write_files
+from batchdot.io.layout import bytes_of
 from batchdot.io.safetensors import header_of
 from batchdot.porting.errors import NotPortableError
 from batchdot.porting.inspection.text import layer_table
@@ -128,9 +129,8 @@ class Ported:
         state = self.state_dict
         header = header_of({key: (tuple(tensor.shape), tensor.dtype) for key, tensor in state.items()})
         weights = target.with_suffix(".safetensors")
-        write_files(
-            {os.fsdecode(weights): [header, *state.values()], os.fsdecode(target): [self.source.encode()]}
-        )
+        numbers = map(bytes_of, state.values())
+        write_files({os.fsdecode(weights): [header, *numbers], os.fsdecode(target): [self.source.encode()]})
 
 
 def port_record(record: ModelRecord, options: Options) -> Ported:

@@ -14,6 +14,7 @@ from batchdot.convert import check_dtypes
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, BlockReader, PathLike, TensorPath
 from batchdot.io.atomic import AtomicFile
+from batchdot.io.layout import bytes_of
 from batchdot.io.regular_file import printable
 from batchdot.retrieval.block_search import BlockSearch, best, merge
 from batchdot.retrieval.spec import SearchSpec, check_shapes
@@ -108,7 +109,7 @@ def top_k_files(
             for results in _Searches(search, query_file, item_file, dtypes).run(progress):
                 for new_file, result in zip(outputs, results, strict=True):
                     if new_file is not None:
-                        new_file.write_tensor(result)
+                        new_file.write(bytes_of(result))
             for file in files:
                 file.file.check_unchanged()
     return tuple(written)

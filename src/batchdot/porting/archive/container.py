@@ -177,10 +177,8 @@ def _json_member(found: dict[str, Source], name: str) -> Json:
     source = found[name]
     if source.size > MAX_JSON_BYTES:
         raise ModelFileError(f"{source.size:,} bytes of JSON", f"{MAX_JSON_BYTES:,}", place=name)
-    verify = getattr(source, "verify", None)
     try:
-        if verify is not None:
-            verify()
+        source.verify()
         data = source.read(0, source.size)
     except ModelFileError as error:
         error.place = name

@@ -100,6 +100,8 @@ def _with_input_shapes(model: ModelRecord) -> ModelRecord:
 
 
 def _with_input_shapes_inside(layer: LayerRecord) -> LayerRecord:
+    if not layer.inner and layer.model is None:
+        return layer
     model = None if layer.model is None else _with_input_shapes(layer.model)
     inner = {key: _with_input_shapes_inside(inside) for key, inside in layer.inner.items()}
     return replace(layer, model=model, inner=FrozenMap(inner))
@@ -107,6 +109,9 @@ def _with_input_shapes_inside(layer: LayerRecord) -> LayerRecord:
 
 DATA = ("inputs", "query", "value", "key")
 """Arguments that decide the shapes a layer makes; states and masks follow."""
+
+LARGEST_SIZE = 2**63 - 1
+"""What a size may be in PyTorch."""
 
 MAX_OUTPUTS = 1000
 """Outputs of one call of a layer that nobody knows."""
@@ -273,10 +278,18 @@ def _with_file_shapes(
     if layer.model is None and (layer.problem or layer.kind != "layer"):
         most = min(used.get((call.layer, call.number), 0), MAX_OUTPUTS - 1)
         shapes += [None] * (most + 1 - len(shapes))
-    for number, shape in enumerate(shapes):
+    for number, shape in enumerate(map(_possible, shapes)):
+        shapes[number] = shape
         if shape is None or None in shape[1:]:
             shapes[number] = file_shapes.get(call.output(number)) or shape
     return tuple(shapes)
+
+
+def _possible(shape: Shape) -> Shape:
+    """Return a shape, None where no tensor has such: arguments may ask for sizes below 0 or without end."""
+    if shape is None or all(size is None or 0 <= size <= LARGEST_SIZE for size in shape):
+        return shape
+    return None
 
 
 def _halved(outs: tuple[Shape, ...], glu: Activation) -> tuple[Shape, ...]:

@@ -7,8 +7,10 @@ its files as operations of the graph; they become the same formulas, and the ope
 from collections.abc import Mapping
 from dataclasses import replace
 
-from batchdot.porting.errors import ModelFileError, quote
+from batchdot.porting.errors import quote
+from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.era import Era
+from batchdot.porting.record.mask_formulas import Formulas, bounded, combined, without_mask_operations
 from batchdot.porting.record.values import (
     Call,
     FrozenMap,
@@ -19,19 +21,6 @@ from batchdot.porting.record.values import (
     Value,
     refs_in,
 )
-
-from batchdot.porting.record.classes import SPECS  # isort: skip
-
-LARGEST = 64
-"""Parts of the formula of one mask; beyond, it is the tensor that the graph computes."""
-
-MAX_PARTS = 200
-"""Parts of the mask that layers of Keras 2 make: no graph computes it, so that it has to be a formula."""
-
-MASK_OPERATIONS = {
-    "not_equal", "any", "logical_or", "logical_and", "expand_dims", "zeros_like", "ones_like", "concatenate",
-}  # fmt: skip
-"""Operations that Keras 3 adds to a graph for masks alone."""
 
 EXPLICIT = {"query_mask": "query", "value_mask": "value", "key_mask": "key"}
 
@@ -54,7 +43,7 @@ class MaskFlow:
         mask_of: dict[TensorRef, Mask] = {
             ref: Mask("input", ref) for number, ref in enumerate(model.input_refs) if number in passed
         }
-        formulas = _Formulas()
+        formulas = Formulas()
         calls: list[Call] = []
         inside: dict[str, set[int]] = {name: set() for name in layers}
         for call in model.calls:
@@ -70,7 +59,7 @@ class MaskFlow:
             inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
         made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
-        return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+        return without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
 
     def _takes_masks_away(self, layer: LayerRecord, call: Call) -> bool:
         """Whether a call deletes the masks of its inputs: what follows does not see them."""
@@ -83,12 +72,14 @@ class MaskFlow:
 
     def _inside(self, layer: LayerRecord, passed: frozenset[int]) -> LayerRecord:
         """Return a layer with masks in the models that it is, or that are inside of it."""
+        if not layer.inner and layer.model is None:
+            return layer
         model = None if layer.model is None else self.annotate(layer.model, passed)
         inner = {key: self._inside(inside, passed) for key, inside in layer.inner.items()}
         return replace(layer, model=model, inner=FrozenMap(inner))
 
     def _call(
-        self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: "_Formulas"
+        self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: Formulas
     ) -> tuple[Call, Mask | None]:
         """Return a call with the masks that it obeys, and the mask that its output carries on."""
         arguments = dict(call.arguments)
@@ -134,7 +125,7 @@ class MaskFlow:
         tensors: Mapping[str, Value],
         mask_of: Mapping[TensorRef, Mask],
         explicit: Mapping[str, Value],
-        formulas: "_Formulas",
+        formulas: Formulas,
     ) -> dict[str, Mask | None]:
         """Return the mask of each input, by parameter: the one that was passed, else the one it carries."""
         names = _names(layer, tensors)
@@ -285,117 +276,3 @@ def _names(layer: LayerRecord, tensors: Mapping[str, Value]) -> dict[str, Tensor
 def _returns_sequences(layer: LayerRecord) -> bool:
     inner = layer.inner.get("forward_layer", layer)
     return inner.config.get("return_sequences") is True
-
-
-def combined(kind: str, masks: list[Mask]) -> Mask | None:
-    """Return "all" or "any" of masks, each once; None where there are none."""
-    unique = tuple(dict.fromkeys(masks))
-    if not unique:
-        return None
-    return unique[0] if len(unique) == 1 else bounded(Mask(kind, masks=unique))
-
-
-def bounded(mask: Mask) -> Mask:
-    """Return a mask unless it is too large: each step of a graph may double it.
-
-    Raises:
-        ModelFileError: it has more parts than any model needs.
-    """
-    if _size(mask) > MAX_PARTS:
-        raise ModelFileError("a mask made of more masks", f"{MAX_PARTS}")
-    return mask
-
-
-def _size(mask: Mask) -> int:
-    return 1 + sum(_size(part) for part in mask.masks if part is not None)
-
-
-class _Formulas:
-    """The formula of every tensor that operations of Keras 3 make of masks."""
-
-    def __init__(self) -> None:
-        self._found: dict[TensorRef, Mask] = {}
-        self._zeros: set[TensorRef] = set()
-        self._compared: set[TensorRef] = set()
-
-    def mask(self, value: Value) -> Mask | None:
-        """Return the mask that an argument is."""
-        if not isinstance(value, TensorRef):
-            return None
-        return self._found.get(value) or Mask("tensor", value)
-
-    def add(self, call: Call, layer: LayerRecord) -> None:
-        """Work out what an operation makes of masks; others are left as tensors."""
-        if layer.kind != "operation":
-            return
-        made = self._made(layer.class_name, call.arguments)
-        if made is not None and _size(made) <= LARGEST:
-            self._found[call.output()] = made
-        if layer.class_name == "zeros_like":
-            self._zeros.add(call.output())
-        if layer.class_name == "not_equal":
-            self._compared.add(call.output())
-
-    def _made(self, name: str, arguments: Mapping[str, Value]) -> Mask | None:
-        x, x1, x2 = (arguments.get(key) for key in ("x", "x1", "x2"))
-        if name == "not_equal" and isinstance(x1, TensorRef) and isinstance(x2, (int, float)):
-            return Mask("not_equal", x1, float(x2))
-        if name == "expand_dims" and isinstance(x, TensorRef):
-            return self._found.get(x)
-        if name == "any" and isinstance(x, TensorRef) and arguments.get("axis") == -1:
-            inner = self._found.get(x)
-            return (
-                replace(inner, kind="any_not_equal") if inner is not None and x in self._compared else inner
-            )
-        if name in ("logical_or", "logical_and") and isinstance(x1, TensorRef) and isinstance(x2, TensorRef):
-            parts = [self.mask(x) for x in (x1, x2) if x not in self._zeros]
-            kind = "any" if name == "logical_or" else "all"
-            return combined(kind, [part for part in parts if part is not None])
-        if name == "concatenate":
-            return self._concatenated(arguments)
-        return None
-
-    def _concatenated(self, arguments: Mapping[str, Value]) -> Mask | None:
-        xs, axis = arguments.get("xs"), arguments.get("axis")
-        if not isinstance(xs, tuple) or not isinstance(axis, int):
-            return None
-        parts = [self._found.get(x) for x in xs if isinstance(x, TensorRef)]
-        present = [part for part in parts if part is not None]
-        if not present or len(present) != len(xs):
-            return None
-        if axis == -1:
-            return combined("any", present)
-        return Mask("concatenate", masks=tuple(parts), axis=axis, like=(None,) * len(parts))
-
-
-def _without_mask_operations(model: ModelRecord) -> ModelRecord:
-    """Drop operations that only made masks, which are formulas now."""
-    layers = {layer.name: layer for layer in model.layers}
-    needed: set[TensorRef] = set(model.output_refs)
-    kept: list[Call] = []
-    for call in reversed(model.calls):
-        layer = layers[call.layer]
-        droppable = layer.kind == "operation" and layer.class_name in MASK_OPERATIONS
-        if droppable and not any(call.output(number) in needed for number in range(len(call.output_shapes))):
-            continue
-        kept.append(call)
-        needed.update(call.tensors())
-        needed.update(_tensors_of(call.masks.values()))
-    used = {call.layer for call in kept}
-    remaining = tuple(
-        layer
-        for layer in model.layers
-        if layer.name in used or layer.kind != "operation" or layer.class_name not in MASK_OPERATIONS
-    )
-    return replace(model, layers=remaining, calls=tuple(reversed(kept)))
-
-
-def _tensors_of(masks: object) -> set[TensorRef]:
-    found: set[TensorRef] = set()
-    for mask in masks:  # type: ignore[attr-defined]
-        if mask is not None:
-            if mask.tensor is not None and mask.kind != "input":
-                found.add(mask.tensor)
-            found |= {ref for ref in mask.like if ref is not None}
-            found |= _tensors_of(mask.masks)
-    return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from batchdot.porting.program import Value
-from batchdot.porting.record.classes.normalization import RANDOM
+from batchdot.porting.record.classes.preprocessing import RANDOM
 from batchdot.porting.translation.layer import Layer, RefusedError
 from batchdot.porting.translation.registry import Forward, translates
 from batchdot.porting.translation.site import Site

@@ -29,7 +29,7 @@ EXPECTED = {
     "never_written": "0 bytes|bytes for an HDF5 dataset",
     "chunks_of_petabytes": "of shape",
     "longer_than_any_axis": "of shape",
-    "zeros_thousandfold": "weights without a model",
+    "zeros_thousandfold": "chunks that inflate",
     "missing_array": "no dataset",
     "array_that_is_not_named": "no layer names",
     "named_twice": "named twice",
