@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
+from batchdot.io.garbage import without_collection
 from batchdot.porting.archive import open_archive, open_weights
 from batchdot.porting.errors import ModelFileError, NotPortableError
 from batchdot.porting.inspection import Inspection, inspect_record
@@ -96,7 +97,8 @@ def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
             return record_of(archive)
         return record_of(archive, open_weights(weights), os.fsdecode(weights))
 
-    return _naming(path, record)
+    with without_collection():
+        return _naming(path, record)
 
 
 def inspect(path: Path, *, weights: Path | None = None) -> Inspection:

@@ -51,8 +51,8 @@ MAX_ATTRIBUTE_BYTES = 32 * MIB
 MAX_HDF5_METADATA = 128 * MIB
 """Bytes of structure that are read from one HDF5 file in all, its config included."""
 
-MAX_CHUNKS = 1_000_000
-"""Chunks of one HDF5 dataset."""
+MAX_CHUNKS = 50_000
+"""Chunks of one HDF5 dataset: 4 GB in chunks of the sizes that h5py chooses are 21,000."""
 
 MAX_NAME = 1024
 """Characters of the name of a layer or of a weight."""

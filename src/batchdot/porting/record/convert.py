@@ -86,7 +86,7 @@ def keras1_gates(arrays: Sequence[Array], order: str) -> tuple[Source, Source, S
         for array in arrays[at::3]:
             if array.shape != arrays[at].shape or not array.shape:
                 raise ModelFileError(
-                    f"a gate of shape {array.shape}", f"{arrays[at].shape}, as the first", place=array.place
+                    f"a gate of shape {array.shape}", "gates of one shape, with axes", place=array.place
                 )
     wanted = "ifco" if order == LSTM_GATES else order
     by_gate = {gate: arrays[3 * at : 3 * at + 3] for at, gate in enumerate(order)}

@@ -98,6 +98,7 @@ class ModelReader:
                 raise ModelFileError(
                     f"an output of {quote(ref.layer)}, which is no layer of the model", place=config.place
                 )
+        _check_ends(draft, refs_in(inputs), refs_in(outputs), config)
         try:
             base = bases(draft, self.era, [*inside, *ends], config.place)
             order = ordered(self._calls(draft, base), config.place)
@@ -107,7 +108,7 @@ class ModelReader:
                 raise
             # The first versions of Keras 3 number calls as in the graph that the model was cut from.
             lowest = {ref.layer: ref.call for ref in sorted(inside, reverse=True)}
-            base = {name: lowest.get(name, 0) for name in draft.layers}
+            base = {name: number for name, number in lowest.items() if number}
             end_base = bases(draft, self.era, ends, config.place)
             order = ordered(self._calls(draft, base), config.place)
         inputs, outputs = (renumber(value, end_base) for value in (inputs, outputs))
@@ -116,7 +117,7 @@ class ModelReader:
             if (ref.layer, ref.call) not in made:
                 raise ModelFileError(f"a call of {quote(ref.layer)} that is not there", place=config.place)
         file_shapes = {
-            renumber_ref(ref, base): shape for ref, shape in draft.shapes.items() if ref.layer in base
+            renumber_ref(ref, base): shape for ref, shape in draft.shapes.items() if ref.layer in draft.layers
         }
         trainable = config.get("trainable").value if isinstance(config.value, dict) else True
         record = ModelRecord(
@@ -176,3 +177,15 @@ def _structure(item: Item) -> Value:
         return parse_ref(item)
     refs = tuple(_structure(part) for part in item.items())
     return refs[0] if len(refs) == 1 else refs
+
+
+def _check_ends(draft: Draft, inputs: list[TensorRef], outputs: list[TensorRef], config: Item) -> None:
+    for ref in inputs:
+        if not draft.layers[ref.layer].is_a("InputLayer"):
+            raise ModelFileError(
+                f"the input {quote(ref.layer)}", "layers of the class InputLayer", place=config.place
+            )
+    if len(set(inputs)) != len(inputs):
+        raise ModelFileError("an input twice", place=config.place)
+    if not outputs:
+        raise ModelFileError("a model without outputs", place=config.place)

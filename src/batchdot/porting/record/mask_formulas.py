@@ -102,23 +102,25 @@ class Formulas:
 def without_mask_operations(model: ModelRecord) -> ModelRecord:
     """Drop operations that only made masks, which are formulas now."""
     layers = {layer.name: layer for layer in model.layers}
+    if not any(map(_may_go, model.layers)):
+        return model
     needed: set[TensorRef] = set(model.output_refs)
     kept: list[Call] = []
     for call in reversed(model.calls):
-        layer = layers[call.layer]
-        droppable = layer.kind == "operation" and layer.class_name in MASK_OPERATIONS
-        if droppable and not any(call.output(number) in needed for number in range(len(call.output_shapes))):
+        if _may_go(layers[call.layer]) and not any(
+            call.output(number) in needed for number in range(len(call.output_shapes))
+        ):
             continue
         kept.append(call)
         needed.update(call.tensors())
         needed.update(_tensors_of(call.masks.values()))
     used = {call.layer for call in kept}
-    remaining = tuple(
-        layer
-        for layer in model.layers
-        if layer.name in used or layer.kind != "operation" or layer.class_name not in MASK_OPERATIONS
-    )
+    remaining = tuple(layer for layer in model.layers if layer.name in used or not _may_go(layer))
     return replace(model, layers=remaining, calls=tuple(reversed(kept)))
+
+
+def _may_go(layer: LayerRecord) -> bool:
+    return layer.kind == "operation" and layer.class_name in MASK_OPERATIONS
 
 
 def _tensors_of(masks: Iterable[Mask | None]) -> set[TensorRef]:

@@ -113,7 +113,10 @@ class MaskFlow:
                 )
         if not obeyed and not explicit:
             return call, out
-        return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
+        shapes = dict(zip(call.tensors(), call.input_shapes, strict=True))
+        kept = FrozenMap(arguments)
+        inputs = tuple(shapes[ref] for ref in refs_in(kept))
+        return replace(call, arguments=kept, masks=FrozenMap(obeyed), input_shapes=inputs), out
 
     def _begins_with_state(self) -> bool:
         """Whether steps before the first that counts put out the initial state, not 0."""
@@ -162,6 +165,8 @@ class MaskFlow:
         era = self.era
         obeyed = {key: mask for key, mask in given.items() if mask is not None}
         first = next(iter(given.values()), None)
+        if kind == "pass":
+            return {}, first
         refs = list(refs_in(tuple(tensors.values())))
         if kind == "embedding":
             return {}, Mask("not_equal", refs[0], 0.0) if layer.config["mask_zero"] and refs else None
@@ -189,7 +194,7 @@ class MaskFlow:
             return {}, self._concatenated(layer, given, refs, call)
         if kind == "nested":
             return obeyed, self._through(layer, given)
-        return {}, first if kind == "pass" else None
+        return {}, None
 
     def _over_steps(
         self, inner: LayerRecord, given: dict[str, Mask | None], refs: list[TensorRef]

@@ -10,7 +10,7 @@ from batchdot.porting.record.values import Call, FrozenMap, TensorRef, Value
 
 
 def bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dict[str, int]:
-    """Return, per layer, the number that the file gives its first call.
+    """Return the number that the file gives the first call of a layer, for those where it is not 0.
 
     A nested model has a hidden node of its own up to Keras 2, so that its first call is number 1.
     """
@@ -29,18 +29,21 @@ def bases(draft: Draft, era: Era, refs: Iterable[TensorRef], place: str) -> dict
             raise ModelFileError(f"a call of {quote(name)} that is not there", place=place)
         if fits[0] == 1 and layer.model is None:
             raise ModelFileError(f"a call of {quote(name)} that is not there", place=place)
-        found[name] = fits[0]
+        if fits[0]:
+            found[name] = fits[0]
     return found
 
 
 def renumber_ref(ref: TensorRef, base: Mapping[str, int]) -> TensorRef:
     """Return a tensor with its call counted from 0."""
-    number = base[ref.layer]
+    number = base.get(ref.layer, 0)
     return TensorRef(ref.layer, ref.call - number, ref.output) if number else ref
 
 
 def renumber(value: Value, base: Mapping[str, int]) -> Value:
     """Return a value with the calls of its tensors counted from 0."""
+    if not base:
+        return value
     if isinstance(value, TensorRef):
         return renumber_ref(value, base)
     if isinstance(value, tuple):

@@ -96,6 +96,8 @@ class TensorRef:
 
 def refs_in(value: object) -> list[TensorRef]:
     """Return the tensors in a value, at any depth."""
+    if isinstance(value, TensorRef):
+        return [value]
     found: list[TensorRef] = []
     _collect(value, found)
     return found

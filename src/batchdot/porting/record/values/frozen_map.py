@@ -1,10 +1,11 @@
 """FrozenMap: a dict that cannot be changed, of which configs and arguments in a record are made."""
 
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 def escaped(text: object) -> str:
@@ -32,6 +33,14 @@ class FrozenMap(Mapping[K, V], Generic[K, V]):
         return iter(self._items)  # type: ignore[attr-defined]
 
     # Those of `Mapping` are right, and slower.
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | T) -> V | T: ...
+    def get(self, key: K, default: V | T | None = None) -> V | T | None:
+        """Return a value, or the default where there is none."""
+        return self._items.get(key, default)  # type: ignore[attr-defined, no-any-return]
 
     def __contains__(self, key: object) -> bool:
         return key in self._items  # type: ignore[attr-defined]
