@@ -136,7 +136,7 @@ sys.meta_path.insert(0, Finder())
 
 
 # Before the first line of the package Python itself answers.
-@pytest.mark.parametrize("module", ["batchdot._version", "typing", "batchdot.cli.commands"])
+@pytest.mark.parametrize("module", ["batchdot._version", "batchdot.cli.commands"])
 def test_an_interrupt_while_the_package_is_imported_says_nothing(module, folder):
     process = start(folder, module, "-m", "batchdot", "--help")
     assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, "", "")
