@@ -2,7 +2,6 @@
 
 import keyword
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -23,6 +22,7 @@ from batchdot.porting.record import ModelRecord
 from batchdot.porting.source import check, helper_names, write
 from batchdot.porting.translation import Options, translate
 from batchdot.porting.translation.layer import UNFORESEEN
+from batchdot.porting.translation.nesting import GENERIC
 from batchdot.porting.trial import Trial
 
 
@@ -95,7 +95,7 @@ class Ported:
             odd = ", ".join(sorted(keys ^ self._arrays.keys()))
             raise ValueError(f"a custom function builds other weights when it is given none: {odd}")
         if not self._functions:  # which may want numbers
-            trial = Trial(model, self.source, self.record)
+            trial = Trial(model, self.record)
             trial.run(module, self.module)
 
     def _blank(self) -> nn.Module:
@@ -169,10 +169,6 @@ class _Uninitialized(TorchFunctionMode):
 def _tensor(array: Array) -> Tensor:
     numbers = np.array(array.read(), order="C")  # a transposed weight would slow down every call
     return torch.from_numpy(numbers).to(getattr(torch, array.dtype))
-
-
-GENERIC = re.compile(r"(model|functional|sequential)(_\d+)?")
-"""Names that Keras gives to models of its own accord."""
 
 
 def title_of(record: ModelRecord) -> str:

@@ -200,3 +200,21 @@ def test_load_of_attention_in_any_dtype_and_batch_runs(tmp_path):
         assert all(result.isfinite().all() for result in module.float()(*sample))
     assert module(*(each[:0] for each in sample))[0].shape == (0, QUERIES, FEATURES)
     assert all(result.isfinite().all() for result in module.train()(*sample))
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
+@pytest.mark.parametrize("container", ["m.keras", "m.h5"])
+def test_load_of_several_heads_over_one_masked_tensor_agrees_with_keras(container, turned, tmp_path):
+    """The first that Keras 3 runs takes the mask away; the outputs decide which it is."""
+    k = live_keras("keras")
+    ids = k.Input((5,), dtype="int32")
+    words = k.layers.Embedding(7, 6, mask_zero=True)(ids)
+    attended = [k.layers.MultiHeadAttention(2, 3)(words, words) for _ in range(3)]
+    attended.append(k.layers.Dense(6)(k.layers.MultiHeadAttention(2, 3)(words, words)))
+    pooled = [k.layers.Dense(2)(each) for each in attended]
+    model = k.Model(ids, pooled[::-1] if turned else pooled)
+    model.save(tmp_path / container)
+    given = np.array([[1, 2, 0, 0, 3], [0, 0, 4, 0, 0], [5, 6, 1, 2, 3]], "int32")
+    found = porting.load(tmp_path / container)(torch.tensor(given))
+    for mine, yours in zip(found, model.predict(given, verbose=0), strict=True):
+        np.testing.assert_allclose(mine.detach(), yours, rtol=1e-4, atol=1e-5)

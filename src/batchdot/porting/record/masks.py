@@ -11,6 +11,7 @@ from batchdot.porting.errors import quote
 from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.mask_formulas import Formulas, bounded, combined, without_mask_operations
+from batchdot.porting.record.run_order import in_run_order
 from batchdot.porting.record.values import (
     Call,
     FrozenMap,
@@ -46,7 +47,7 @@ class MaskFlow:
         formulas = Formulas()
         calls: list[Call] = []
         inside: dict[str, set[int]] = {name: set() for name in layers}
-        for call in model.calls:
+        for call in in_run_order(model) if self.era.is_keras3 else model.calls:
             layer = layers[call.layer]
             formulas.add(call, layer)
             call, out = self._call(call, layer, mask_of, formulas)
@@ -58,6 +59,8 @@ class MaskFlow:
                     mask_of.pop(ref, None)
             inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
+        place = {(call.layer, call.number): number for number, call in enumerate(model.calls)}
+        calls.sort(key=lambda call: place[call.layer, call.number])
         made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
         return without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
 

@@ -6,9 +6,9 @@ Files are named after the folders of Keras's layers.
 
 from importlib import import_module
 
-from batchdot.porting.translation.model import translate
 from batchdot.porting.translation.port import Options
 from batchdot.porting.translation.registry import Entry, table
+from batchdot.porting.translation.translate import translate
 
 __all__ = ["Entry", "Options", "table", "translate"]
 

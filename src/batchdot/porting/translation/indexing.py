@@ -30,7 +30,7 @@ def one_hot(layer: Layer) -> Forward:
             raise RefusedError(f"its axis is {axis}")
         count = integer(site, "num_classes")
         ids = f"torch.arange({count}, device={x}.device)"
-        return result(site, f"({x}.unsqueeze(-1) == {ids}).float()", Value("", None, "float"))
+        return result(site, f"{x}.unsqueeze(-1) == {ids}", Value("", None, "count"))
 
     return forward
 

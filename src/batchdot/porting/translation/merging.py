@@ -137,9 +137,8 @@ def _cosine(layer: Layer, site: Site, x: Value, y: Value) -> str:
 def _keras1_cosine(layer: Layer, site: Site, x: Value, y: Value) -> str:
     """Return Keras 1's cosine: of matrices, products are divided elementwise by those of their squares."""
     axes = _axes(layer)
-    product = site.named(_product(layer, site, x, y), "product")
     squares = [_product(layer, site, each, each, axes) for each in (x, y)]
-    return f"quotient_of_products({product}, {', '.join(squares)})"
+    return f"quotient_of_products({_product(layer, site, x, y)}, {', '.join(squares)})"
 
 
 def _axes(layer: Layer) -> tuple[int, int]:

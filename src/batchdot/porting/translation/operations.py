@@ -1,6 +1,7 @@
 """Translations of functions of keras.ops and TensorFlow that work elementwise."""
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from batchdot.porting.errors import quote
@@ -256,7 +257,7 @@ NARROW: Final = {"float16": "half", "bfloat16": "bfloat16"}
 
 @computes("cast")
 def cast(layer: Layer) -> Forward:
-    """To integers or truth values and back; to float16, what that rounds to, in the dtype of the model."""
+    """To integers or truth values; to float16, what that rounds to, in the dtype of the model."""
 
     def forward(site: Site) -> Result:
         has_only(site, "x", "dtype")
@@ -271,8 +272,9 @@ def cast(layer: Layer) -> Forward:
             return x
         if kind == "int" and "int" not in dtype:
             raise RefusedError(f"its dtype is {quote(dtype)}")
-        method = {"bool": "bool", "int": "long", "float": "float"}[kind]
-        return Value(f"{x}.{method}()", x.shape, kind, x.is_first)  # type: ignore[arg-type]
+        if kind == "float":
+            return replace(x, kind="count")
+        return replace(x, text=f"{x}.bool()" if kind == "bool" else f"{x}.long()", kind=kind)  # type: ignore[arg-type]
 
     return forward
 

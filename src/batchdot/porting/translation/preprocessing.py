@@ -127,7 +127,7 @@ def resizing(layer: Layer) -> Forward:
 
     def forward(site: Site) -> Value:
         x = channels_behind_batch(site, layer, 2)
-        text = f"{x}.float()" if x.kind == "int" else str(x)
+        text = str(x) if x.kind == "float" else f"{x}.float()"
         if crops:
             nearest = ', "nearest-exact"' if mode == "nearest" else ""
             return result(site, x, f"smart_resize({text}, {size}{nearest})")
@@ -198,13 +198,14 @@ def _encoded(site: Site, ids: Value, tokens: int, mode: str, weights: str = "") 
         ids = ids.with_text(f"{ids}.squeeze(-1)") if drop else ids
     elif ids.rank == 1:
         raise RefusedError("it encodes the whole batch as one sample")
-    cast = f".to({ids}.dtype)" if ids.kind == "float" else ".float()"
+    is_float = ids.kind == "float"
+    cast = f".to({ids}.dtype)" if is_float else ""
     text = f"F.one_hot({ids}.long(), {tokens})"
     if mode == "count":
         text = f"({text} * {weights}.unsqueeze(-1)).sum(-2)" if weights else f"{text}.sum(-2){cast}"
     else:
         text = f"{text}{cast}" if mode == "one_hot" else f"{text}.amax(-2){cast}"
-    return Value(text, site.output_shapes[0])
+    return Value(text, site.output_shapes[0], "float" if is_float else "count")
 
 
 @translates("Discretization")
@@ -219,7 +220,7 @@ def discretization(layer: Layer) -> Forward:
 
     def forward(site: Site) -> Value:
         x = site.x
-        text = f"{x}.to({bins}.dtype)" if x.kind == "int" else str(x)
+        text = str(x) if x.kind == "float" else f"{x}.to({bins}.dtype)"
         numbers = Value(f"torch.bucketize({text}, {bins}, right=True)", x.shape, "int")
         return numbers if mode == "int" else _encoded(site, numbers, len(boundaries) + 1, mode)
 
