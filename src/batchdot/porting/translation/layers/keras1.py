@@ -6,8 +6,8 @@ import numpy as np
 
 from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
-from batchdot.porting.translation.activations import activate
 from batchdot.porting.translation.layer import Layer
+from batchdot.porting.translation.layers.activations import activate
 from batchdot.porting.translation.registry import Forward, Result, translates
 from batchdot.porting.translation.site import Site
 

@@ -1,154 +1,23 @@
-"""Translations of functions of keras.ops and TensorFlow that move elements: shapes, joins, indices."""
+"""Translations of functions of keras.ops and TensorFlow that join, split, repeat and pad tensors."""
 
 from batchdot.porting.errors import quote
 from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.translation.layer import Layer, RefusedError
-from batchdot.porting.translation.operands import (
+from batchdot.porting.translation.operations.operands import (
     has_only,
     integer,
     integers,
     is_tensor,
+    last,
     operand,
     rank_of,
     result,
+    sizes_text,
     tensor,
 )
 from batchdot.porting.translation.registry import Forward, Result, computes
 from batchdot.porting.translation.site import Argument, Site
-
-
-def last(layer: Layer, site: Site, key: str = "x") -> Value:
-    """Return an argument that is a tensor, in Keras's order of axes."""
-    return site.last(tensor(layer, site, key))
-
-
-@computes("shape")
-def shape(layer: Layer) -> Forward:
-    """``x.shape``, numbers of Python."""
-
-    def forward(site: Site) -> Result:
-        x = last(layer, site)
-        return site.body.assign(Value(f"{x}.shape", site.output_shapes[0], "size"), site.name, inline=True)
-
-    return forward
-
-
-@computes("reshape")
-def reshape(layer: Layer) -> Forward:
-    """``x.reshape``."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "newshape")
-        x, sizes = last(layer, site), site.arguments.get("newshape")
-        return result(site, f"{x}.reshape({_sizes(sizes, '-1')})", x)
-
-    return forward
-
-
-def _sizes(sizes: Argument, unknown: str) -> str:
-    """Return sizes that are numbers, or that come from other tensors, as arguments."""
-    if isinstance(sizes, Value) and sizes.kind == "size":
-        return str(sizes)
-    if not isinstance(sizes, tuple) or sum(part is None for part in sizes) > 1:
-        raise RefusedError(f"its shape is {quote(sizes)}")
-    for part in sizes:
-        if is_tensor(part) or not isinstance(part, (int, Value, type(None))):
-            raise RefusedError("its shape is computed")
-    return ", ".join(unknown if part is None else str(part) for part in sizes) or "()"
-
-
-@computes("broadcast_to")
-def broadcast_to(layer: Layer) -> Forward:
-    """``x.expand``."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "shape")
-        x = last(layer, site)
-        return result(site, f"{x}.expand({_sizes(site.arguments.get('shape'), '-1')})", x)
-
-    return forward
-
-
-@computes("expand_dims")
-def expand_dims(layer: Layer) -> Forward:
-    """``x.unsqueeze``."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "axis")
-        x, axes = last(layer, site), integers(site, "axis") or ()
-        if len(axes) > 1:
-            axes = tuple(sorted(axis % (rank_of(x) + len(axes)) for axis in axes))
-        return result(site, f"{x}{''.join(f'.unsqueeze({axis})' for axis in axes)}", x)
-
-    return forward
-
-
-@computes("squeeze")
-def squeeze(layer: Layer) -> Forward:
-    """``x.squeeze``; without an axis, those that the file says are 1, for a batch may be of one."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "axis")
-        x, axes = last(layer, site), integers(site, "axis")
-        if axes is None:
-            axes = tuple(axis for axis in range(rank_of(x)) if (x.shape or ())[axis] == 1)
-        if not axes:
-            return x
-        return result(site, f"{x}.squeeze({axes[0] if len(axes) == 1 else literal(axes)})", x)
-
-    return forward
-
-
-@computes("transpose")
-def transpose(layer: Layer) -> Forward:
-    """``x.permute``, or ``x.mT`` of the last two axes."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "axes")
-        x, axes = last(layer, site), integers(site, "axes")
-        order = tuple(range(rank_of(x)))[::-1] if axes is None else axes
-        return result(site, _permuted(x, order), x)
-
-    return forward
-
-
-def _permuted(x: Value, order: tuple[int, ...]) -> str:
-    order = tuple(axis % len(order) for axis in order)
-    natural = list(range(len(order)))
-    if len(order) > 1 and list(order) == [*natural[:-2], natural[-1], natural[-2]]:
-        return f"{x}.mT"
-    return f"{x}.permute({', '.join(map(str, order))})"
-
-
-@computes("swapaxes")
-def swapaxes(layer: Layer) -> Forward:
-    """``x.transpose``, or ``x.mT`` of the last two axes."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "axis1", "axis2")
-        x = last(layer, site)
-        axes = integer(site, "axis1"), integer(site, "axis2")
-        if {axis - (x.rank or 0) if axis >= 0 and x.rank else axis for axis in axes} == {-1, -2}:
-            return result(site, f"{x}.mT", Value(x.text, None, x.kind))
-        return result(site, f"{x}.transpose({axes[0]}, {axes[1]})", Value(x.text, None, x.kind))
-
-    return forward
-
-
-@computes("moveaxis")
-def moveaxis(layer: Layer) -> Forward:
-    """``x.movedim``."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "source", "destination")
-        x, axes = last(layer, site), (integers(site, "source"), integers(site, "destination"))
-        source_, destination = (
-            literal(part if part and len(part) > 1 else (part or (0,))[0]) for part in axes
-        )
-        return result(site, f"{x}.movedim({source_}, {destination})", Value(x.text, None, x.kind))
-
-    return forward
 
 
 @computes("concatenate")
@@ -244,7 +113,7 @@ def tile(layer: Layer) -> Forward:
         has_only(site, "x", "repeats")
         x = last(layer, site)
         return result(
-            site, f"{x}.tile({_sizes(site.arguments.get('repeats'), '1')})", Value("", None, x.kind)
+            site, f"{x}.tile({sizes_text(site.arguments.get('repeats'), '1')})", Value("", None, x.kind)
         )
 
     return forward
@@ -328,33 +197,5 @@ def roll(layer: Layer) -> Forward:
         many = len(shifts) > 1
         more = "" if axes is None else f", {literal(axes) if many else axes[0]}"
         return x.with_text(f"{x}.roll({literal(shifts) if many else shifts[0]}{more})")
-
-    return forward
-
-
-@computes("cumsum")
-def cumsum(layer: Layer) -> Forward:
-    """``x.cumsum``."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "axis", "dtype")
-        x, axes = tensor(layer, site), integers(site, "axis")
-        if axes is None:
-            return f"{site.last(x)}.flatten().cumsum(0)"
-        return x.with_text(f"{x}.cumsum({x.axis(axes[0])})")
-
-    return forward
-
-
-@computes("full_like")
-def full_like(layer: Layer) -> Forward:
-    """torch.full_like with a number."""
-
-    def forward(site: Site) -> Result:
-        has_only(site, "x", "fill_value", "dtype")
-        x, number = tensor(layer, site), site.arguments.get("fill_value")
-        if not isinstance(number, (int, float)):
-            raise RefusedError(f"its fill_value is {quote(number)}")
-        return x.with_text(f"torch.full_like({x}, {literal(number)})")
 
     return forward

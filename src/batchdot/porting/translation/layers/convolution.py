@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from batchdot.porting.program import Array, Value
-from batchdot.porting.translation.activations import activate
 from batchdot.porting.translation.layer import Layer, RefusedError
-from batchdot.porting.translation.registry import Forward, translates
-from batchdot.porting.translation.site import Site
-from batchdot.porting.translation.space import (
+from batchdot.porting.translation.layers.activations import activate
+from batchdot.porting.translation.layers.space import (
     channels_behind_batch,
     compact,
     cut_text,
@@ -23,7 +21,9 @@ from batchdot.porting.translation.space import (
     sizes_of,
     tuple_text,
 )
-from batchdot.porting.translation.windows import ConvPadding, conv_padding, transposed_crop
+from batchdot.porting.translation.layers.windows import ConvPadding, conv_padding, transposed_crop
+from batchdot.porting.translation.registry import Forward, translates
+from batchdot.porting.translation.site import Site
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -186,7 +186,7 @@ def _declared(layer: Layer, rank: int) -> Sequence[int | None] | None:
 @translates("LocallyConnected1D", "LocallyConnected2D", restriction="images of known size")
 def locally_connected(layer: Layer) -> Forward:
     """A kernel and a bias at each position: a class that is printed."""
-    from batchdot.porting.translation.local import local_bias, local_kernel
+    from batchdot.porting.translation.layers.local import local_bias, local_kernel
 
     kernel, stride = layer.integers("kernel_size"), layer.integers("strides")
     rank, first = len(kernel), is_keras_first(layer)

@@ -2,9 +2,7 @@
 
 from batchdot.porting.program import Value
 from batchdot.porting.translation.layer import Layer
-from batchdot.porting.translation.registry import Forward, translates
-from batchdot.porting.translation.site import Site
-from batchdot.porting.translation.space import (
+from batchdot.porting.translation.layers.space import (
     axes_of,
     channels_behind_batch,
     compact,
@@ -16,7 +14,9 @@ from batchdot.porting.translation.space import (
     sizes_of,
     tuple_text,
 )
-from batchdot.porting.translation.windows import PoolPadding, pool_padding
+from batchdot.porting.translation.layers.windows import PoolPadding, pool_padding
+from batchdot.porting.translation.registry import Forward, translates
+from batchdot.porting.translation.site import Site
 
 RANKS = (1, 2, 3)
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from batchdot.porting.source.helpers.space import average_same, pad_same
-from batchdot.porting.translation.windows import conv_padding, pool_padding, transposed_crop
+from batchdot.porting.translation.layers.windows import conv_padding, pool_padding, transposed_crop
 
 SIZES = (1, 2, 3, 6, 7, 8)
 GRID = [*itertools.product((1, 2, 3, 4, 5), (1, 2, 3))]

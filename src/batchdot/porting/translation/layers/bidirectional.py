@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from batchdot.porting.program import Value, leaves
 from batchdot.porting.translation.layer import Layer
-from batchdot.porting.translation.recurrent import (
+from batchdot.porting.translation.layers.recurrent import (
     RECURRENT,
     along_time,
     kind_of,

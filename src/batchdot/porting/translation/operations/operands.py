@@ -113,3 +113,20 @@ def result(site: Site, text: str, like: Value, number: int = 0, *, kind: str = "
     if shape is None and like.is_first:
         shape = like.shape
     return Value(text, shape, kind or like.kind, like.is_first)  # type: ignore[arg-type]
+
+
+def last(layer: Layer, site: Site, key: str = "x") -> Value:
+    """Return an argument that is a tensor, in Keras's order of axes."""
+    return site.last(tensor(layer, site, key))
+
+
+def sizes_text(sizes: Argument, unknown: str) -> str:
+    """Return sizes that are numbers, or that come from other tensors, as arguments."""
+    if isinstance(sizes, Value) and sizes.kind == "size":
+        return str(sizes)
+    if not isinstance(sizes, tuple) or sum(part is None for part in sizes) > 1:
+        raise RefusedError(f"its shape is {quote(sizes)}")
+    for part in sizes:
+        if is_tensor(part) or not isinstance(part, (int, Value, type(None))):
+            raise RefusedError("its shape is computed")
+    return ", ".join(unknown if part is None else str(part) for part in sizes) or "()"

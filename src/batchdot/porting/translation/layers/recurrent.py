@@ -8,8 +8,8 @@ import numpy as np
 
 from batchdot.porting.program import Value, leaves
 from batchdot.porting.record import Activation
-from batchdot.porting.translation.activations import as_function
 from batchdot.porting.translation.layer import Layer, RefusedError
+from batchdot.porting.translation.layers.activations import as_function
 from batchdot.porting.translation.registry import Forward, Result, translates
 from batchdot.porting.translation.site import Site
 

@@ -4,9 +4,9 @@ import numpy as np
 
 from batchdot.porting.program import Array, Value
 from batchdot.porting.translation.layer import Layer, RefusedError
+from batchdot.porting.translation.layers.space import keywords, number, tuple_text
 from batchdot.porting.translation.registry import Forward, translates
 from batchdot.porting.translation.site import Site
-from batchdot.porting.translation.space import keywords, number, tuple_text
 
 RENORM = "{name}: batch renormalization trains as plain batch normalization; eval() is not concerned."
 BATCH_STATISTICS = (

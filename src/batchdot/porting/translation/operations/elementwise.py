@@ -9,9 +9,9 @@ from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import Activation, FrozenMap
 from batchdot.porting.record import Value as Constant
-from batchdot.porting.translation.activations import activate
 from batchdot.porting.translation.layer import Layer, RefusedError
-from batchdot.porting.translation.operands import (
+from batchdot.porting.translation.layers.activations import activate
+from batchdot.porting.translation.operations.operands import (
     has_only,
     integer,
     is_tensor,
@@ -283,3 +283,17 @@ def cast(layer: Layer) -> Forward:
 def identity(layer: Layer) -> Forward:
     """Nothing."""
     return lambda site: tensor(layer, site)
+
+
+@computes("full_like")
+def full_like(layer: Layer) -> Forward:
+    """torch.full_like with a number."""
+
+    def forward(site: Site) -> Result:
+        has_only(site, "x", "fill_value", "dtype")
+        x, number = tensor(layer, site), site.arguments.get("fill_value")
+        if not isinstance(number, (int, float)):
+            raise RefusedError(f"its fill_value is {quote(number)}")
+        return x.with_text(f"torch.full_like({x}, {literal(number)})")
+
+    return forward

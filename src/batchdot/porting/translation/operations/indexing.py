@@ -5,7 +5,7 @@ from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import EllipsisIndex, Slice
 from batchdot.porting.translation.layer import Layer, RefusedError
-from batchdot.porting.translation.operands import (
+from batchdot.porting.translation.operations.operands import (
     has_only,
     integer,
     integers,

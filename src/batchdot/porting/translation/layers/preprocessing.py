@@ -9,9 +9,7 @@ import numpy as np
 from batchdot.porting.program import Value
 from batchdot.porting.record.classes.preprocessing import RANDOM
 from batchdot.porting.translation.layer import Layer, RefusedError
-from batchdot.porting.translation.registry import Forward, translates
-from batchdot.porting.translation.site import Site
-from batchdot.porting.translation.space import (
+from batchdot.porting.translation.layers.space import (
     axes_of,
     channels_behind_batch,
     cut_text,
@@ -19,6 +17,8 @@ from batchdot.porting.translation.space import (
     result,
     sizes_of,
 )
+from batchdot.porting.translation.registry import Forward, translates
+from batchdot.porting.translation.site import Site
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

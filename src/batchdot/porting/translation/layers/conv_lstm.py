@@ -7,14 +7,14 @@ import numpy as np
 
 from batchdot.porting.program import Value
 from batchdot.porting.record import Shape
-from batchdot.porting.translation.activations import as_function
-from batchdot.porting.translation.convolution import Window, outermost_last
 from batchdot.porting.translation.layer import Layer
-from batchdot.porting.translation.recurrent import Recurrence, Steps, gates, note_dropout, run
+from batchdot.porting.translation.layers.activations import as_function
+from batchdot.porting.translation.layers.convolution import Window, outermost_last
+from batchdot.porting.translation.layers.recurrent import Recurrence, Steps, gates, note_dropout, run
+from batchdot.porting.translation.layers.space import compact, is_keras_first, keywords, pads_text
+from batchdot.porting.translation.layers.windows import conv_padding, same_padding
 from batchdot.porting.translation.registry import Forward, Result, translates
 from batchdot.porting.translation.site import Site
-from batchdot.porting.translation.space import compact, is_keras_first, keywords, pads_text
-from batchdot.porting.translation.windows import conv_padding, same_padding
 
 ORDER = (0, 1, 3, 2)
 """The gates i, f, c, o of Keras as `ConvLSTM` has them."""

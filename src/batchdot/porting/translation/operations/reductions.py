@@ -6,7 +6,7 @@ from batchdot.porting.errors import quote
 from batchdot.porting.program import Value
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.translation.layer import Layer, RefusedError
-from batchdot.porting.translation.operands import (
+from batchdot.porting.translation.operations.operands import (
     has_only,
     integers,
     rank_of,
@@ -181,5 +181,19 @@ def tensordot(layer: Layer) -> Forward:
         if isinstance(axes, tuple):
             axes = tuple(list(part) if isinstance(part, tuple) else [part] for part in axes)  # type: ignore[misc]
         return f"torch.tensordot({x}, {y}, dims={literal(axes)})"
+
+    return forward
+
+
+@computes("cumsum")
+def cumsum(layer: Layer) -> Forward:
+    """``x.cumsum``."""
+
+    def forward(site: Site) -> Result:
+        has_only(site, "x", "axis", "dtype")
+        x, axes = tensor(layer, site), integers(site, "axis")
+        if axes is None:
+            return f"{site.last(x)}.flatten().cumsum(0)"
+        return x.with_text(f"{x}.cumsum({x.axis(axes[0])})")
 
     return forward
