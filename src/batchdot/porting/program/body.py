@@ -1,6 +1,6 @@
 """Write the statements of one ``forward``."""
 
-from batchdot.porting.program.expressions import is_view
+from batchdot.porting.program.expressions import is_view, ungrouped
 from batchdot.porting.program.names import Names
 from batchdot.porting.program.shortening import needed, shortened
 from batchdot.porting.program.values import Loop, Results, Statement, Value
@@ -76,4 +76,5 @@ class Body:
         return shortened(self.statements, results, self.names)
 
     def _write(self, targets: Targets, value: Value, inline: bool = False) -> None:
-        self.statements.append(Statement(targets, value.text, value.actual_shape, inline, self.origin))
+        text = value.text if inline else ungrouped(value.text)
+        self.statements.append(Statement(targets, text, value.actual_shape, inline, self.origin))

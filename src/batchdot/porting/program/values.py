@@ -163,8 +163,8 @@ class ModelClass:
     submodules: tuple[Submodule, ...]
     statements: tuple[Statement | Loop, ...]
     results: "Results"
-    steps: tuple[Statement, ...]
-    step_results: "Results"
+    steps: tuple[Statement, ...] = ()
+    step_results: "Results" = ()
     trainable: bool = True
     keys: tuple[str, ...] = ()
     borrowed: tuple[tuple[str, str], ...] = ()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from batchdot.porting.program import Array, Body, Submodule, Value
-from batchdot.porting.record import LayerRecord, ModelRecord
+from batchdot.porting.record import LayerRecord, ModelRecord, TensorRef
 from batchdot.porting.translation.layer import Layer
 
 FIXED = "fixed"
@@ -27,6 +27,25 @@ def is_mixed(record: ModelRecord) -> bool:
     inputs = {str(record.layer(ref.layer).config.get("dtype")) for ref in record.input_refs}
     weights = {weight.dtype for layer in record.layers for weight in layer.all_weights()}
     return sum("float" in dtype for dtype in inputs | weights) > 1
+
+
+def is_looked_up(record: ModelRecord, tensor: TensorRef) -> bool:
+    """Whether a model only does with a tensor what layers that take any dtype do, as with ids."""
+    layers = {layer.name: layer for layer in record.layers}
+    users = {
+        (call.layer, place)
+        for call in record.calls
+        for place, ref in enumerate(call.tensors())
+        if ref == tensor
+    }
+    return tensor not in record.output_refs and all(_looks_up(layers[name], place) for name, place in users)
+
+
+def _looks_up(layer: LayerRecord, place: int) -> bool:
+    """Whether a layer only looks up what it is called with at a place."""
+    if layer.model is None:
+        return layer.is_a(*AS_GIVEN)
+    return all(is_looked_up(layer.model, ref) for ref in layer.model.input_refs[place : place + 1])
 
 
 def takes_any(record: LayerRecord) -> bool:

@@ -21,7 +21,7 @@ from batchdot.porting.record import Call, FrozenMap, LayerRecord, Mask, ModelRec
 from batchdot.porting.record.values import refs_in
 from batchdot.porting.translation.building import Builder
 from batchdot.porting.translation.custom import CustomError, custom_layer_of
-from batchdot.porting.translation.dtypes import bring_together, cast, dtype_of_result, takes_any, weight_of
+from batchdot.porting.translation.dtypes import bring_together, cast, dtype_of_result, is_looked_up, takes_any, weight_of
 from batchdot.porting.translation.layer import (
     UNFORESEEN,
     Layer,
@@ -140,6 +140,8 @@ class ModelTranslator:
         call = next(call for call in self.record.calls if call.layer == ref.layer)
         declared = str(record.config.get("dtype", "float32"))
         kind = "int" if "int" in declared else "bool" if declared == "bool" else "float"
+        if self.place.above and is_looked_up(self.record, ref):
+            kind = "int"  # or whatever it is called with
         shape = call.output_shapes[0]
         name = self.body.names.take(record.name)
         dtype = "" if not self.port.is_mixed else name if self.place.above else declared
