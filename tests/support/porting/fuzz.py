@@ -99,7 +99,10 @@ def read_model(data):
 
 
 def port_model(data):
-    """Port a model as `read_model` gets it, and run it on a batch of two if its sizes are small."""
+    """Port a model as `read_model` gets it, and run it on a batch of two if its sizes are small.
+
+    Sizes that it leaves open may have to be 1.
+    """
     from batchdot.porting.ported import port_record
     from batchdot.porting.translation import Options
 
@@ -108,14 +111,20 @@ def port_model(data):
     record = record_of(replace(opened, config=json_text.parse(config, "model_config")))
     ported = port_record(record, Options())
     module = ported.module()
-    inputs = small_inputs(record)
+    with torch.no_grad():
+        try:
+            run_on(module, small_inputs(record, 7))
+        except RuntimeError:
+            run_on(module, small_inputs(record, 1))
+
+
+def run_on(module, inputs):
     if inputs is not None:
-        with torch.no_grad():
-            module(*inputs)
+        module(*inputs)
 
 
-def small_inputs(record):
-    """Return tensors for the inputs of a model, None if a size in it is large."""
+def small_inputs(record, free):
+    """Return tensors for the inputs of a model, of a size where it leaves one open; None for large ones."""
     sizes = [size for call in record.calls for shape in call.output_shapes for size in shape or ()]
     if any(size is not None and size > 1000 for size in sizes):
         return None
@@ -125,7 +134,7 @@ def small_inputs(record):
         known = next(call.output_shapes[0] for call in record.calls if call.layer == ref.layer)
         if known is None:
             return None
-        shape = [2, *(size or 7 for size in known[1:])]
+        shape = [2, *(size or free for size in known[1:])]
         if math.prod(shape) > 100_000:
             return None
         dtype = getattr(torch, str(layer.config["dtype"]), None)
