@@ -14,8 +14,12 @@ MAX_PARTS = 200
 
 MASK_OPERATIONS = {
     "not_equal", "any", "logical_or", "logical_and", "expand_dims", "zeros_like", "ones_like", "concatenate",
+    "identity",
 }  # fmt: skip
 """Operations that Keras 3 adds to a graph for masks alone."""
+
+INSIDE = Mask("inside")
+"""A mask that is made of tensors which are only known inside of a nested model."""
 
 
 def combined(kind: str, masks: list[Mask]) -> Mask | None:
@@ -39,6 +43,31 @@ def bounded(mask: Mask) -> Mask:
 
 def _size(mask: Mask) -> int:
     return 1 + sum(_size(part) for part in mask.masks if part is not None)
+
+
+def outside(mask: Mask | None, called_with: Mapping[TensorRef, tuple[TensorRef, Mask | None]]) -> Mask | None:
+    """Return a mask that a nested model makes as a formula over what the model is called with.
+
+    Args:
+        mask: a formula over tensors of the nested model.
+        called_with: for each of its inputs, the tensor and the mask that the caller gives.
+
+    >>> i, x = TensorRef("i"), TensorRef("x")
+    >>> outside(Mask("all", masks=(Mask("input", i), Mask("not_equal", i, 0.0))), {i: (x, Mask("tensor", x))})
+    all(x, (x != 0))
+    """
+    if mask is None:
+        return None
+    if mask.kind == "input":
+        assert mask.tensor is not None
+        return called_with[mask.tensor][1]
+    tensors = {ref for ref in (mask.tensor, *mask.like) if ref is not None}
+    parts = tuple(outside(part, called_with) for part in mask.masks)
+    if not tensors <= called_with.keys() or INSIDE in parts:
+        return INSIDE
+    tensor = None if mask.tensor is None else called_with[mask.tensor][0]
+    like = tuple(None if ref is None else called_with[ref][0] for ref in mask.like)
+    return replace(mask, tensor=tensor, masks=parts, like=like)
 
 
 class Formulas:
@@ -71,7 +100,7 @@ class Formulas:
         x, x1, x2 = (arguments.get(key) for key in ("x", "x1", "x2"))
         if name == "not_equal" and isinstance(x1, TensorRef) and isinstance(x2, (int, float)):
             return Mask("not_equal", x1, float(x2))
-        if name == "expand_dims" and isinstance(x, TensorRef):
+        if name in ("expand_dims", "identity") and isinstance(x, TensorRef):
             return self._found.get(x)
         if name == "any" and isinstance(x, TensorRef) and arguments.get("axis") == -1:
             inner = self._found.get(x)

@@ -10,7 +10,13 @@ from dataclasses import replace
 from batchdot.porting.errors import quote
 from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.era import Era
-from batchdot.porting.record.mask_formulas import Formulas, bounded, combined, without_mask_operations
+from batchdot.porting.record.mask_formulas import (
+    Formulas,
+    bounded,
+    combined,
+    outside,
+    without_mask_operations,
+)
 from batchdot.porting.record.run_order import in_run_order
 from batchdot.porting.record.values import (
     Call,
@@ -32,6 +38,8 @@ class MaskFlow:
     def __init__(self, era: Era, notes: list[str]) -> None:
         self.era = era
         self.notes = notes
+        self._inner: dict[tuple[int, frozenset[int]], tuple[Mask | None, ...]] = {}
+        self._run_time: set[Mask] = set()
 
     def annotate(self, model: ModelRecord, passed: frozenset[int] = frozenset()) -> ModelRecord:
         """Return a model whose calls say which masks they obey.
@@ -40,29 +48,37 @@ class MaskFlow:
             model: with shapes.
             passed: numbers of the inputs that come with a mask from the caller.
         """
+        calls, _ = self._flow(model, passed)
+        inside: dict[str, set[int]] = {layer.name: set() for layer in model.layers}
+        for call in calls:
+            inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
+        made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
+        return without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+
+    def _flow(
+        self, model: ModelRecord, passed: frozenset[int]
+    ) -> tuple[list[Call], Mapping[TensorRef, Mask]]:
+        """Return the calls of a model with the masks that they obey, and the masks that tensors carry."""
         layers = {layer.name: layer for layer in model.layers}
         mask_of: dict[TensorRef, Mask] = {
             ref: Mask("input", ref) for number, ref in enumerate(model.input_refs) if number in passed
         }
         formulas = Formulas()
         calls: list[Call] = []
-        inside: dict[str, set[int]] = {name: set() for name in layers}
         for call in in_run_order(model) if self.era.is_keras3 else model.calls:
             layer = layers[call.layer]
             formulas.add(call, layer)
-            call, out = self._call(call, layer, mask_of, formulas)
-            for number in range(len(call.output_shapes)):
-                if out is not None and (number == 0 or layer.model is not None):
-                    mask_of.setdefault(call.output(number), out)
+            call, carried = self._call(call, layer, mask_of, formulas)
+            for number, mask in enumerate(carried[: len(call.output_shapes)]):
+                if mask is not None:
+                    mask_of.setdefault(call.output(number), mask)
             if self._takes_masks_away(layer, call):
                 for ref in call.tensors():
                     mask_of.pop(ref, None)
-            inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
         place = {(call.layer, call.number): number for number, call in enumerate(model.calls)}
         calls.sort(key=lambda call: place[call.layer, call.number])
-        made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
-        return without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+        return calls, mask_of
 
     def _takes_masks_away(self, layer: LayerRecord, call: Call) -> bool:
         """Whether a call deletes the masks of its inputs: what follows does not see them."""
@@ -83,18 +99,22 @@ class MaskFlow:
 
     def _call(
         self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: Formulas
-    ) -> tuple[Call, Mask | None]:
-        """Return a call with the masks that it obeys, and the mask that its output carries on."""
+    ) -> tuple[Call, tuple[Mask | None, ...]]:
+        """Return a call with the masks that it obeys, and the masks that its outputs carry on."""
         arguments = dict(call.arguments)
         explicit = {key: arguments.pop(key) for key in ("mask", *EXPLICIT) if key in arguments}
         if layer.kind == "operation":
-            return call, None
+            return call, ()
         tensors = {
             key: value for key, value in arguments.items() if key in ("inputs", "query", "value", "key")
         }
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
+        carried: tuple[Mask | None, ...] = (out,)
+        if layer.model is not None:
+            refs = list(refs_in(tuple(tensors.values())))
+            carried = self._carried(layer.model, refs, list(given.values()))
         if kind == "rnn" and obeyed and "initial_state" in arguments:
             if self.era.is_keras3 and "mask" not in explicit:
                 obeyed = {}  # Keras 3 passes masks along by itself only where there is one tensor argument
@@ -115,11 +135,11 @@ class MaskFlow:
                     "that are all masked is 0, as from Keras 3.10 on, and was the same for each step before"
                 )
         if not obeyed and not explicit:
-            return call, out
+            return call, carried
         shapes = dict(zip(call.tensors(), call.input_shapes, strict=True))
         kept = FrozenMap(arguments)
         inputs = tuple(shapes[ref] for ref in refs_in(kept))
-        return replace(call, arguments=kept, masks=FrozenMap(obeyed), input_shapes=inputs), out
+        return replace(call, arguments=kept, masks=FrozenMap(obeyed), input_shapes=inputs), carried
 
     def _begins_with_state(self) -> bool:
         """Whether steps before the first that counts put out the initial state, not 0."""
@@ -140,10 +160,7 @@ class MaskFlow:
             passed = explicit["mask"]
             several = passed if isinstance(passed, tuple) else (passed,)
             if passed is None and self.era.is_keras3:
-                found = {
-                    key: mask if mask is not None and mask.kind == "input" else None
-                    for key, mask in found.items()
-                }
+                found = {key: mask if self._comes_at_run_time(mask) else None for key, mask in found.items()}
             elif isinstance(passed, tuple) or len(names) == 1:
                 for key, value in zip(names, several, strict=False):
                     found[key] = formulas.mask(value)
@@ -196,7 +213,7 @@ class MaskFlow:
         if kind == "concatenate":
             return {}, self._concatenated(layer, given, refs, call)
         if kind == "nested":
-            return obeyed, self._through(layer, given)
+            return obeyed, None
         return {}, None
 
     def _over_steps(
@@ -238,6 +255,25 @@ class MaskFlow:
         if not isinstance(axis, int):
             return None
         return bounded(Mask("concatenate", masks=tuple(given.values()), axis=axis, like=tuple(refs)))
+
+    def _carried(
+        self, model: ModelRecord, refs: list[TensorRef], masks: list[Mask | None]
+    ) -> tuple[Mask | None, ...]:
+        """Return the masks that the outputs of a nested model carry on, over what it is called with."""
+        key = id(model), frozenset(number for number, mask in enumerate(masks) if mask is not None)
+        if key not in self._inner:
+            _, mask_of = self._flow(model, key[1])
+            self._inner[key] = tuple(mask_of.get(ref) for ref in model.output_refs)
+        called_with = dict(zip(model.input_refs, zip(refs, masks, strict=False), strict=False))
+        carried = tuple(outside(mask, called_with) for mask in self._inner[key])
+        self._run_time.update(mask for mask in carried if mask is not None)
+        return carried
+
+    def _comes_at_run_time(self, mask: Mask | None) -> bool:
+        """Whether a mask crosses the border of a nested model, which Keras 3 does not write into a file."""
+        if mask is None:
+            return False
+        return mask.kind == "input" or mask in self._run_time or any(map(self._comes_at_run_time, mask.masks))
 
     def _through(self, layer: LayerRecord, given: Mapping[str, Mask | None]) -> Mask | None:
         """Return what a nested model's only output carries on, where that is the mask of its only input."""

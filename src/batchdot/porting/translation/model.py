@@ -21,7 +21,14 @@ from batchdot.porting.record import Call, FrozenMap, LayerRecord, Mask, ModelRec
 from batchdot.porting.record.values import refs_in
 from batchdot.porting.translation.building import Builder
 from batchdot.porting.translation.custom import CustomError, custom_layer_of
-from batchdot.porting.translation.dtypes import bring_together, cast, dtype_of_result, is_looked_up, takes_any, weight_of
+from batchdot.porting.translation.dtypes import (
+    bring_together,
+    cast,
+    dtype_of_result,
+    is_looked_up,
+    takes_any,
+    weight_of,
+)
 from batchdot.porting.translation.layer import (
     UNFORESEEN,
     Layer,

@@ -15,7 +15,8 @@ class Mask:
             "tensor" (the tensor itself), "input" (what the caller passed along with that input),
             "all" (all of several), "any" (any of several), "concatenate" (along ``axis``),
             "first_step" (of a mask over time, its first step),
-            "any_part" (of a mask with axes behind time, whether anything counts along them).
+            "any_part" (of a mask with axes behind time, whether anything counts along them),
+            "inside" (one that only a nested model knows).
         tensor: what it is made of; None where it is made of masks.
         value: the number compared with.
         masks: what "all", "any" and "concatenate" are made of; None in it stands for "every step counts".
