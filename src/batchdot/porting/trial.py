@@ -139,16 +139,15 @@ class Trial:
         same = len(failures) > 1 and all(
             str(each.error) == str(error) and each.origin is origin for each in failures
         )
+        may_fit = self._is_open and not same
+        name = self.record.name
         if isinstance(origin, Origin):
             name = origin.layer.name
             is_open = any(shape is None or None in shape[1:] for shape in origin.call.input_shapes)
             has_weights = any(True for _ in origin.layer.all_weights())
-            if is_open and not same and not (has_weights and len(origin.call.input_shapes) == 1):
-                return
-        elif self._is_open and not same:
+            may_fit = may_fit and is_open and not (has_weights and len(origin.call.input_shapes) == 1)
+        if may_fit:
             return
-        else:
-            name = self.record.name
         where = f"{text} fails" if text else "it fails"
         reason = f"{where}, because sizes do not fit ({type(error).__name__}: {_brief(error)})"
         raise NotPortableError([(name, reason)]) from error
