@@ -37,16 +37,9 @@ class Ported:
         record: the saved model. Printed, the value is a table of its layers and what they became.
 
     >>> from batchdot.porting import port
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
-    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model | {"keras_version": "2.15.0"}))
-    ...     ported = port(file)
-    >>> ported.class_name, ported.notes, list(ported.state_dict)
-    ('Net', (), [])
+    >>> ported = port("benchmarks/ported/models/factorization.h5")
+    >>> ported.class_name, ported.notes, list(ported.state_dict)[:2]
+    ('Factorization', (), ['user_vector.weight', 'user_bias.weight'])
     """
 
     source: str

@@ -46,17 +46,10 @@ class ModelRecord:
         notes: what a reader of the record should know, in words.
         written: who wrote it; two records may be equal though different versions wrote them.
 
-    >>> import json, tempfile
-    >>> from pathlib import Path
     >>> from batchdot.porting import read
-    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
-    >>> net = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(net | {"keras_version": "2.15.0"}))
-    ...     model = read(file)
-    >>> model.layer("relu").class_name, model.output_refs, model.problems
-    ('ReLU', (relu,), ())
+    >>> model = read("benchmarks/ported/models/factorization.h5")
+    >>> model.layer("match").class_name, model.output_refs, model.problems
+    ('Dot', (rating,), ())
     """
 
     # Set by `batchdot.porting.inspection`, which is above this package.
