@@ -12,6 +12,7 @@ such inputs are written to the folder that --keep names.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import math
@@ -101,7 +102,7 @@ def read_model(data):
 def port_model(data):
     """Port a model as `read_model` gets it, and run it on a batch of two if its sizes are small.
 
-    Of the sizes that it leaves open, some may not fit.
+    Some sizes may not fit where it leaves them open.
     """
     from batchdot.porting.ported import port_record
     from batchdot.porting.translation import Options
@@ -111,18 +112,20 @@ def port_model(data):
     record = record_of(replace(opened, config=json_text.parse(config, "model_config")))
     ported = port_record(record, Options())
     module = ported.module()
-    with torch.no_grad():
-        for free in (7, 1, 2, 3, 4, 5, 6):
-            inputs = small_inputs(record, free)
-            try:
-                return inputs and module(*inputs)
-            except RuntimeError as error:
-                failure = error
-    raise failure
+    inputs = small_inputs(record)
+    if inputs is not None:
+        with torch.no_grad(), contextlib.suppress(*[RuntimeError] * leaves_sizes_open(record)):
+            module(*inputs)
 
 
-def small_inputs(record, free):
-    """Return tensors for the inputs of a model, of a size where it leaves one open; None for large ones."""
+def leaves_sizes_open(record):
+    """Whether a model leaves sizes open, of which it may take no others than it was made for."""
+    inputs = {ref.layer for ref in record.input_refs}
+    return any(None in call.output_shapes[0][1:] for call in record.calls if call.layer in inputs)
+
+
+def small_inputs(record):
+    """Return tensors for the inputs of a model, None if a size in it is large."""
     sizes = [size for call in record.calls for shape in call.output_shapes for size in shape or ()]
     if any(size is not None and size > 1000 for size in sizes):
         return None
@@ -132,7 +135,7 @@ def small_inputs(record, free):
         known = next(call.output_shapes[0] for call in record.calls if call.layer == ref.layer)
         if known is None:
             return None
-        shape = [2, *(size or free for size in known[1:])]
+        shape = [2, *(size or 7 for size in known[1:])]
         if math.prod(shape) > 100_000:
             return None
         dtype = getattr(torch, str(layer.config["dtype"]), None)
