@@ -210,7 +210,6 @@ def test_load_of_several_heads_over_one_masked_tensor_agrees_with_keras(containe
     ids = k.Input((5,), dtype="int32")
     words = k.layers.Embedding(7, 6, mask_zero=True)(ids)
     attended = [k.layers.MultiHeadAttention(2, 3)(words, words) for _ in range(3)]
-    attended.append(k.layers.Dense(6)(k.layers.MultiHeadAttention(2, 3)(words, words)))
     pooled = [k.layers.Dense(2)(each) for each in attended]
     model = k.Model(ids, pooled[::-1] if turned else pooled)
     model.save(tmp_path / container)
