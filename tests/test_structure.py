@@ -8,7 +8,18 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "batchdot"
 
 ORDER = [
-    *("_version", "keras_names", "errors", "types", "config", "convert", "registry", "codegen", "_torch"),
+    *(
+        "_command",
+        "_version",
+        "keras_names",
+        "errors",
+        "types",
+        "config",
+        "convert",
+        "registry",
+        "codegen",
+        "_torch",
+    ),
     *("activations", "constraints", "initializers", "regularizers"),
     *("planning", "kernels", "ops", "symbolic", "distributed", "explanation", "retrieval"),
     *("arrays", "layers", "models", "backend"),

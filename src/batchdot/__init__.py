@@ -4,6 +4,9 @@
 names. Names are imported on first use (PEP 562): ``import batchdot`` alone does not import torch.
 """
 
+from batchdot import _command as _command
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING
 

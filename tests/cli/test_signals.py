@@ -118,7 +118,36 @@ def test_a_killed_run_leaves_no_file(number, folder, large):
     assert (folder / "out.npy").read_bytes() == b"older"
 
 
-# The second of a start in which modules are imported: before the handlers, Python itself answers.
+def start(folder, module, *command):
+    """Run a command, interrupted when Python first looks for a module."""
+    (folder / "sitecustomize.py").write_text(f"""
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+""")
+    paths = [str(folder), *filter(None, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+# Before the first line of the package Python itself answers.
+@pytest.mark.parametrize("module", ["batchdot._version", "batchdot.cli.commands"])
+def test_an_interrupt_while_the_package_is_imported_says_nothing(module, folder):
+    process = start(folder, module, "-m", "batchdot", "--help")
+    assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_program_that_uses_the_package_gets_its_interrupts(folder):
+    process = start(folder, "batchdot._version", "-c", "import batchdot")
+    assert process.stderr.endswith("KeyboardInterrupt\n")
+
+
+# The second of a start in which other modules are imported.
 @pytest.mark.parametrize(
     "command",
     [

@@ -109,7 +109,7 @@ def unix_socket(path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (fifo, "a named pipe"),
+        (fifo, "a pipe"),
         (directory, "a directory"),
         (saved_model, "SavedModel.*load it with TensorFlow"),
         (unpacked_archive, "an unpacked .keras archive.*zip"),

@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import copy
+import inspect
 import itertools
 import json
 import os
 import pickle
 import subprocess
 import sys
+import traceback
 import weakref
 
 import numpy as np
@@ -198,7 +200,40 @@ def test_load_of_mixed_dtypes_keeps_each(tmp_path):
     rebuilt = namespace(ported.source)["Net"]()
     assert rebuilt.low.weight.dtype == torch.float16
     assert rebuilt.full.weight.dtype == torch.float32
-    assert any("weights of float16 and float32" in note for note in ported.notes)
+    x, h = torch.randn(4, 3), torch.randn(4, 3)
+    full, low = ported.module()(x, h)
+    arrays = {name: [torch.tensor(array).float() for _, array in pair] for name, pair in weights.items()}
+    torch.testing.assert_close(full, x @ arrays["full"][0] + arrays["full"][1])
+    torch.testing.assert_close(low.float(), h @ arrays["low"][0] + arrays["low"][1], rtol=1e-2, atol=1e-2)
+    assert low.dtype == torch.float16
+
+
+def test_load_keeps_source_for_inspect_and_tracebacks(tmp_path):
+    path, *_ = one_dense(tmp_path / "m.h5")
+    source, module = porting.port(path).source, porting.load(path)
+    text = inspect.getsource(type(module))
+    assert text.startswith("class Net(nn.Module):")
+    assert text in source
+    with pytest.raises(RuntimeError) as caught:
+        module(torch.ones(1, 4))
+    assert any(frame.line == "return self.dense(x)  # (B, 2)" for frame in traceback.extract_tb(caught.tb))
+
+
+CLASSES = {
+    "tower_2": "Tower2",
+    "sequential_1": "DenseBlock",
+    "model": "DenseBlock",
+    "net": "Net2",
+}
+"""Names of a model inside of one called "net", and of their classes."""
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_port_of_nested_model_names_its_class(name, tmp_path):
+    layers = [given("x", 3), inside(name, "x")]
+    config = functional(layers, ["x"], [(name, 1)])
+    source = porting.port(write(tmp_path / "m.h5", config, {name: kernel("d", 3, 3)})).source
+    assert f"self.{name} = {CLASSES[name]}()" in source
 
 
 def test_load_lays_weights_out_as_torch_does(tmp_path):

@@ -100,3 +100,15 @@ def test_refusal_quotes_what_fails(tmp_path):
         "'wrong' cannot be ported: a + b fails, because sizes do not fit (RuntimeError: The size of tensor a "
         "(3) must match the size of tensor b (4) at non-singleton dimension 1)"
     )
+
+
+def test_port_of_fixed_sizes_refuses_what_would_fit_others(tmp_path):
+    """The model inside leaves sizes open, the one around it does not."""
+    inside = [given("p", None), given("q", None), entry("Add", "wrong", ["p", "q"])]
+    inner = {
+        **entry("Functional", "inner", [["a", "b"]]),
+        "config": functional(inside, ["p", "q"], ["wrong"])["config"],
+    }
+    config = functional([given("a", 3), given("b", 4), inner], ["a", "b"], [("inner", 1)])
+    with pytest.raises(porting.NotPortableError, match="'wrong' cannot be ported"):
+        porting.port(write(tmp_path / "m.h5", config, {}))

@@ -66,8 +66,10 @@ def discard(stream: TextIO) -> None:
 
 
 def print_error(reason: str) -> None:
-    """Print a reason on one line of standard error, if anybody reads it."""
-    line = "; ".join(reason.split("\n")).encode("utf-8", "backslashreplace").decode()
+    """Print a reason on one line of standard error, if anybody reads it; control characters are escaped."""
+    from batchdot.io.regular_file import printable
+
+    line = printable("; ".join(reason.split("\n")))
     try:
         print(f"batchdot: {line}", file=sys.stderr, flush=True)
     except OSError:

@@ -82,13 +82,16 @@ class _Part:
 
     @property
     def ends_in_brackets(self) -> bool:
-        """Whether it has one operator, and something in brackets at its end or, in its own, at its start."""
+        """Whether it has one operator, and something in brackets at its end or, in its own, at its start.
+
+        Those of an index at the end do not count.
+        """
         node = self.node
         if not isinstance(node, ast.BinOp) or len(self._operands()) > 2:
             return False
-        pieces = list(self._pieces(node))
-        return isinstance(pieces[-1], _Brackets) or (
-            isinstance(pieces[0], _Brackets) and (pieces[0].is_group or pieces[0].is_display)
+        first, *_, last = self._pieces(node)
+        return (isinstance(last, _Brackets) and not last.is_index) or (
+            isinstance(first, _Brackets) and (first.is_group or first.is_display)
         )
 
     def lines(self, indent: str, tail: str) -> list[str]:
@@ -255,6 +258,11 @@ class _Brackets:
     closing: str
     is_display: bool = False
     is_group: bool = False
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is the index into something."""
+        return self.opening == "[" and not self.is_display
 
     def __str__(self) -> str:
         return f"{self.opening}{', '.join(map(str, self.items))}{self.closing}"

@@ -15,7 +15,8 @@ from torch import Tensor
 from batchdot.errors import FileFormatError
 from batchdot.io import npy
 from batchdot.io import safetensors as safetensors_format
-from batchdot.io.regular_file import Layout, RegularFile, printable
+from batchdot.io.layout import Layout
+from batchdot.io.regular_file import RegularFile, printable
 
 PathLike: TypeAlias = str | os.PathLike[str]
 

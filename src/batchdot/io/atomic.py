@@ -14,11 +14,8 @@ try:
 except ImportError:  # Windows, which removes no file that is open
     fcntl = None  # type: ignore[assignment]
 
-import torch
-from torch import Tensor
-
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import NUMPY_DTYPES, RegularFile, file_type, printable, with_path_in_errors
+from batchdot.io.regular_file import RegularFile, file_type, printable, with_path_in_errors
 
 STALE_SECONDS = 60
 """The least age of a temporary file that is removed: a younger one may not be locked yet by its writer."""
@@ -55,7 +52,7 @@ class AtomicFile:
         self.mode = self._check_target(inputs)
         self._check_disk_space(nbytes)
 
-    def write(self, data: "bytes | memoryview", offset: int | None = None) -> None:
+    def write(self, data: bytes | memoryview, offset: int | None = None) -> None:
         """Append bytes, or write them at an offset, which on POSIX several threads may do at a time."""
         rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
         with with_path_in_errors("write", self.shown_path):
@@ -70,16 +67,6 @@ class AtomicFile:
                 return os.pwrite(self.raw.fileno(), data, offset)
             self.raw.seek(offset)
         return self.raw.write(data)
-
-    def write_tensor(self, tensor: Tensor, offset: int | None = None) -> None:
-        """Write the data of a tensor, little-endian and in C order, as `write` does."""
-        tensor = tensor.detach().contiguous()
-        numpy_dtype = NUMPY_DTYPES[tensor.dtype]
-        if tensor.dtype == torch.bfloat16:
-            tensor = tensor.view(torch.int16)
-        if tensor.numel():
-            data = tensor.numpy().astype(numpy_dtype, copy=False).reshape(-1).view("u1")
-            self.write(memoryview(data), offset)  # type: ignore[arg-type]
 
     def _check_target(self, inputs: Sequence[RegularFile]) -> int | None:
         """Check that the path can be replaced; return the permission bits of an existing file."""
@@ -219,7 +206,7 @@ class AtomicPart(AtomicFile):
             os.unlink(self.backup)
 
 
-def write_files(contents: Mapping[str, Sequence["bytes | Tensor"]]) -> None:
+def write_files(contents: Mapping[str, Sequence[bytes | memoryview]]) -> None:
     """Write several files together: all have all of their data, or none is changed.
 
     Args:
@@ -231,13 +218,10 @@ def write_files(contents: Mapping[str, Sequence["bytes | Tensor"]]) -> None:
     files: list[AtomicPart] = []
     try:
         for path, parts in contents.items():
-            files.append(AtomicPart(path, sum(map(_nbytes, parts))))
+            files.append(AtomicPart(path, sum(map(len, parts))))
             with files[-1] as file:
                 for part in parts:
-                    if isinstance(part, Tensor):
-                        file.write_tensor(part)
-                    else:
-                        file.write(part)
+                    file.write(part)
         for number, file in enumerate(files):
             try:
                 file.replace()
@@ -248,10 +232,6 @@ def write_files(contents: Mapping[str, Sequence["bytes | Tensor"]]) -> None:
     finally:
         for file in files:
             file.remove()
-
-
-def _nbytes(part: "bytes | Tensor") -> int:
-    return part.nbytes if isinstance(part, Tensor) else len(part)
 
 
 def remove_stale_files(folder: str) -> None:

@@ -13,15 +13,8 @@ import numpy as np
 import torch
 
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import (
-    NUMPY_DTYPES,
-    Layout,
-    RegularFile,
-    abbreviated,
-    check_length,
-    check_shape,
-    printable,
-)
+from batchdot.io.layout import NUMPY_DTYPES, Layout, check_length, check_shape
+from batchdot.io.regular_file import RegularFile, abbreviated, printable
 
 MAGIC = b"\x93NUMPY"
 

@@ -1,72 +1,83 @@
-"""Safe reads of regular files, and the layout of one array in a file.
+"""Safe reads of regular files, and how paths and values of files are written in messages.
 
 Files are read into buffers and never memory-mapped: accessing a mapped file that was truncated kills the
 process (SIGBUS). Sockets, pipes and devices are refused before they are opened: opening a pipe without a
-writer would block.
+writer would block. Nothing here imports torch or numpy.
 """
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from types import TracebackType
-from typing import Any
-
-import numpy as np
-import torch
 
 from batchdot.errors import FileFormatError
 
-NUMPY_DTYPES: dict[torch.dtype, np.dtype[Any]] = {
-    torch.float64: np.dtype("<f8"),
-    torch.float32: np.dtype("<f4"),
-    torch.float16: np.dtype("<f2"),
-    torch.bfloat16: np.dtype("<i2"),  # its bits: numpy has no bfloat16
-    torch.complex64: np.dtype("<c8"),
-    torch.complex128: np.dtype("<c16"),
-    torch.int8: np.dtype("i1"),
-    torch.int16: np.dtype("<i2"),
-    torch.int32: np.dtype("<i4"),
-    torch.int64: np.dtype("<i8"),
-    torch.uint8: np.dtype("u1"),
-    torch.uint16: np.dtype("<u2"),
-    torch.uint32: np.dtype("<u4"),
-    torch.uint64: np.dtype("<u8"),
-}
-"""The dtypes of arrays in files, and the numpy dtypes of their little-endian bytes."""
 
-MAX_BYTES = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Shape, dtype and position of the data of one array in a file.
+class IrregularFileError(FileFormatError):
+    """What is at a path is no regular file.
 
     Attributes:
-        shape: shape of the array.
-        dtype: dtype of the elements.
-        offset: byte offset of the data.
-        big_endian: whether elements are big-endian.
-        fortran: whether elements are in Fortran order (the first axis varies fastest).
+        kind: what it is, in words.
     """
 
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    offset: int
-    big_endian: bool = False
-    fortran: bool = False
+    def __init__(self, path: str, kind: str) -> None:
+        super().__init__(f"{printable(path)} is {kind}, not a regular file")
+        self.kind = kind
 
-    @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        """The numpy dtype of an element, byte order included."""
-        return NUMPY_DTYPES[self.dtype].newbyteorder(">") if self.big_endian else NUMPY_DTYPES[self.dtype]
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the data in bytes."""
-        return prod(self.shape) * self.dtype.itemsize
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading; return its descriptor and its status.
+
+    Raises:
+        OSError: it cannot be opened.
+        IrregularFileError: it is a folder, pipe, socket or device.
+    """
+    _refuse_irregular(path, os.stat(path))
+    # Without blocking, because the file may have been replaced by a pipe since os.stat (a race).
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        _refuse_irregular(path, status)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status
+
+
+def _refuse_irregular(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise IrregularFileError(path, file_type(status.st_mode))
+
+
+_SEEKING = threading.Lock()
+
+
+def fill(buffer: memoryview, descriptor: int, offset: int) -> int:
+    """Fill a buffer with the bytes of a file from an offset on; any number of threads may do so at a time.
+
+    Returns:
+        How many bytes there were: fewer than the buffer takes where the file ended.
+    """
+    done = 0
+    while done < len(buffer):
+        count = _read_some(buffer[done:], descriptor, offset + done)
+        if not count:
+            break
+        done += count
+    return done
+
+
+def _read_some(buffer: memoryview, descriptor: int, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [buffer], offset)
+    with _SEEKING:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        data = os.read(descriptor, min(len(buffer), 1 << 24))
+    buffer[: len(data)] = data
+    return len(data)
 
 
 class RegularFile:
@@ -80,24 +91,8 @@ class RegularFile:
     def __init__(self, path: str) -> None:
         self.path = path
         with with_path_in_errors("read", path):
-            self._refuse_irregular(os.stat(path))
-            # O_NONBLOCK, because the file may have been replaced by a pipe since os.stat (a race).
-            descriptor = os.open(
-                path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            )
+            descriptor, self.stat = open_regular(path)
             self.raw = os.fdopen(descriptor, "rb", buffering=0)
-            self.stat = os.fstat(descriptor)
-        try:
-            self._refuse_irregular(self.stat)
-        except FileFormatError:
-            self.raw.close()
-            raise
-
-    def _refuse_irregular(self, status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise FileFormatError(
-                f"{printable(self.path)} is {file_type(status.st_mode)}, not a regular file"
-            )
 
     @property
     def size(self) -> int:
@@ -105,27 +100,18 @@ class RegularFile:
         return self.stat.st_size
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
-        """Fill a buffer with the bytes from an offset on. Thread-safe where os.preadv exists.
+        """Fill a buffer with the bytes from an offset on. Thread-safe.
 
         Raises:
             FileFormatError: the file ends before the buffer is full.
         """
-        done = 0
         with with_path_in_errors("read", self.path):
-            while done < len(buffer):
-                count = self._read_at(offset + done, buffer[done:])
-                if not count:
-                    raise FileFormatError(
-                        f"{printable(self.path)} became shorter while it was read: it ends at byte "
-                        f"{offset + done:,} of {self.size:,}"
-                    )
-                done += count
-
-    def _read_at(self, offset: int, buffer: memoryview) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self.raw.fileno(), [buffer], offset)
-        self.raw.seek(offset)
-        return self.raw.readinto(buffer)
+            done = fill(buffer, self.raw.fileno(), offset)
+        if done < len(buffer):
+            raise FileFormatError(
+                f"{printable(self.path)} became shorter while it was read: it ends at byte "
+                f"{offset + done:,} of {self.size:,}"
+            )
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from an offset on."""
@@ -150,46 +136,6 @@ class RegularFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.raw.close()
-
-
-def check_length(file: RegularFile, start: int, nbytes: int) -> None:
-    """Check that the data end where the file ends.
-
-    Raises:
-        FileFormatError: the file is truncated, or has bytes after its data.
-    """
-    expected = start + nbytes
-    if file.size < expected:
-        raise FileFormatError(
-            f"{printable(file.path)} is truncated: its header promises {expected:,} bytes "
-            f"and it has {file.size:,}"
-        )
-    if (extra := file.size - expected) > 0:
-        raise FileFormatError(
-            f"{printable(file.path)} has {extra:,} byte{'s' * (extra != 1)} after its data: its header "
-            f"promises {expected:,} bytes and it has {file.size:,}"
-        )
-
-
-def check_shape(shape: object, path: str) -> tuple[int, ...]:
-    """Return the shape given by a header, or refuse it if no array can have it.
-
-    Raises:
-        FileFormatError: it is not a sequence of non-negative integers, has more than 64 of them, or
-            would take more bytes than a file can have.
-    """
-    if not isinstance(shape, (list, tuple)) or any(type(size) is not int or size < 0 for size in shape):
-        raise FileFormatError(
-            f"{printable(path)} has a malformed header: its shape is {abbreviated(shape)}, "
-            "which is not a sequence of sizes"
-        )
-    if len(shape) > 64:
-        raise FileFormatError(f"{printable(path)} has {len(shape)} axes; at most 64 are read")
-    if prod([size or 1 for size in shape]) * 16 > MAX_BYTES:
-        raise FileFormatError(
-            f"{printable(path)} has a malformed header: no file holds the shape {abbreviated(shape)}"
-        )
-    return tuple(shape)
 
 
 @contextmanager

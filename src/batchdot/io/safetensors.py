@@ -4,11 +4,9 @@ A file is the length of the header in 8 bytes, the header in JSON, and the data 
 Source of the format: the README of the safetensors project.
 """
 
-import gc
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import islice
 from math import prod
 from typing import Any, NoReturn, TypeAlias
@@ -17,7 +15,9 @@ import torch
 
 from batchdot.convert import dtype_name
 from batchdot.errors import FileFormatError
-from batchdot.io.regular_file import Layout, RegularFile, abbreviated, check_length, check_shape, printable
+from batchdot.io.garbage import without_collection
+from batchdot.io.layout import Layout, check_length, check_shape
+from batchdot.io.regular_file import RegularFile, abbreviated, printable
 
 MAX_HEADER = 100_000_000
 """Limit of the header's length in bytes, the same as that of the safetensors library."""
@@ -60,7 +60,7 @@ def read_layout(file: RegularFile, tensor: str | None) -> Layout:
         FileFormatError: the header is malformed, the size of the file is wrong, there is no such tensor,
             or its dtype is not one of `DTYPES`.
     """
-    with _without_collection():  # 300,000 entries are a million containers, which it would visit many times
+    with without_collection():
         return _find(file, tensor)
 
 
@@ -111,18 +111,6 @@ def header_of(tensors: Mapping[str, tuple[tuple[int, ...], torch.dtype]]) -> byt
     text = json.dumps(entries, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Turn the collection of cyclic garbage off, if it is on, while the context lasts."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _read_header(file: RegularFile) -> tuple[dict[str, Entry], int]:

@@ -30,17 +30,10 @@ def load_model(
         batchdot.porting.ModelFileError: it is no model that Keras saved, or is damaged.
         batchdot.porting.NotPortableError: layers cannot be ported; all of them are named.
 
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
-    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model | {"keras_version": "2.15.0"}))
-    ...     module = load_model(file)
     >>> import torch
-    >>> module(torch.tensor([[1.0, -2.0, 3.0]]))
-    tensor([[1., 0., 3.]])
+    >>> module = load_model("benchmarks/ported/models/factorization.h5")
+    >>> module(torch.tensor([[3], [4]]), torch.tensor([[5], [6]])).shape
+    torch.Size([2, 1])
 
     Source: ``keras.models.load_model``.
     """

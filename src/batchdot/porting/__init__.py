@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
+from batchdot.io.garbage import without_collection
 from batchdot.porting.archive import open_archive, open_weights
 from batchdot.porting.errors import ModelFileError, NotPortableError
 from batchdot.porting.inspection import Inspection, inspect_record
@@ -77,17 +78,9 @@ def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
         OSError: a file cannot be opened.
         ModelFileError: a file is no model that Keras saved, is damaged, or does not fit the other.
 
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> dense = {"name": "dense", "units": 2, "activation": "relu", "batch_input_shape": [None, 3]}
-    >>> config = {"name": "net", "layers": [{"class_name": "Dense", "config": dense}]}
-    >>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model))
-    ...     record = read(file)
-    >>> record.layer("dense").config["units"], record.calls[-1].output_shapes
-    (2, ((None, 2),))
+    >>> record = read("benchmarks/ported/models/factorization.h5")
+    >>> record.layer("user_vector").config["output_dim"], record.calls[-1].output_shapes
+    (32, ((None, 1),))
     """
 
     def record() -> ModelRecord:
@@ -96,7 +89,8 @@ def read(path: Path, *, weights: Path | None = None) -> ModelRecord:
             return record_of(archive)
         return record_of(archive, open_weights(weights), os.fsdecode(weights))
 
-    return _naming(path, record)
+    with without_collection():
+        return _naming(path, record)
 
 
 def inspect(path: Path, *, weights: Path | None = None) -> Inspection:
@@ -113,20 +107,9 @@ def inspect(path: Path, *, weights: Path | None = None) -> Inspection:
         OSError: a file cannot be opened.
         ModelFileError: a file is no model that Keras saved, is damaged, or does not fit the other.
 
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> layers = [
-    ...     {"class_name": "Dense", "config": {"name": "dense", "units": 1, "batch_input_shape": [None, 3]}},
-    ...     {"class_name": "Softmax", "config": {"name": "softmax", "axis": -1}},
-    ... ]
-    >>> config = {"name": "net", "layers": layers}
-    >>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model))
-    ...     report = inspect(file)
-    >>> report.warnings
-    ('softmax: a softmax over an axis of size 1 is always 1',)
+    >>> report = inspect("benchmarks/ported/models/factorization.h5")
+    >>> report.data()["layers"][-1]["class"], report.warnings
+    ('Add', ())
     """
     return _naming(path, lambda: inspect_record(read(path, weights=weights)))
 
@@ -159,19 +142,17 @@ def port(
         NotPortableError: layers cannot be ported; all of them are named.
         ValueError: ``channels`` is something else.
 
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> layers = [{"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}]
-    >>> config = {"name": "net", "layers": layers}
-    >>> model = {"class_name": "Sequential", "config": config, "keras_version": "2.15.0"}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model))
-    ...     ported = port(file)
-    >>> print(ported.source[ported.source.index("class") : ported.source.index("if __name__")].rstrip())
-    class Net(nn.Module):
-        def forward(self, relu_input: Tensor) -> Tensor:
-            return F.relu(relu_input)  # (B, 3)
+    >>> source = port("benchmarks/ported/models/factorization.h5").source
+    >>> print(source[source.index("    def forward") : source.index("if __name")].rstrip())
+        def forward(self, user: Tensor, movie: Tensor) -> Tensor:
+            user_ids = user.flatten().long()  # (B,)
+            user_vector = self.user_vector(user_ids)  # (B, 32)
+            user_bias = self.user_bias(user_ids)  # (B, 1)
+            movie_ids = movie.flatten().long()  # (B,)
+            movie_vector = self.movie_vector(movie_ids)  # (B, 32)
+            movie_bias = self.movie_bias(movie_ids)  # (B, 1)
+            match = (user_vector * movie_vector).sum(1, keepdim=True)  # (B, 1)
+            return match + user_bias + movie_bias  # (B, 1)
     """
     if channels not in (None, "first"):
         raise ValueError(f'channels is None or "first", not {channels!r}')
@@ -197,17 +178,10 @@ def load(
 
     Arguments and errors are those of `port`.
 
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
-    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model | {"keras_version": "2.15.0"}))
-    ...     module = load(file)
     >>> import torch
-    >>> module(torch.tensor([[1.0, -2.0, 3.0]]))
-    tensor([[1., 0., 3.]])
+    >>> module = load("benchmarks/ported/models/factorization.h5")
+    >>> module(torch.tensor([[3], [4]]), torch.tensor([[5], [6]])).shape
+    torch.Size([2, 1])
     """
     ported = port(path, weights=weights, custom=custom, channels=channels, with_batchdot=with_batchdot)
     return _naming(path, ported.module)

@@ -1,90 +1,83 @@
-"""Find the layer whose statement failed when a ported module ran."""
+"""Find the statement at which a ported module fails: it runs again, one statement after the other.
 
-import ast
-import traceback
-from collections.abc import Iterator
+These are the statements as translations wrote them, each for one call of a layer: before they were shortened.
+"""
 
-from batchdot.codegen.syntax import parse_expression, parse_file
-from batchdot.porting.program import ModelClass, Statement
-from batchdot.porting.program.expressions import names_in, substitute
-from batchdot.porting.program.values import Loop
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from batchdot.codegen import write_structure
+from batchdot.porting.program import ModelClass
+from batchdot.porting.source import check
 
 
-def origin_of(error: Exception, model: ModelClass, source: str) -> tuple[object, str]:
-    """Return what the statement that raised an error was written for, and the expression that failed.
+@dataclass(frozen=True)
+class Failure:
+    """What a module raises.
+
+    Attributes:
+        error: the exception.
+        origin: what the statement was written for, None if it is not known.
+        expression: its right side, "" if it is not known.
+    """
+
+    error: Exception
+    origin: object = None
+    expression: str = ""
+
+
+def failure_of(model: ModelClass, module: nn.Module, inputs: list[Tensor], error: Exception) -> Failure:
+    """Return where a module fails.
 
     Args:
-        error: what a module of the program raised.
         model: the class of the whole program.
-        source: its text.
-
-    Returns:
-        The origin of the statement, None if it is not known, and the source of the expression.
+        module: an instance of it.
+        inputs: what it fails on.
+        error: what it raises then.
     """
-    classes = {each.name: each for each in _classes(model)}
-    nodes = {node.name: node for node in parse_file(source).body if isinstance(node, ast.ClassDef)}
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        line = frame.lineno or 0
-        if not frame.filename.startswith("<ported "):
-            continue
-        for name in classes.keys() & nodes.keys():
-            if nodes[name].lineno <= line <= (nodes[name].end_lineno or 0):
-                text = _segment(source, frame)
-                return _written_for(classes[name], nodes[name], line, text), text
-    return None, ""
-
-
-def _classes(model: ModelClass) -> Iterator[ModelClass]:
-    yield model
-    for submodule in model.submodules:
-        if submodule.child is not None:
-            yield from _classes(submodule.child)
-
-
-def _segment(source: str, frame: traceback.FrameSummary) -> str:
-    """Return the expression at which a frame stood, on one line; "" where Python does not know."""
-    if None in (frame.lineno, frame.end_lineno, frame.colno, frame.end_colno):
-        return ""
-    lines = source.splitlines()[frame.lineno - 1 : frame.end_lineno]  # type: ignore[operator]
-    lines[-1] = lines[-1][: frame.end_colno]
-    lines[0] = lines[0][frame.colno :]
-    text = "\n".join(lines)
     try:
-        return ast.unparse(parse_expression(f"({text}\n)"))
-    except SyntaxError:
-        return ""
+        _run(model, module, *inputs)
+    except _StatementError as found:
+        return found.failure
+    return Failure(error)
 
 
-def _written_for(model: ModelClass, node: ast.ClassDef, line: int, text: str) -> object:
-    """Return the origin of a line of a class: of the innermost expression that holds the text."""
-    forward = next(each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "forward")
-    pairs = zip(_flat_nodes(forward.body), _flat(model), strict=False)
-    origins = next(
-        (part.origins for each, part in pairs if each.lineno <= line <= (each.end_lineno or 0)), ()
-    )
-    wanted = _form(text) if text else ""
-    inner = (origin for expression, origin in origins if wanted and wanted in _form(expression))
-    return next(inner, origins[-1][1] if origins else None)
+class _StatementError(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
 
 
-def _form(expression: str) -> str:
-    """Return an expression without the names in it, which may have changed since."""
-    text = ast.unparse(parse_expression(expression))
-    return substitute(text, dict.fromkeys(names_in(text), "_"))
+def _run(model: ModelClass, module: nn.Module, *inputs: Any) -> Any:
+    """Run ``forward`` statement by statement, that of sub-modules whose classes the program defines too."""
+    inside = [(getattr(module, one.attribute), one.child) for one in model.submodules if one.child]
+    for submodule, child in inside:
+        submodule.forward = partial(_run, child, submodule)
+    try:
+        return _run_here(model, module, inputs)
+    finally:
+        for submodule, _ in inside:
+            del submodule.forward
 
 
-def _flat_nodes(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of ``forward``, but for those that take its inputs out of a dict."""
-    for node in body:
-        if isinstance(node, ast.For):
-            yield from node.body
-        elif not isinstance(node, (ast.If, ast.Assert)):
-            yield node
+def _run_here(model: ModelClass, module: nn.Module, inputs: Sequence[Any]) -> Any:
+    parameters = [*map(str, model.parameters), *(name for name, _ in model.borrowed)]
+    names = type(module).forward.__globals__ | {"self": module} | dict(zip(parameters, inputs, strict=True))
+    for statement in model.steps:
+        text = f"{write_structure(statement.targets)} = {statement.expression}"
+        try:
+            _execute(text, names)
+        except _StatementError:
+            raise
+        except Exception as error:
+            raise _StatementError(Failure(error, statement.origin, statement.expression)) from error
+    _execute(f"results_ = {write_structure(model.step_results)}", names)
+    return names["results_"]
 
 
-def _flat(model: ModelClass) -> Iterator[Statement]:
-    for part in model.statements:
-        if isinstance(part, Loop):
-            yield from part.statements
-        else:
-            yield part
+def _execute(text: str, names: dict[str, Any]) -> None:
+    exec(compile(check(text, functions=names), "<statement>", "exec"), names)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from batchdot.errors import FileFormatError
+from batchdot.io.regular_file import printable
 
 LONGEST_QUOTE = 60
 
@@ -31,7 +32,7 @@ class ModelFileError(FileFormatError):
         return (_rebuild, (self.found, self.allowed, self.place, self.file))
 
     def __str__(self) -> str:
-        where = "".join(f"{part}: " for part in (self.file, self.place) if part)
+        where = "".join(f"{part}: " for part in (printable(self.file), self.place) if part)
         return f"{where}found {self.found}; allowed: {self.allowed}" if self.allowed else where + self.found
 
 

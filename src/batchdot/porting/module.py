@@ -1,10 +1,12 @@
 """The module that a ported file defines: the text is checked, run, and given its weights."""
 
+import itertools
 import linecache
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -14,11 +16,9 @@ from batchdot.porting.source import check
 Functions = Mapping[str, Callable[..., object]]
 """The user's functions that a text calls without importing them, by name."""
 
-MODULE = "batchdot_ported"
-"""``__module__`` of the classes of all texts."""
-
 _lock = threading.Lock()
-_known: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {}
+_known: dict[tuple[str, tuple[int, ...]], ModuleType] = {}
+_numbers = itertools.count(1)
 _LARGEST = 256
 
 
@@ -26,6 +26,8 @@ def classes_of(
     text: str, imports: tuple[str, ...] = (), functions: Functions | None = None
 ) -> dict[str, Any]:
     """Return what the text of a ported file defines, by name. The text is checked, then run once.
+
+    It stands in `sys.modules` and in `linecache`, where `inspect` and tracebacks look for source.
 
     Args:
         text: the file.
@@ -40,26 +42,39 @@ def classes_of(
     with _lock:
         if key not in _known:
             check(text, imports, functions)
-            name = f"<ported {len(linecache.cache)}>"
-            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-            namespace: dict[str, Any] = {"__name__": MODULE, **functions}
-            exec(compile(text, name, "exec"), namespace)
-            for value in namespace.values():
-                if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == MODULE:
-                    value.__reduce_ex__ = _reducer(text, imports, functions)  # type: ignore[method-assign]
-            while len(_known) >= _LARGEST:
-                _known.pop(next(iter(_known)))
-            _known[key] = namespace
-        return _known[key]
+            _known[key] = _run(text, imports, functions)
+            while len(_known) > _LARGEST:
+                _forget(_known.pop(next(iter(_known))))
+        return vars(_known[key])
+
+
+def _run(text: str, imports: tuple[str, ...], functions: Functions) -> ModuleType:
+    number = next(_numbers)
+    module = ModuleType(f"batchdot_ported_{number}")
+    module.__file__ = f"<ported {number}>"
+    vars(module).update(functions)
+    exec(compile(text, module.__file__, "exec"), vars(module))
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__:
+            value.__reduce_ex__ = _reducer(text, imports, functions)  # type: ignore[method-assign]
+    linecache.cache[module.__file__] = len(text), None, text.splitlines(keepends=True), module.__file__
+    sys.modules[module.__name__] = module
+    return module
+
+
+def _forget(module: ModuleType) -> None:
+    linecache.cache.pop(module.__file__ or "", None)
+    sys.modules.pop(module.__name__, None)
 
 
 def _reducer(text: str, imports: tuple[str, ...], functions: Functions) -> Any:
     """Return the ``__reduce_ex__`` of modules of one text: they are pickled and copied as text and state."""
 
     def reduce(module: nn.Module, protocol: int) -> tuple[object, ...]:
+        own = type(module).__module__
         parts = {
             key: _OwnFunction(text, value.__name__, imports, functions)
-            if isinstance(value, FunctionType) and value.__module__ == MODULE
+            if isinstance(value, FunctionType) and value.__module__ == own
             else value
             for key, value in module.__dict__.items()
         }

@@ -2,7 +2,6 @@
 
 import keyword
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from batchdot.io.atomic import write_files
+from batchdot.io.layout import bytes_of
 from batchdot.io.safetensors import header_of
 from batchdot.porting.errors import NotPortableError
 from batchdot.porting.inspection.text import layer_table
@@ -22,6 +22,7 @@ from batchdot.porting.record import ModelRecord
 from batchdot.porting.source import check, helper_names, write
 from batchdot.porting.translation import Options, translate
 from batchdot.porting.translation.layer import UNFORESEEN
+from batchdot.porting.translation.nesting import GENERIC
 from batchdot.porting.trial import Trial
 
 
@@ -36,16 +37,9 @@ class Ported:
         record: the saved model. Printed, the value is a table of its layers and what they became.
 
     >>> from batchdot.porting import port
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> relu = {"class_name": "ReLU", "config": {"name": "relu", "batch_input_shape": [None, 3]}}
-    >>> model = {"class_name": "Sequential", "config": {"name": "net", "layers": [relu]}}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "net.json")
-    ...     written = file.write_text(json.dumps(model | {"keras_version": "2.15.0"}))
-    ...     ported = port(file)
-    >>> ported.class_name, ported.notes, list(ported.state_dict)
-    ('Net', (), [])
+    >>> ported = port("benchmarks/ported/models/factorization.h5")
+    >>> ported.class_name, ported.notes, list(ported.state_dict)[:2]
+    ('Factorization', (), ['user_vector.weight', 'user_bias.weight'])
     """
 
     source: str
@@ -94,7 +88,7 @@ class Ported:
             odd = ", ".join(sorted(keys ^ self._arrays.keys()))
             raise ValueError(f"a custom function builds other weights when it is given none: {odd}")
         if not self._functions:  # which may want numbers
-            trial = Trial(model, self.source, self.record)
+            trial = Trial(model, self.record)
             trial.run(module, self.module)
 
     def _blank(self) -> nn.Module:
@@ -128,9 +122,8 @@ class Ported:
         state = self.state_dict
         header = header_of({key: (tuple(tensor.shape), tensor.dtype) for key, tensor in state.items()})
         weights = target.with_suffix(".safetensors")
-        write_files(
-            {os.fsdecode(weights): [header, *state.values()], os.fsdecode(target): [self.source.encode()]}
-        )
+        numbers = map(bytes_of, state.values())
+        write_files({os.fsdecode(weights): [header, *numbers], os.fsdecode(target): [self.source.encode()]})
 
 
 def port_record(record: ModelRecord, options: Options) -> Ported:
@@ -169,10 +162,6 @@ class _Uninitialized(TorchFunctionMode):
 def _tensor(array: Array) -> Tensor:
     numbers = np.array(array.read(), order="C")  # a transposed weight would slow down every call
     return torch.from_numpy(numbers).to(getattr(torch, array.dtype))
-
-
-GENERIC = re.compile(r"(model|functional|sequential)(_\d+)?")
-"""Names that Keras gives to models of its own accord."""
 
 
 def title_of(record: ModelRecord) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from batchdot.porting.blame import origin_of
+from batchdot.porting.blame import Failure, failure_of
 from batchdot.porting.errors import NotPortableError
 from batchdot.porting.program import ModelClass, Value
 from batchdot.porting.record import ModelRecord, Shape
@@ -51,12 +51,10 @@ class Trial:
 
     Attributes:
         model: its class.
-        source: the text that defines it.
         record: what it was ported from.
     """
 
     model: ModelClass
-    source: str
     record: ModelRecord
 
     def run(self, blank: nn.Module, load: Callable[[], nn.Module]) -> None:
@@ -78,35 +76,35 @@ class Trial:
             if numbers <= SMALL:
                 for tensor in empty.state_dict().values():
                     tensor.zero_()
-            errors = self._errors(empty, BATCH if numbers <= SMALL else 0)
-            if not errors or max(map(_elements, shapes)) > MAX_ELEMENTS:
+            failures = self._failures(empty, BATCH if numbers <= SMALL else 0)
+            if not failures or max(map(_elements, shapes)) > MAX_ELEMENTS:
                 return
-            errors = self._errors(load().float(), BATCH)
+            failures = self._failures(load().float(), BATCH)
         except UNTRIED:
             return
-        if errors:
-            self._refuse(errors)
+        if failures:
+            self._refuse(failures)
 
     def _shapes(self) -> Iterator[Shape]:
         for call in self.record.calls:
             yield from call.output_shapes
 
-    def _errors(self, module: nn.Module, batch: int) -> list[Exception]:
-        """Return why the module does not run, at all sizes that are tried; nothing if it runs at any."""
-        errors: list[Exception] = []
+    def _failures(self, module: nn.Module, batch: int) -> list[Failure]:
+        """Return how the module fails, at all sizes that are tried; nothing if it runs at any."""
+        failures: list[Failure] = []
         for steps, side in FREE if self._is_open else FREE[:1]:
             inputs = [_zeros(value, batch, steps, side) for value in self.model.parameters]
-            try:
-                with torch.no_grad(), _lock, warnings.catch_warnings(action="ignore"):
+            with torch.no_grad(), _lock, warnings.catch_warnings(action="ignore"):
+                try:
                     results = module(*inputs)
-            except UNTRIED:
-                raise
-            except Exception as error:
-                errors.append(error)
-            else:
-                self._compare(results)
-                return []
-        return errors
+                except UNTRIED:
+                    raise
+                except Exception as error:
+                    failures.append(failure_of(self.model, module, inputs, error))
+                    continue
+            self._compare(results)
+            return []
+        return failures
 
     def _compare(self, results: object) -> None:
         """Refuse a model that returns other sizes than it says."""
@@ -132,26 +130,24 @@ class Trial:
         """Whether the model leaves more sizes open than that of the batch."""
         return any(None in (value.shape or ())[1:] for value in self.model.parameters)
 
-    def _refuse(self, errors: list[Exception]) -> None:
+    def _refuse(self, failures: list[Failure]) -> None:
         """Raise the refusal, unless what fails may be due to the numbers or sizes that were tried."""
-        error = errors[0]
+        failure = failures[0]
+        error, origin, text = failure.error, failure.origin, failure.expression
         if isinstance(error, IndexError) and "index out of range in self" in str(error):
             return
-        origin, text = origin_of(error, self.model, self.source)
-        same = len(errors) > 1 and all(
-            str(each) == str(error) and origin_of(each, self.model, self.source)[0] is origin
-            for each in errors
+        same = len(failures) > 1 and all(
+            str(each.error) == str(error) and each.origin is origin for each in failures
         )
+        may_fit = self._is_open and not same
+        name = self.record.name
         if isinstance(origin, Origin):
             name = origin.layer.name
             is_open = any(shape is None or None in shape[1:] for shape in origin.call.input_shapes)
             has_weights = any(True for _ in origin.layer.all_weights())
-            if is_open and not same and not (has_weights and len(origin.call.input_shapes) == 1):
-                return
-        elif self._is_open and not same:
+            may_fit = may_fit and is_open and not (has_weights and len(origin.call.input_shapes) == 1)
+        if may_fit:
             return
-        else:
-            name = self.record.name
         where = f"{text} fails" if text else "it fails"
         reason = f"{where}, because sizes do not fit ({type(error).__name__}: {_brief(error)})"
         raise NotPortableError([(name, reason)]) from error

@@ -11,7 +11,8 @@ from batchdot.convert import AxesLike, check_dtypes
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, PathLike, TensorPath, WrittenArray
 from batchdot.io.atomic import AtomicFile
-from batchdot.io.regular_file import MAX_BYTES, printable
+from batchdot.io.layout import MAX_BYTES, bytes_of
+from batchdot.io.regular_file import printable
 from batchdot.kernels import select_kernel
 from batchdot.ops.arguments import batch_dot_operation
 from batchdot.ops.dispatch import run
@@ -162,7 +163,7 @@ class _Job:
                     for first in range(0, stop - start, blocks.chunk_size):
                         chunk = slice(first, first + blocks.chunk_size)
                         result = self.contract(x[chunk], y[chunk])
-                        new.write_tensor(result, position)
+                        new.write(bytes_of(result), position)
                         position += result.nbytes
                     intervals.finish(stop - start)
 

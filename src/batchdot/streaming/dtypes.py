@@ -3,7 +3,7 @@
 import torch
 
 from batchdot.convert import ARITHMETIC, dtype_name
-from batchdot.io.regular_file import NUMPY_DTYPES
+from batchdot.io.layout import NUMPY_DTYPES
 
 DTYPES = {dtype_name(dtype): dtype for dtype in NUMPY_DTYPES if dtype in ARITHMETIC}
 """The dtypes that inputs can be cast to, by name."""

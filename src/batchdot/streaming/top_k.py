@@ -14,6 +14,7 @@ from batchdot.convert import check_dtypes
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import ArrayFile, BlockReader, PathLike, TensorPath, WrittenArray
 from batchdot.io.atomic import AtomicFile
+from batchdot.io.layout import bytes_of
 from batchdot.io.regular_file import RegularFile, printable
 from batchdot.retrieval.block_search import BlockSearch, best, merge
 from batchdot.retrieval.spec import SearchSpec, check_shapes
@@ -105,7 +106,7 @@ def top_k_files(
             ]
             for results in _Searches(spec, query_file, item_file, dtypes).run(progress):
                 for number, output in outputs:
-                    output.write_tensor(results[number])
+                    output.write(bytes_of(results[number]))
             for file in inputs:
                 file.check_unchanged()
     return tuple(WrittenArray(place.path, shape, output_dtype) for _, place, output_dtype in wanted)

@@ -91,7 +91,7 @@ def row(value):
     ],
 )
 def test_era_told_by_version_and_habits(version, config, family, number):
-    era = Era.of(version, "", config=config)
+    era = Era.of(version, "", config=lambda: config)
     assert (era.family, era.version) == (family, number)
 
 

@@ -114,8 +114,9 @@ def _open_hdf5(path: str, source: Source) -> Archive:
         weights = legacy_weights(group, root) if isinstance(group, Group) else None
         if isinstance(weights, LegacyWeights):
             version, backend = version or weights.version, backend or weights.backend
-        if isinstance(config, dict):
-            version = version or _text(config.get("keras_version"))
+        if not isinstance(config, dict):
+            raise ModelFileError(quote(config), "an object", place="model_config")
+        version = version or _text(config.get("keras_version"))
         place = "model_config"
         return Archive(path, "whole model (HDF5)", config, place, version, backend, training, weights)
     if "layer_names" in attributes or "layer_names0" in attributes:
@@ -152,9 +153,11 @@ def _open_zip(path: str, source: Source) -> Archive:
     if CONFIG not in found:
         raise ModelFileError(f"a zip without {CONFIG}", KERAS)
     config = _json_member(found, CONFIG)
+    if not isinstance(config, dict):
+        raise ModelFileError(quote(config), "an object", place=CONFIG)
     metadata = _json_member(found, METADATA) if METADATA in found else {}
     version = _text(metadata.get("keras_version")) if isinstance(metadata, dict) else ""
-    training = config.get("compile_config") if isinstance(config, dict) else None
+    training = config.get("compile_config")
     weights: Weights | None = None
     if WEIGHTS_H5 in found and WEIGHTS_NPZ in found:
         raise ModelFileError("weights twice, as HDF5 and as .npz", "one of them")
@@ -177,10 +180,8 @@ def _json_member(found: dict[str, Source], name: str) -> Json:
     source = found[name]
     if source.size > MAX_JSON_BYTES:
         raise ModelFileError(f"{source.size:,} bytes of JSON", f"{MAX_JSON_BYTES:,}", place=name)
-    verify = getattr(source, "verify", None)
     try:
-        if verify is not None:
-            verify()
+        source.verify()
         data = source.read(0, source.size)
     except ModelFileError as error:
         error.place = name

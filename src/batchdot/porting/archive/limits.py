@@ -29,6 +29,10 @@ MAX_ZIP_MEMBERS = 256
 MAX_INFLATION = 100
 """Inflated bytes for one deflated byte, beyond the first MiB. Text of a config reaches 40."""
 
+MAX_INFLATED, MAX_INFLATION_BEYOND = 16 * MIB, 16
+"""Inflated bytes up to which that holds, and how many there may be for one beyond: weights of which nine in
+ten are 0 reach 8."""
+
 MAX_ARRAYS = 100_000
 """Arrays in one file of weights."""
 
@@ -47,8 +51,8 @@ MAX_ATTRIBUTE_BYTES = 32 * MIB
 MAX_HDF5_METADATA = 128 * MIB
 """Bytes of structure that are read from one HDF5 file in all, its config included."""
 
-MAX_CHUNKS = 1_000_000
-"""Chunks of one HDF5 dataset."""
+MAX_CHUNKS = 50_000
+"""Chunks of one HDF5 dataset: 4 GB in chunks of the sizes that h5py chooses are 21,000."""
 
 MAX_NAME = 1024
 """Characters of the name of a layer or of a weight."""
@@ -61,3 +65,12 @@ MAX_CALLS = 20_000
 
 MAX_CELLS = 100
 """Cells on each other in one recurrent layer. Models have up to ten."""
+
+
+def most_inflated(packed: int) -> int:
+    """Return the bytes that deflated bytes may become.
+
+    >>> most_inflated(0), most_inflated(10 * MIB) // MIB
+    (1048576, 160)
+    """
+    return min(MIB + MAX_INFLATION * packed, max(MAX_INFLATED, MAX_INFLATION_BEYOND * packed))

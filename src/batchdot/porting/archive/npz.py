@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchdot.porting.archive.limits import MAX_ARRAYS, MAX_AXIS, MAX_RANK, MAX_TENSOR
-from batchdot.porting.archive.source import PartSource, Source
+from batchdot.porting.archive.source import Source
 from batchdot.porting.archive.zip_file import members
 from batchdot.porting.errors import ModelFileError, quote
 
@@ -58,8 +58,7 @@ class NpyArray:
         Raises:
             ModelFileError: they are not all there, or damaged.
         """
-        if isinstance(self._data, PartSource):
-            self._data.verify()
+        self._data.verify()
         array = np.empty(self.shape[::-1] if self._fortran else self.shape, self._code)
         if array.size:
             self._data.read_into(self._start, array.reshape(-1).view(np.uint8).data)

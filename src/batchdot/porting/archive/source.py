@@ -1,19 +1,14 @@
-"""Sources: read bytes at a position of a file, of a member of an archive, or of memory.
-
-Files are read at a position and never mapped: a mapped file that shrinks kills the process. Pipes,
-sockets and devices are refused before they are opened: a pipe without a writer would wait for ever.
-"""
+"""Sources: read bytes at a position of a file, of a member of an archive, or of memory."""
 
 import os
-import stat
-import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from batchdot.io.regular_file import IrregularFileError, fill, open_regular
 from batchdot.porting.archive.limits import MIB
-from batchdot.porting.errors import ModelFileError
+from batchdot.porting.errors import ModelFileError, quote
 
 
 class Source(Protocol):
@@ -22,6 +17,10 @@ class Source(Protocol):
     @property
     def size(self) -> int:
         """How many bytes there are."""
+
+    @property
+    def stored(self) -> int:
+        """How many bytes of the file they take: fewer where they are deflated."""
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from a position.
@@ -37,6 +36,13 @@ class Source(Protocol):
             ModelFileError: the bytes are not all there.
         """
 
+    def verify(self) -> None:
+        """Compare all bytes with their checksum where there is one, the first time that it is asked for.
+
+        Raises:
+            ModelFileError: they are damaged.
+        """
+
 
 class FileSource:
     """A regular file, opened once and closed when nothing refers to it any more.
@@ -47,16 +53,15 @@ class FileSource:
     """
 
     def __init__(self, path: str) -> None:
-        _refuse_irregular(os.stat(path))
-        # Without blocking, in case it became a pipe since.
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-        self._descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+        try:
+            self._descriptor, status = open_regular(path)
+        except IrregularFileError as error:
+            raise ModelFileError(error.kind, "a regular file") from None
+        except ValueError:
+            raise ModelFileError(f"the path {quote(path)}", "a path without null bytes") from None
         self._close = weakref.finalize(self, os.close, self._descriptor)
-        status = os.fstat(self._descriptor)
-        _refuse_irregular(status)
-        self.size = status.st_size
+        self.size = self.stored = status.st_size
         self._stamp = (status.st_size, status.st_mtime_ns)
-        self._lock = threading.Lock()
 
     def check_unchanged(self) -> None:
         """Refuse a file that was written to since it was opened.
@@ -78,24 +83,13 @@ class FileSource:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill a buffer from a position."""
         _check_range(offset, len(buffer), self.size)
-        done = 0
-        while done < len(buffer):
-            count = self._read_at(offset + done, buffer[done:])
-            if not count:
-                raise ModelFileError(
-                    f"a file that became shorter while it was read, at byte {offset + done:,}"
-                )
-            done += count
+        done = fill(buffer, self._descriptor, offset)
+        if done < len(buffer):
+            raise ModelFileError(f"a file that became shorter while it was read, at byte {offset + done:,}")
         self.check_unchanged()
 
-    def _read_at(self, offset: int, buffer: memoryview) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, [buffer], offset)
-        with self._lock:
-            os.lseek(self._descriptor, offset, os.SEEK_SET)
-            data = os.read(self._descriptor, min(len(buffer), 16 * MIB))
-        buffer[: len(data)] = data
-        return len(data)
+    def verify(self) -> None:
+        """A file has no checksum."""
 
 
 class BytesSource:
@@ -103,7 +97,7 @@ class BytesSource:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.size = len(data)
+        self.size = self.stored = len(data)
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from a position."""
@@ -114,6 +108,9 @@ class BytesSource:
         """Fill a buffer from a position."""
         buffer[:] = self.read(offset, len(buffer))
 
+    def verify(self) -> None:
+        """Bytes in memory have no checksum."""
+
 
 class PartSource:
     """A stretch of another source, which is checked once against its CRC-32 where one is known."""
@@ -123,7 +120,7 @@ class PartSource:
         self._whole = whole
         self._start = start
         self._crc = crc
-        self.size = size
+        self.size = self.stored = size
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from a position."""
@@ -136,7 +133,7 @@ class PartSource:
         self._whole.read_into(self._start + offset, buffer)
 
     def verify(self) -> None:
-        """Compare all bytes with the checksum, the first time that it is asked for.
+        """Compare all bytes with the checksum.
 
         Raises:
             ModelFileError: they are damaged.
@@ -154,8 +151,9 @@ class PartSource:
 class LazySource:
     """Bytes that a function produces when the first of them is asked for."""
 
-    def __init__(self, size: int, produce: Callable[[], bytes]) -> None:
+    def __init__(self, size: int, stored: int, produce: Callable[[], bytes]) -> None:
         self.size = size
+        self.stored = stored
         self._produce = produce
         self._data: BytesSource | None = None
 
@@ -166,6 +164,10 @@ class LazySource:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill a buffer from a position."""
         self._bytes().read_into(offset, buffer)
+
+    def verify(self) -> None:
+        """What produces the bytes has compared them."""
+        self._bytes()
 
     def _bytes(self) -> BytesSource:
         if self._data is None:
@@ -185,15 +187,3 @@ def _check_range(offset: int, count: int, size: int) -> None:
             f"a reference to bytes {offset:,} to {offset + count:,} of {size:,}",
             "a file that is whole: this one is truncated or damaged",
         )
-
-
-def _refuse_irregular(status: os.stat_result) -> None:
-    kinds = {
-        stat.S_IFDIR: "a directory",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(kinds.get(stat.S_IFMT(status.st_mode), "no regular file"), "a regular file")

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from batchdot.porting.archive.limits import MAX_INFLATION, MAX_NAME, MAX_ZIP_MEMBERS, MIB
+from batchdot.porting.archive.limits import MAX_NAME, MAX_ZIP_MEMBERS, MIB, most_inflated
 from batchdot.porting.archive.source import LazySource, PartSource, Source
 from batchdot.porting.errors import ModelFileError, quote
 
@@ -62,6 +62,9 @@ def members(
         if member.name in found:
             raise ModelFileError("the member twice", place=quote(member.name))
         found[member.name] = member
+    deflated = [member for member in found.values() if member.method == DEFLATED]
+    packed = sum(member.packed for member in deflated)
+    _check_inflation("members that inflate", packed, sum(member.size for member in deflated))
     if position != size:
         raise ModelFileError(f"{size - position:,} bytes behind the last entry of the zip's directory")
     ends = start
@@ -134,11 +137,15 @@ def _central(directory: bytes, at: int) -> tuple[Member, int]:
         raise ModelFileError("a zip in several parts", "one file", place=place)
     if method == STORED and packed != size:
         raise ModelFileError("a stored member with two sizes", place=place)
-    if size > MIB + MAX_INFLATION * packed:
-        raise ModelFileError(
-            f"a member that inflates from {packed:,} to {size:,} bytes", f"{MAX_INFLATION}-fold", place=place
-        )
+    _check_inflation("a member that inflates", packed, size, place)
     return Member(name, method, crc, packed, size, offset, bool(flags & DESCRIPTOR)), end
+
+
+def _check_inflation(what: str, packed: int, size: int, place: str = "") -> None:
+    if size > most_inflated(packed):
+        raise ModelFileError(
+            f"{what} from {packed:,} to {size:,} bytes", f"{most_inflated(packed):,}", place=place
+        )
 
 
 def _local(source: Source, member: Member) -> int:
@@ -188,7 +195,7 @@ def _open(source: Source, member: Member, start: int) -> Source:
     if member.method == STORED:
         return PartSource(source, start, member.size, member.crc)
     packed = PartSource(source, start, member.packed)
-    return LazySource(member.size, lambda: _inflate(packed, member))
+    return LazySource(member.size, member.packed, lambda: _inflate(packed, member))
 
 
 def _inflate(packed: Source, member: Member) -> bytes:

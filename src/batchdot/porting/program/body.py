@@ -1,8 +1,8 @@
 """Write the statements of one ``forward``."""
 
-from batchdot.porting.program.expressions import is_view
+from batchdot.porting.program.expressions import is_view, ungrouped
 from batchdot.porting.program.names import Names
-from batchdot.porting.program.shortening import shortened
+from batchdot.porting.program.shortening import needed, shortened
 from batchdot.porting.program.values import Loop, Results, Statement, Value
 from batchdot.porting.program.values import Names as Targets
 
@@ -45,10 +45,10 @@ class Body:
         self._write(target, value, inline or is_view(value.text))
         return value.with_text(target)
 
-    def once(self, value: Value, name: str) -> Value:
-        """Give a tensor a name; an expression that was written here before keeps the name it has."""
+    def once(self, value: Value, name: str, *, inline: bool = False) -> Value:
+        """Give a tensor a name as `assign` does; an expression that is there already keeps its own."""
         if value.text not in self.known:
-            self.known[value.text] = self.assign(value, name)
+            self.known[value.text] = self.assign(value, name, inline=inline)
         return self.known[value.text]
 
     def unpack(self, expression: str, names: Targets, first: Value) -> Targets:
@@ -67,10 +67,14 @@ class Body:
         self._write(targets, first.with_text(expression))
         return targets
 
+    def steps(self, results: Results) -> tuple[Statement, ...]:
+        """Return the statements that results need, as they were written."""
+        return tuple(needed(self.statements, results))
+
     def finish(self, results: Results) -> tuple[tuple[Statement | Loop, ...], Results]:
         """Return the statements that results need, shortened, and the results."""
         return shortened(self.statements, results, self.names)
 
     def _write(self, targets: Targets, value: Value, inline: bool = False) -> None:
-        origins = ((value.text, self.origin),)
-        self.statements.append(Statement(targets, value.text, value.actual_shape, inline, origins))
+        text = value.text if inline else ungrouped(value.text)
+        self.statements.append(Statement(targets, text, value.actual_shape, inline, self.origin))

@@ -81,6 +81,16 @@ def is_view(expression: str) -> bool:
     return node.id != "self"
 
 
+def ungrouped(expression: str) -> str:
+    """Return an expression without brackets that only group all of it.
+
+    >>> ungrouped("(x + y)"), ungrouped("(x + y) * (x - y)"), ungrouped("(x, y)")
+    ('x + y', '(x + y) * (x - y)', '(x, y)')
+    """
+    node = parse_expression(expression)
+    return expression[node.col_offset : node.end_col_offset] if node.col_offset else expression
+
+
 def is_primary(expression: str) -> bool:
     """Whether ``.method()`` can be appended to an expression as it stands.
 

@@ -1,5 +1,6 @@
 """Choose Python names for layers and tensors that collide with nothing."""
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -42,6 +43,10 @@ class Names:
         text = _plain(text)
         return self._first.pop(text, None) or identifier(text, self._taken)
 
+    def is_free(self, text: str) -> bool:
+        """Whether nothing has a text as its name."""
+        return _plain(text) not in self._taken
+
 
 def _plain(text: str) -> str:
     text = re.sub(r"^tf\.(\w+\.)*", "", text)  # of an operation that TensorFlow called tf.math.square
@@ -50,11 +55,14 @@ def _plain(text: str) -> str:
 
 
 def class_name(text: str, names: Names) -> str:
-    """Return a text as the name of a class.
+    """Return a text as the name of a class that nothing else has.
 
-    >>> class_name("movie_tower-2", Names())
-    'MovieTower2'
+    >>> names = Names()
+    >>> [class_name(text, names) for text in ("movie_tower-2", "tower", "Tower")]
+    ['MovieTower2', 'Tower', 'Tower2']
     """
     words = re.findall(r"[0-9A-Za-z]+", text)
     joined = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
-    return names.take(joined[:1].upper() + joined[1:] or "Model")
+    name = joined[:1].upper() + joined[1:] or "Model"
+    numbered = (f"{name}{number}" for number in itertools.count(2))
+    return names.take(next(filter(names.is_free, itertools.chain([name], numbered))))

@@ -20,8 +20,6 @@ CHAIN = 3
 
 Block = Sequence[Statement | Loop]
 
-Origins = tuple[tuple[str, object], ...]
-
 
 def shortened(
     statements: Sequence[Statement], results: Results, names: Names
@@ -32,12 +30,12 @@ def shortened(
     >>> shortened([add, drop], "y", Names(["x"]))[0] == (add,)
     True
     """
-    block, results = rolled(_needed(statements, results), results, names)
+    block, results = rolled(needed(statements, results), results, names)
     uses = Counter(name for expression in _expressions(block) for name in names_in(expression))
     uses.update(name for expression in leaves(results) for name in names_in(expression))
     assigned = Counter(name for statement in _flat(block) for name in leaves(statement.targets))
     moved: dict[str, str] = {}
-    kept = _inlined(block, {name for name in uses if uses[name] == assigned[name] == 1}, moved, {})
+    kept = _inlined(block, {name for name in uses if uses[name] == assigned[name] == 1}, moved)
     written = _chained(tuple(_without_unused(kept, uses)), uses, names)
     return tuple(written), _substituted(results, moved)
 
@@ -48,13 +46,14 @@ def attributes_in(block: Block, results: Results) -> set[str]:
     return {name for text in texts for name in re.findall(r"\bself\.(\w+)", text)}
 
 
-def _needed(statements: Sequence[Statement], results: Results) -> list[Statement]:
-    needed = {name for expression in leaves(results) for name in names_in(expression)}
+def needed(statements: Sequence[Statement], results: Results) -> list[Statement]:
+    """Return the statements that results need."""
+    used = {name for expression in leaves(results) for name in names_in(expression)}
     kept = []
     for statement in reversed(statements):
-        if needed.isdisjoint(leaves(statement.targets)):
+        if used.isdisjoint(leaves(statement.targets)):
             continue
-        needed.update(names_in(statement.expression))
+        used.update(names_in(statement.expression))
         kept.append(statement)
     return kept[::-1]
 
@@ -71,31 +70,26 @@ def _expressions(block: Block) -> Iterator[str]:
     return (statement.expression for statement in _flat(block))
 
 
-def _inlined(
-    block: Block, once: set[str], moved: dict[str, str], origins: dict[str, Origins]
-) -> list[Statement | Loop]:
+def _inlined(block: Block, once: set[str], moved: dict[str, str]) -> list[Statement | Loop]:
     """Move expressions into the one place that uses them; a loop would compute again what is before it.
 
     Args:
         block: the statements.
         once: the names that are assigned once and used once.
         moved: gets the expressions that have moved, by name.
-        origins: gets what they were written for, by name.
     """
     loops = [part for part in block if isinstance(part, Loop)]
     in_loops = {name for text in _expressions(loops) for name in names_in(text)}
     kept: list[Statement | Loop] = []
     for part in block:
         if isinstance(part, Loop):
-            inside = _inlined(part.statements, once, moved, origins)
+            inside = _inlined(part.statements, once, moved)
             kept.append(Loop(part.count, tuple(inside)))  # type: ignore[arg-type]
             continue
         expression, targets = substitute(part.expression, moved), part.targets
-        inner = itertools.chain(*(origins.get(name, ()) for name in names_in(part.expression)))
-        part = replace(part, origins=(*inner, *part.origins))
         movable = isinstance(targets, str) and targets in once and targets not in in_loops
         if part.inline and movable and len(expression) < LONGEST:
-            moved[str(targets)], origins[str(targets)] = expression, part.origins
+            moved[str(targets)] = expression
         else:
             kept.append(replace(part, expression=expression))
     return kept

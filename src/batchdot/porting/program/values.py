@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 Shape: TypeAlias = "tuple[int | None, ...] | None"
 """Sizes, None where one is not known, as a whole where not even the rank is."""
 
-Kind: TypeAlias = Literal["float", "int", "bool", "size"]
+Kind: TypeAlias = Literal["float", "int", "bool", "count", "size"]
 """What a tensor's elements are; ``forward`` fixes no width of floating point numbers.
 
-"size" is none: a number of Python that is made of sizes of tensors, or a tuple of such.
+"count" are integers here and floating point numbers in the model that was ported: they are cast where they
+are used. "size" is no tensor: a number of Python that is made of sizes of tensors, or a tuple of such.
 """
 
 Names: TypeAlias = "str | tuple[Names, ...]"
@@ -31,6 +32,8 @@ class Value:
         kind: what its elements are.
         is_first: whether its last axis, the channels, stands behind the batch here, as PyTorch's
             convolutions have it: (B, C, H, W) where ``shape`` is (B, H, W, C).
+        dtype: of floating point numbers: what has the same text here has the same dtype, in a module that was
+            cast as a whole too; "" in most.
 
     >>> image = Value("image", (None, 32, 32, 3), is_first=True)
     >>> f"{image}.flatten(1)", image.axis(-1), image.actual_shape
@@ -41,6 +44,7 @@ class Value:
     shape: Shape = None
     kind: Kind = "float"
     is_first: bool = False
+    dtype: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -78,15 +82,14 @@ class Statement:
         expression: source of the right side, on one line.
         shape: of the (first) result, for the comment; None where it is not known.
         inline: whether the expression may stand in the place of a name that is used once.
-        origins: what the expression and those that moved into it were written for, each with its text, from
-            the inside out; only who wrote the statement knows what that means.
+        origin: what it was written for; only who wrote it knows what that means.
     """
 
     targets: Names
     expression: str
     shape: Shape = None
     inline: bool = False
-    origins: tuple[tuple[str, object], ...] = field(default=(), compare=False)
+    origin: object = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,8 @@ class ModelClass:
         submodules: in order of use.
         statements: in order.
         results: what ``forward`` returns: names, in a dict by key, or in tuples.
+        steps: the statements before they were shortened.
+        step_results: the results by the names that these assign.
         trainable: whether anything in it may learn.
         keys: of the dict that ``forward`` takes too, one for each parameter; empty where it takes none.
         borrowed: modules of other classes that ``forward`` takes behind its parameters, each with its type.
@@ -158,6 +163,8 @@ class ModelClass:
     submodules: tuple[Submodule, ...]
     statements: tuple[Statement | Loop, ...]
     results: "Results"
+    steps: tuple[Statement, ...] = ()
+    step_results: "Results" = ()
     trainable: bool = True
     keys: tuple[str, ...] = ()
     borrowed: tuple[tuple[str, str], ...] = ()

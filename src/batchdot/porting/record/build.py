@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 from batchdot.porting.archive import Archive, LegacyWeights, Weights
 from batchdot.porting.errors import ModelFileError
@@ -35,10 +36,9 @@ def record_of(archive: Archive, weights: Weights | None = None, weights_path: st
         raise ModelFileError(
             "a model that has weights of its own", "weights= only with a config that has none"
         )
-    text = json.dumps(archive.config)
     own = weights or archive.weights
     is_keras1 = isinstance(own, LegacyWeights) and own.is_keras1 and not archive.version
-    era = Era.of(archive.version, archive.backend, is_keras1, text)
+    era = Era.of(archive.version, archive.backend, is_keras1, partial(json.dumps, archive.config))
     reader = ModelReader(era)
     model = reader.read(Item(archive.config, archive.place))
     notes = list(model.notes)

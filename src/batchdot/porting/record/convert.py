@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchdot.porting.archive import Array
+from batchdot.porting.errors import ModelFileError
 from batchdot.porting.record.values import LayerRecord
 
 Shape: TypeAlias = tuple[int, ...]
@@ -76,7 +77,17 @@ GRU_GATES = "zrh"
 
 
 def keras1_gates(arrays: Sequence[Array], order: str) -> tuple[Source, Source, Source]:
-    """Return kernel, recurrent kernel and bias of the W, U and b that Keras 1 stored for each gate."""
+    """Return kernel, recurrent kernel and bias of the W, U and b that Keras 1 stored for each gate.
+
+    Raises:
+        ModelFileError: the gates have different shapes.
+    """
+    for at in range(3):
+        for array in arrays[at::3]:
+            if array.shape != arrays[at].shape or not array.shape:
+                raise ModelFileError(
+                    f"a gate of shape {array.shape}", "gates of one shape, with axes", place=array.place
+                )
     wanted = "ifco" if order == LSTM_GATES else order
     by_gate = {gate: arrays[3 * at : 3 * at + 3] for at, gate in enumerate(order)}
     kernel, recurrent, bias = (joined([by_gate[gate][at] for gate in wanted]) for at in range(3))
@@ -93,8 +104,8 @@ def keras1_kernel(layer: LayerRecord, role: str, source: Source) -> Source:
         assert isinstance(size, tuple)
         if shape[:2] == (size[0], 1) and shape[3] == filters:
             return reshaped(source, (shape[0], shape[2], shape[3]))
-        moved = transposed(source, (2, 3, 1, 0))
-        return reshaped(moved, (moved.shape[0], moved.shape[2], moved.shape[3]))
+        if shape[3] == 1:
+            return reshaped(transposed(source, (2, 3, 1, 0)), (shape[2], shape[1], shape[0]))
     if layer.is_a("Conv2DTranspose") and role == "kernel" and len(shape) == 4:
         return transposed(source, (2, 3, 0, 1) if first else (0, 1, 3, 2))
     if layer.is_a("Conv2D", "SeparableConv2D", "ConvLSTM2D") and first and len(shape) == 4:
@@ -140,7 +151,17 @@ def cudnn(layer: LayerRecord, role: str, source: Source) -> Source:
 
 
 def with_lora(kernel: Source, a: Source, b: Source, scale: float) -> Source:
-    """Return the kernel that a layer with a low-rank adapter computes with: kernel + scale A B."""
+    """Return the kernel that a layer with a low-rank adapter computes with: kernel + scale A B.
+
+    Raises:
+        ModelFileError: the product of the factors has another shape than the kernel.
+    """
+    if a.shape[-1:] != b.shape[:1] or (*a.shape[:-1], *b.shape[1:]) != kernel.shape:
+        raise ModelFileError(
+            f"a kernel of shape {kernel.shape} with factors of shapes {a.shape} and {b.shape}",
+            "factors whose product has the shape of the kernel",
+            place=a.parts[0].place,
+        )
 
     def merged(parts: Sequence[Numbers]) -> Numbers:
         base, left, right = parts

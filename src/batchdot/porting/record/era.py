@@ -1,6 +1,7 @@
 """Eras: find out which version of Keras, or of tf.keras, wrote a saved model."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 TF_OF_KERAS = {
@@ -28,14 +29,14 @@ class Era:
     is_guess: bool = False
 
     @classmethod
-    def of(cls, text: str, backend: str, is_keras1: bool = False, config: str = "") -> "Era":
+    def of(cls, text: str, backend: str, is_keras1: bool = False, config: Callable[[], str] = str) -> "Era":
         """Tell the era of a file.
 
         Args:
             text: its ``keras_version``, "" where there is none.
             backend: its ``backend``.
             is_keras1: whether its weights lack a version, as those of Keras 1 do.
-            config: the config as text, whose habits tell versions of TensorFlow apart that call
+            config: returns the config as text, whose habits tell versions of TensorFlow apart that call
                 themselves the same.
 
         >>> Era.of("2.4.0", "tensorflow"), Era.of("3.12.0", "").family
@@ -45,18 +46,18 @@ class Era:
             text = ""
         match = re.match(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?", text)
         if match is None:
-            return cls._without_version(text, backend, is_keras1, config)
+            return cls._without_version(text, backend, is_keras1, config())
         numbers = tuple(int(part) for part in match.groups() if part is not None)
         if numbers[0] == 1:
             return cls("keras1", numbers, text, backend)
         if numbers[0] >= 3:
             return cls("keras3", numbers, text, backend)
         if text == "2.2.4-tf":
-            return cls("tf", *_tf_of_2_2_4(config, text, backend))
+            return cls("tf", *_tf_of_2_2_4(config(), text, backend))
         if text in TF_OF_KERAS and text != "2.4.0":
             return cls("tf", TF_OF_KERAS[text], text, backend)
         if numbers[:2] == (2, 4):
-            return cls("tf", (2, 3) if "TensorFlowOpLayer" in config else (2, 4), text, backend)
+            return cls("tf", (2, 3) if "TensorFlowOpLayer" in config() else (2, 4), text, backend)
         if "-tf" in text or numbers >= (2, 4):
             return cls("tf", numbers, text, backend)
         return cls("keras2", numbers, text, backend)

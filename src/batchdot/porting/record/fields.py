@@ -39,9 +39,10 @@ class Field:
         Raises:
             ModelFileError: it is of a wrong type, out of range, or missing where it has no default.
         """
+        values = config.mapping()
         for name in (key, *self.old):
-            if config.has(name):
-                return self.parse(config.get(name), era)
+            if name in values:
+                return self.parse(Item(values[name], name, config), era)
         if isinstance(self.default, _Required):
             raise config.wrong(f"an object with {key!r}")
         return self.default(era) if callable(self.default) else self.default

@@ -41,7 +41,7 @@ def annotate(model: ModelRecord, era: Era, file_shapes: FileShapes, notes: list[
         ModelFileError: the shape of a weight contradicts that of an input, or a result is not there.
     """
     model = _Shapes(file_shapes).annotate(model)
-    return _with_axes(_with_input_shapes(MaskFlow(era, notes).annotate(model)))
+    return _with_axes(MaskFlow(era, notes).annotate(model))
 
 
 AXES = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "UnitNormalization")
@@ -88,25 +88,11 @@ def _pair(axes: Value, ranks: tuple[int, ...]) -> Value:
     )
 
 
-def _with_input_shapes(model: ModelRecord) -> ModelRecord:
-    """Return a model whose calls have the shapes of their arguments, masks apart."""
-    shape_of = {
-        call.output(number): shape for call in model.calls for number, shape in enumerate(call.output_shapes)
-    }
-    calls = tuple(
-        replace(call, input_shapes=tuple(shape_of[ref] for ref in call.tensors())) for call in model.calls
-    )
-    return replace(model, calls=calls, layers=tuple(map(_with_input_shapes_inside, model.layers)))
-
-
-def _with_input_shapes_inside(layer: LayerRecord) -> LayerRecord:
-    model = None if layer.model is None else _with_input_shapes(layer.model)
-    inner = {key: _with_input_shapes_inside(inside) for key, inside in layer.inner.items()}
-    return replace(layer, model=model, inner=FrozenMap(inner))
-
-
 DATA = ("inputs", "query", "value", "key")
 """Arguments that decide the shapes a layer makes; states and masks follow."""
+
+LARGEST_SIZE = 2**63 - 1
+"""What a size may be in PyTorch."""
 
 MAX_OUTPUTS = 1000
 """Outputs of one call of a layer that nobody knows."""
@@ -135,10 +121,7 @@ class _Shapes:
 
         Such a model, inside of a TimeDistributed, may not say what it takes.
         """
-        shape_of = {
-            call.output(number): shape for call in calls for number, shape in enumerate(call.output_shapes)
-        }
-        seen = {call.layer: shape_of.get(call.tensors()[0]) for call in calls if call.tensors()}
+        seen = {call.layer: call.input_shapes[0] for call in calls if call.input_shapes}
         return tuple(self._seeing(layer, seen.get(layer.name)) for layer in layers)
 
     def _seeing(self, layer: LayerRecord, shape: Shape) -> LayerRecord:
@@ -165,7 +148,7 @@ class _Shapes:
         file_shapes = self.file_shapes.get(tuple(layers), {}) if inputs is None else {}
         shape_of: dict[TensorRef, Shape] = {}
         given = dict(zip(model.input_refs, inputs or (), strict=False))
-        used = _outputs_used(model)
+        used = _outputs_used(model) if any(map(_is_unknown, model.layers)) else {}
         calls = []
         for call in model.calls:
             layer = layers[call.layer]
@@ -190,7 +173,8 @@ class _Shapes:
             returns = "tensor" if len(outs) == 1 else "tuple"
             if layer.model is not None and isinstance(layer.model.outputs, FrozenMap):
                 returns = "dict"
-            calls.append(replace(call, output_shapes=outs, returns=returns))
+            inputs_of = tuple(shape_of[ref] for ref in refs)
+            calls.append(replace(call, input_shapes=inputs_of, output_shapes=outs, returns=returns))
         return shape_of, calls
 
     def shapes(self, layer: LayerRecord, ins: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -270,13 +254,26 @@ def _with_file_shapes(
 ) -> tuple[Shape, ...]:
     """Fill in what the file tells; of a layer that nobody knows there are as many outputs as are used."""
     shapes = list(outs)
-    if layer.model is None and (layer.problem or layer.kind != "layer"):
+    if _is_unknown(layer):
         most = min(used.get((call.layer, call.number), 0), MAX_OUTPUTS - 1)
         shapes += [None] * (most + 1 - len(shapes))
-    for number, shape in enumerate(shapes):
+    for number, shape in enumerate(map(_possible, shapes)):
+        shapes[number] = shape
         if shape is None or None in shape[1:]:
             shapes[number] = file_shapes.get(call.output(number)) or shape
     return tuple(shapes)
+
+
+def _is_unknown(layer: LayerRecord) -> bool:
+    """Whether only the rest of the graph tells how many outputs a layer has."""
+    return layer.model is None and (bool(layer.problem) or layer.kind != "layer")
+
+
+def _possible(shape: Shape) -> Shape:
+    """Return a shape, None where no tensor has such: arguments may ask for sizes below 0 or without end."""
+    if shape is None or all(size is None or 0 <= size <= LARGEST_SIZE for size in shape):
+        return shape
+    return None
 
 
 def _halved(outs: tuple[Shape, ...], glu: Activation) -> tuple[Shape, ...]:

@@ -7,8 +7,17 @@ its files as operations of the graph; they become the same formulas, and the ope
 from collections.abc import Mapping
 from dataclasses import replace
 
-from batchdot.porting.errors import ModelFileError, quote
+from batchdot.porting.errors import quote
+from batchdot.porting.record.classes import SPECS
 from batchdot.porting.record.era import Era
+from batchdot.porting.record.mask_formulas import (
+    Formulas,
+    bounded,
+    combined,
+    outside,
+    without_mask_operations,
+)
+from batchdot.porting.record.run_order import in_run_order
 from batchdot.porting.record.values import (
     Call,
     FrozenMap,
@@ -20,19 +29,6 @@ from batchdot.porting.record.values import (
     refs_in,
 )
 
-from batchdot.porting.record.classes import SPECS  # isort: skip
-
-LARGEST = 64
-"""Parts of the formula of one mask; beyond, it is the tensor that the graph computes."""
-
-MAX_PARTS = 200
-"""Parts of the mask that layers of Keras 2 make: no graph computes it, so that it has to be a formula."""
-
-MASK_OPERATIONS = {
-    "not_equal", "any", "logical_or", "logical_and", "expand_dims", "zeros_like", "ones_like", "concatenate",
-}  # fmt: skip
-"""Operations that Keras 3 adds to a graph for masks alone."""
-
 EXPLICIT = {"query_mask": "query", "value_mask": "value", "key_mask": "key"}
 
 
@@ -42,6 +38,8 @@ class MaskFlow:
     def __init__(self, era: Era, notes: list[str]) -> None:
         self.era = era
         self.notes = notes
+        self._inner: dict[tuple[int, frozenset[int]], tuple[Mask | None, ...]] = {}
+        self._run_time: set[Mask] = set()
 
     def annotate(self, model: ModelRecord, passed: frozenset[int] = frozenset()) -> ModelRecord:
         """Return a model whose calls say which masks they obey.
@@ -50,27 +48,37 @@ class MaskFlow:
             model: with shapes.
             passed: numbers of the inputs that come with a mask from the caller.
         """
+        calls, _ = self._flow(model, passed)
+        inside: dict[str, set[int]] = {layer.name: set() for layer in model.layers}
+        for call in calls:
+            inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
+        made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
+        return without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+
+    def _flow(
+        self, model: ModelRecord, passed: frozenset[int]
+    ) -> tuple[list[Call], Mapping[TensorRef, Mask]]:
+        """Return the calls of a model with the masks that they obey, and the masks that tensors carry."""
         layers = {layer.name: layer for layer in model.layers}
         mask_of: dict[TensorRef, Mask] = {
             ref: Mask("input", ref) for number, ref in enumerate(model.input_refs) if number in passed
         }
-        formulas = _Formulas()
+        formulas = Formulas()
         calls: list[Call] = []
-        inside: dict[str, set[int]] = {name: set() for name in layers}
-        for call in model.calls:
+        for call in in_run_order(model) if self.era.is_keras3 else model.calls:
             layer = layers[call.layer]
             formulas.add(call, layer)
-            call, out = self._call(call, layer, mask_of, formulas)
-            for number in range(len(call.output_shapes)):
-                if out is not None and (number == 0 or layer.model is not None):
-                    mask_of.setdefault(call.output(number), out)
+            call, carried = self._call(call, layer, mask_of, formulas)
+            for number, mask in enumerate(carried[: len(call.output_shapes)]):
+                if mask is not None:
+                    mask_of.setdefault(call.output(number), mask)
             if self._takes_masks_away(layer, call):
                 for ref in call.tensors():
                     mask_of.pop(ref, None)
-            inside[call.layer] |= {int(key.partition(".")[2] or 0) for key in call.masks}
             calls.append(call)
-        made = tuple(self._inside(layer, frozenset(inside[layer.name])) for layer in model.layers)
-        return _without_mask_operations(replace(model, layers=made, calls=tuple(calls)))
+        place = {(call.layer, call.number): number for number, call in enumerate(model.calls)}
+        calls.sort(key=lambda call: place[call.layer, call.number])
+        return calls, mask_of
 
     def _takes_masks_away(self, layer: LayerRecord, call: Call) -> bool:
         """Whether a call deletes the masks of its inputs: what follows does not see them."""
@@ -83,24 +91,30 @@ class MaskFlow:
 
     def _inside(self, layer: LayerRecord, passed: frozenset[int]) -> LayerRecord:
         """Return a layer with masks in the models that it is, or that are inside of it."""
+        if not layer.inner and layer.model is None:
+            return layer
         model = None if layer.model is None else self.annotate(layer.model, passed)
         inner = {key: self._inside(inside, passed) for key, inside in layer.inner.items()}
         return replace(layer, model=model, inner=FrozenMap(inner))
 
     def _call(
-        self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: "_Formulas"
-    ) -> tuple[Call, Mask | None]:
-        """Return a call with the masks that it obeys, and the mask that its output carries on."""
+        self, call: Call, layer: LayerRecord, mask_of: Mapping[TensorRef, Mask], formulas: Formulas
+    ) -> tuple[Call, tuple[Mask | None, ...]]:
+        """Return a call with the masks that it obeys, and the masks that its outputs carry on."""
         arguments = dict(call.arguments)
         explicit = {key: arguments.pop(key) for key in ("mask", *EXPLICIT) if key in arguments}
         if layer.kind == "operation":
-            return call, None
+            return call, ()
         tensors = {
             key: value for key, value in arguments.items() if key in ("inputs", "query", "value", "key")
         }
         given = self._given(layer, tensors, mask_of, explicit, formulas)
         kind = "nested" if layer.model is not None else self._kind(layer)
         obeyed, out = self._rule(kind, layer, given, tensors, call)
+        carried: tuple[Mask | None, ...] = (out,)
+        if layer.model is not None:
+            refs = list(refs_in(tuple(tensors.values())))
+            carried = self._carried(layer.model, refs, list(given.values()))
         if kind == "rnn" and obeyed and "initial_state" in arguments:
             if self.era.is_keras3 and "mask" not in explicit:
                 obeyed = {}  # Keras 3 passes masks along by itself only where there is one tensor argument
@@ -121,8 +135,11 @@ class MaskFlow:
                     "that are all masked is 0, as from Keras 3.10 on, and was the same for each step before"
                 )
         if not obeyed and not explicit:
-            return call, out
-        return replace(call, arguments=FrozenMap(arguments), masks=FrozenMap(obeyed)), out
+            return call, carried
+        shapes = dict(zip(call.tensors(), call.input_shapes, strict=True))
+        kept = FrozenMap(arguments)
+        inputs = tuple(shapes[ref] for ref in refs_in(kept))
+        return replace(call, arguments=kept, masks=FrozenMap(obeyed), input_shapes=inputs), carried
 
     def _begins_with_state(self) -> bool:
         """Whether steps before the first that counts put out the initial state, not 0."""
@@ -134,7 +151,7 @@ class MaskFlow:
         tensors: Mapping[str, Value],
         mask_of: Mapping[TensorRef, Mask],
         explicit: Mapping[str, Value],
-        formulas: "_Formulas",
+        formulas: Formulas,
     ) -> dict[str, Mask | None]:
         """Return the mask of each input, by parameter: the one that was passed, else the one it carries."""
         names = _names(layer, tensors)
@@ -143,10 +160,7 @@ class MaskFlow:
             passed = explicit["mask"]
             several = passed if isinstance(passed, tuple) else (passed,)
             if passed is None and self.era.is_keras3:
-                found = {
-                    key: mask if mask is not None and mask.kind == "input" else None
-                    for key, mask in found.items()
-                }
+                found = {key: mask if self._comes_at_run_time(mask) else None for key, mask in found.items()}
             elif isinstance(passed, tuple) or len(names) == 1:
                 for key, value in zip(names, several, strict=False):
                     found[key] = formulas.mask(value)
@@ -171,6 +185,8 @@ class MaskFlow:
         era = self.era
         obeyed = {key: mask for key, mask in given.items() if mask is not None}
         first = next(iter(given.values()), None)
+        if kind == "pass":
+            return {}, first
         refs = list(refs_in(tuple(tensors.values())))
         if kind == "embedding":
             return {}, Mask("not_equal", refs[0], 0.0) if layer.config["mask_zero"] and refs else None
@@ -197,8 +213,8 @@ class MaskFlow:
         if kind == "concatenate":
             return {}, self._concatenated(layer, given, refs, call)
         if kind == "nested":
-            return obeyed, self._through(layer, given)
-        return {}, first if kind == "pass" else None
+            return obeyed, None
+        return {}, None
 
     def _over_steps(
         self, inner: LayerRecord, given: dict[str, Mask | None], refs: list[TensorRef]
@@ -239,6 +255,25 @@ class MaskFlow:
         if not isinstance(axis, int):
             return None
         return bounded(Mask("concatenate", masks=tuple(given.values()), axis=axis, like=tuple(refs)))
+
+    def _carried(
+        self, model: ModelRecord, refs: list[TensorRef], masks: list[Mask | None]
+    ) -> tuple[Mask | None, ...]:
+        """Return the masks that the outputs of a nested model carry on, over what it is called with."""
+        key = id(model), frozenset(number for number, mask in enumerate(masks) if mask is not None)
+        if key not in self._inner:
+            _, mask_of = self._flow(model, key[1])
+            self._inner[key] = tuple(mask_of.get(ref) for ref in model.output_refs)
+        called_with = dict(zip(model.input_refs, zip(refs, masks, strict=False), strict=False))
+        carried = tuple(outside(mask, called_with) for mask in self._inner[key])
+        self._run_time.update(mask for mask in carried if mask is not None)
+        return carried
+
+    def _comes_at_run_time(self, mask: Mask | None) -> bool:
+        """Whether a mask crosses the border of a nested model, which Keras 3 does not write into a file."""
+        if mask is None:
+            return False
+        return mask.kind == "input" or mask in self._run_time or any(map(self._comes_at_run_time, mask.masks))
 
     def _through(self, layer: LayerRecord, given: Mapping[str, Mask | None]) -> Mask | None:
         """Return what a nested model's only output carries on, where that is the mask of its only input."""
@@ -285,117 +320,3 @@ def _names(layer: LayerRecord, tensors: Mapping[str, Value]) -> dict[str, Tensor
 def _returns_sequences(layer: LayerRecord) -> bool:
     inner = layer.inner.get("forward_layer", layer)
     return inner.config.get("return_sequences") is True
-
-
-def combined(kind: str, masks: list[Mask]) -> Mask | None:
-    """Return "all" or "any" of masks, each once; None where there are none."""
-    unique = tuple(dict.fromkeys(masks))
-    if not unique:
-        return None
-    return unique[0] if len(unique) == 1 else bounded(Mask(kind, masks=unique))
-
-
-def bounded(mask: Mask) -> Mask:
-    """Return a mask unless it is too large: each step of a graph may double it.
-
-    Raises:
-        ModelFileError: it has more parts than any model needs.
-    """
-    if _size(mask) > MAX_PARTS:
-        raise ModelFileError("a mask made of more masks", f"{MAX_PARTS}")
-    return mask
-
-
-def _size(mask: Mask) -> int:
-    return 1 + sum(_size(part) for part in mask.masks if part is not None)
-
-
-class _Formulas:
-    """The formula of every tensor that operations of Keras 3 make of masks."""
-
-    def __init__(self) -> None:
-        self._found: dict[TensorRef, Mask] = {}
-        self._zeros: set[TensorRef] = set()
-        self._compared: set[TensorRef] = set()
-
-    def mask(self, value: Value) -> Mask | None:
-        """Return the mask that an argument is."""
-        if not isinstance(value, TensorRef):
-            return None
-        return self._found.get(value) or Mask("tensor", value)
-
-    def add(self, call: Call, layer: LayerRecord) -> None:
-        """Work out what an operation makes of masks; others are left as tensors."""
-        if layer.kind != "operation":
-            return
-        made = self._made(layer.class_name, call.arguments)
-        if made is not None and _size(made) <= LARGEST:
-            self._found[call.output()] = made
-        if layer.class_name == "zeros_like":
-            self._zeros.add(call.output())
-        if layer.class_name == "not_equal":
-            self._compared.add(call.output())
-
-    def _made(self, name: str, arguments: Mapping[str, Value]) -> Mask | None:
-        x, x1, x2 = (arguments.get(key) for key in ("x", "x1", "x2"))
-        if name == "not_equal" and isinstance(x1, TensorRef) and isinstance(x2, (int, float)):
-            return Mask("not_equal", x1, float(x2))
-        if name == "expand_dims" and isinstance(x, TensorRef):
-            return self._found.get(x)
-        if name == "any" and isinstance(x, TensorRef) and arguments.get("axis") == -1:
-            inner = self._found.get(x)
-            return (
-                replace(inner, kind="any_not_equal") if inner is not None and x in self._compared else inner
-            )
-        if name in ("logical_or", "logical_and") and isinstance(x1, TensorRef) and isinstance(x2, TensorRef):
-            parts = [self.mask(x) for x in (x1, x2) if x not in self._zeros]
-            kind = "any" if name == "logical_or" else "all"
-            return combined(kind, [part for part in parts if part is not None])
-        if name == "concatenate":
-            return self._concatenated(arguments)
-        return None
-
-    def _concatenated(self, arguments: Mapping[str, Value]) -> Mask | None:
-        xs, axis = arguments.get("xs"), arguments.get("axis")
-        if not isinstance(xs, tuple) or not isinstance(axis, int):
-            return None
-        parts = [self._found.get(x) for x in xs if isinstance(x, TensorRef)]
-        present = [part for part in parts if part is not None]
-        if not present or len(present) != len(xs):
-            return None
-        if axis == -1:
-            return combined("any", present)
-        return Mask("concatenate", masks=tuple(parts), axis=axis, like=(None,) * len(parts))
-
-
-def _without_mask_operations(model: ModelRecord) -> ModelRecord:
-    """Drop operations that only made masks, which are formulas now."""
-    layers = {layer.name: layer for layer in model.layers}
-    needed: set[TensorRef] = set(model.output_refs)
-    kept: list[Call] = []
-    for call in reversed(model.calls):
-        layer = layers[call.layer]
-        droppable = layer.kind == "operation" and layer.class_name in MASK_OPERATIONS
-        if droppable and not any(call.output(number) in needed for number in range(len(call.output_shapes))):
-            continue
-        kept.append(call)
-        needed.update(call.tensors())
-        needed.update(_tensors_of(call.masks.values()))
-    used = {call.layer for call in kept}
-    remaining = tuple(
-        layer
-        for layer in model.layers
-        if layer.name in used or layer.kind != "operation" or layer.class_name not in MASK_OPERATIONS
-    )
-    return replace(model, layers=remaining, calls=tuple(reversed(kept)))
-
-
-def _tensors_of(masks: object) -> set[TensorRef]:
-    found: set[TensorRef] = set()
-    for mask in masks:  # type: ignore[attr-defined]
-        if mask is not None:
-            if mask.tensor is not None and mask.kind != "input":
-                found.add(mask.tensor)
-            found |= {ref for ref in mask.like if ref is not None}
-            found |= _tensors_of(mask.masks)
-    return found

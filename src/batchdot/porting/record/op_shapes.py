@@ -3,7 +3,7 @@
 from itertools import pairwise
 from math import prod
 
-from batchdot.porting.record.classes.core import product
+from batchdot.planning.contraction import product
 from batchdot.porting.record.classes.merging import broadcast, concatenated
 from batchdot.porting.record.operation_names import BINARY, REDUCTIONS, UNARY
 from batchdot.porting.record.values import EllipsisIndex, FrozenMap, Shape, Slice, TensorRef, Value
@@ -150,7 +150,8 @@ def _sliced(size: int | None, part: Slice) -> int | None:
         return size if bounds == (None, None, None) else None
     if part.step == 0:
         return None
-    return len(range(*slice(*bounds).indices(size)))
+    start, stop, step = slice(*bounds).indices(size)
+    return max(0, -(-(stop - start) // step))
 
 
 def _matmul(x: Shape, y: Shape, arguments: FrozenMap[str, Value]) -> Shape:
@@ -206,8 +207,8 @@ def _split(shape: Shape, sections: Value, axis: Value) -> tuple[Shape, ...]:
     if indices is None:
         sizes = [None if size is None else size // count] * count
     else:
-        bounds = [0, *indices, size]
-        sizes = [None if None in pair else pair[1] - pair[0] for pair in pairwise(bounds)]  # type: ignore[operator]
+        bounds = pairwise([0, *indices, None])
+        sizes = [_sliced(size, Slice(start, stop, None)) for start, stop in bounds]
     return tuple((*shape[:at], part, *shape[at + 1 :]) for part in sizes)
 
 

@@ -206,8 +206,14 @@ GRAPH: Final = {
 }  # fmt: skip
 """Operations of TensorFlow's graph."""
 
-KERAS3: Final = {"abs": "absolute", "divide": "true_divide", "amax": "max", "amin": "min"}
-"""Functions of keras.ops that have two names."""
+KERAS3: Final = {
+    "abs": "absolute",
+    "divide": "true_divide",
+    "amax": "max",
+    "amin": "min",
+    "convert_to_tensor": "identity",
+}
+"""Functions of keras.ops that have two names, and those that do the same."""
 
 DTYPES: Final = {
     "DT_HALF": "float16", "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_BFLOAT16": "bfloat16",

@@ -3,7 +3,7 @@
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -15,6 +15,9 @@ from batchdot.porting.record import Activation, FrozenMap, LayerRecord
 from batchdot.porting.translation.layer import Layer
 from batchdot.porting.translation.registry import Forward, Result
 from batchdot.porting.translation.site import Site
+
+if TYPE_CHECKING:
+    from batchdot.porting.translation.port import Port
 
 Custom = Callable[..., Any]
 """``function(config, weights, input_shapes)``; returns a module or a function of tensors."""
@@ -74,6 +77,17 @@ def custom_activation(layer: Layer, activation: Activation, function: Function) 
     config = plain(activation.parameters)
     called = layer.module(f"{function.alias}({literal(config)}, None, [])", suffix=activation.name)
     return Activation("custom", FrozenMap({"function": called}))
+
+
+def custom_layer_of(record: LayerRecord, port: "Port") -> Function | None:
+    """Return the user's translation of a layer, None if there is none."""
+    return port.custom(record.name, record.class_name)
+
+
+def missing_activations(record: LayerRecord, port: "Port") -> list[Activation] | None:
+    """Return the activations of a layer that the user has to give; None if all are Keras's own."""
+    found = [each for each in record.config.values() if isinstance(each, Activation) and each.is_custom]
+    return [each for each in found if port.custom(each.name) is None] if found else None
 
 
 def importable(function: Custom) -> tuple[str, str] | None:

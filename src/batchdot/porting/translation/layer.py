@@ -100,6 +100,7 @@ class Layer:
         is_masked: whether it obeys a mask at any of its calls.
         with_batchdot: whether a Dot layer becomes `batchdot.Dot`.
         scope: the ``__init__`` that it adds to.
+        made: the sub-modules that it added, each by the expression that reaches it.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Layer:
         self.is_masked = is_masked
         self.with_batchdot = scope.with_batchdot
         self.scope = scope
+        self.made: list[tuple[str, Submodule]] = []
 
     # What the file says
 
@@ -233,7 +235,9 @@ class Layer:
     def nested(self, child: ModelClass) -> str:
         """Add an instance of a class of the program; return it as ``self.name``."""
         learns = child.trainable or not self.scope.trainable or not any(True for _ in child.arrays())
-        return self.scope.add(self.name, Submodule("", f"{child.name}()", trainable=learns, child=child))
+        submodule = Submodule("", f"{child.name}()", trainable=learns, child=child)
+        self.made.append((self.scope.add(self.name, submodule), submodule))
+        return self.made[-1][0]
 
     def child(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Layer":
         """Return a layer inside of this one, whose attributes will be called after this one.
@@ -243,7 +247,7 @@ class Layer:
             suffix: what to append to this layer's name.
             input_shapes: of the inner layer.
         """
-        return Layer(
+        child = Layer(
             self.record.inner[key],
             self.scope,
             name=f"{self.name}_{suffix}" if suffix else self.name,
@@ -253,6 +257,8 @@ class Layer:
             trainable=self.trainable,
             is_masked=self.is_masked,
         )
+        child.made = self.made
+        return child
 
     def inner(self, key: str, suffix: str = "", input_shapes: tuple[Shape, ...] = ()) -> "Forward":
         """Translate a layer inside of this one; `Site.run` writes its calls."""
@@ -269,7 +275,9 @@ class Layer:
     def _add(self, expression: str, state: dict[str, Array], suffix: str, trainable: bool) -> str:
         frozen_alone = self.scope.trainable and not trainable
         submodule = Submodule("", expression, state, not frozen_alone)
-        return self.scope.add(f"{self.name}_{suffix}" if suffix else self.name, submodule)
+        reached = self.scope.add(f"{self.name}_{suffix}" if suffix else self.name, submodule)
+        self.made.append((reached, submodule))
+        return reached
 
     def _weight(self, role: str) -> Weight:
         if role not in self.record.weights:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from batchdot.porting.program import Body, Value, channels_last
 from batchdot.porting.program.expressions import literal
 from batchdot.porting.record import Mask, TensorRef
+from batchdot.porting.translation.layer import RefusedError
 
 SIGNS = {"all": " & ", "any": " | "}
 
@@ -20,6 +21,8 @@ def write_mask(
         values: tensors by reference.
         write: writes the masks that this one is made of, each once.
     """
+    if mask.kind == "inside":
+        raise RefusedError("it obeys a mask that is made inside of another model, of tensors in there")
     tensor = None if mask.tensor is None else channels_last(values[mask.tensor], body)
     if mask.kind == "tensor":
         assert tensor is not None

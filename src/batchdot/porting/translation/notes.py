@@ -41,12 +41,6 @@ def notes_on(record: ModelRecord, model: ModelClass) -> Iterator[str]:
             f"The model computed in {half} (policy {policy}); here it computes in float32. "
             f'`with torch.autocast("cuda", dtype=torch.{half}):` computes in {half} again.'
         )
-    stored = sorted({array.dtype for _, array in model.arrays() if "float" in array.dtype})
-    if len(stored) > 1:
-        yield (
-            f"Layers have weights of {' and '.join(stored)}. Keras casts what a layer is called with to its "
-            "dtype; here `forward` casts nothing: give tensors in a layer's dtype, or use `model.float()`."
-        )
     if any("nn.LSTM" in text or "nn.GRU" in text or "nn.RNN" in text for text in _expressions(model)):
         yield "torch.compile breaks the graph at nn.LSTM, nn.GRU and nn.RNN: leave out fullgraph=True."
     for layer in record.all_layers():

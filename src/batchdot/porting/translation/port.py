@@ -34,12 +34,27 @@ class Origin:
 
 @dataclass
 class Port:
-    """What is shared by all classes of one program while it is written."""
+    """What is shared by all classes of one program while it is written.
+
+    Attributes:
+        options: how the model is ported.
+        reserved: names that helpers have.
+        class_names: of the file.
+        has_weights: whether the model came with weights.
+        is_mixed: whether its inputs and weights have several dtypes of floating point numbers.
+        missing: why layers cannot be ported, by name.
+        lacks_weights: whether a layer cannot be for want of weights.
+        functions: the user's functions so far, by the name that they were given for.
+        loans: the layers that were built so far.
+        notes: what the reader should know, in sentences.
+        definitions: names of functions of ``x`` that the file defines, by expression.
+    """
 
     options: Options
     reserved: frozenset[str]
     class_names: Names
     has_weights: bool
+    is_mixed: bool = False
     missing: dict[str, str] = field(default_factory=dict)
     lacks_weights: bool = False
     functions: dict[str, Function] = field(default_factory=dict)

@@ -4,13 +4,10 @@ A file describes a shared layer in each model that uses it, and stores its weigh
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from batchdot.porting.program import Submodule
 from batchdot.porting.record import LayerRecord, Weight
-
-if TYPE_CHECKING:
-    from batchdot.porting.translation.model import ModelTranslator
+from batchdot.porting.translation.nesting import Inside, Place
 
 
 @dataclass
@@ -25,9 +22,9 @@ class Loan:
     """
 
     record: LayerRecord
-    owner: "ModelTranslator"
+    owner: Place
     submodules: list[Submodule]
-    model: "ModelTranslator | None" = None
+    model: Inside | None = None
 
 
 @dataclass

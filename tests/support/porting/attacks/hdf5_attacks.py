@@ -29,7 +29,7 @@ EXPECTED = {
     "never_written": "0 bytes|bytes for an HDF5 dataset",
     "chunks_of_petabytes": "of shape",
     "longer_than_any_axis": "of shape",
-    "zeros_thousandfold": "weights without a model",
+    "zeros_thousandfold": "chunks that inflate",
     "missing_array": "no dataset",
     "array_that_is_not_named": "no layer names",
     "named_twice": "named twice",
@@ -51,6 +51,18 @@ EXPECTED = {
     "deep_groups": "deeper|weights without a model",
     "long_paths": "in all",
     "text_named_many_times": "more text",
+    "factors_of_other_shapes": "whose product has the shape of the kernel",
+    "factors_of_a_product_of_gigabytes": "whose product has the shape of the kernel",
+    "gates_that_are_scalars": "gates of one shape",
+    "gates_of_other_shapes": "gates of one shape",
+    "kernel_of_no_layout": r"shape \(2, 4, 3, 2\)",
+    "weights_of_a_layer_that_has_none": "weights of 1 layers for a model with 0",
+    "weights_of_another_size_than_their_axis": "for an input of size 4",
+    "weights_of_different_sizes": r"shape \(5,\) of 'moving_variance'",
+    "kernel_of_another_equation": r"shape \(9,\) of 'kernel'",
+    "heads_put_together_otherwise": r"shape \(9,\) of 'output.kernel'",
+    "weights_that_are_booleans": "numbers of type 'bool'",
+    "config_of_nothing": "found null; allowed: an object",
 }
 
 for _name, _refused in EXPECTED.items():

@@ -398,3 +398,88 @@ def twenty_thousand_constants():
     tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "keras_history": ["x", 0, 0]}}
     add = layer("Add", "a") | op | {"inbound_nodes": [{"args": [tensor, [[0.5] * 4] * 5000], "kwargs": {}}]}
     return model(add, version="3.12.0")
+
+
+@attack("no config of a model")
+def a_string_of_fifteen_million_escapes():
+    """For each, a regular expression that can return to it keeps a place."""
+    return b'{"class_name": "' + b'\\"' * (15 * 2**20) + b'"}'
+
+
+@attack("an input 'd'|the input 'd'")
+def an_input_that_is_a_layer():
+    return model(layer("Dense", "d", "x", units=3), inputs=("d",))
+
+
+@attack("the input 'd'")
+def a_first_model_whose_input_is_a_layer():
+    inner = json.loads(dense())["config"]
+    inner["input_layers"] = [["d", 0, 0]]
+    outer = {"name": "s", "layers": [{"class_name": "Functional", "config": inner}]}
+    return json.dumps({"class_name": "Sequential", "config": outer, "keras_version": "2.15.0"}).encode()
+
+
+@attack("an input twice")
+def an_input_that_is_named_twice():
+    return model(layer("Dense", "d", "x", units=3), inputs=("x", "x"))
+
+
+@attack("without outputs")
+def both_directions_of_a_model_without_outputs():
+    inner = json.loads(dense())["config"]
+    inner["output_layers"] = []
+    return model(layer("Bidirectional", "b", "x", layer={"class_name": "Functional", "config": inner}))
+
+
+@attack(None)
+def a_dot_of_scalars():
+    return dot(axes=-1).replace(b"[null, 4]", b"[]")
+
+
+OPERATION = {"module": "keras.src.ops.numpy", "registered_name": None}
+
+
+def keras_tensor(name, output=0):
+    config = {"shape": [None, 4], "dtype": "float32", "keras_history": [name, 0, output]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def operation(class_name, name, *arguments, **config):
+    node = {"args": list(arguments), "kwargs": {}}
+    return layer(class_name, name, **config) | OPERATION | {"inbound_nodes": [node]}
+
+
+FIRST_TWO = {"class_name": "__slice__", "config": {"start": 0, "stop": 2, "step": 1}}
+
+
+@attack(None)
+def parts_of_sizes_below_nothing():
+    parts = operation("Split", "s", keras_tensor("x"), indices_or_sections=[5, 2], axis=1)
+    part = operation("GetItem", "g", keras_tensor("s", 1), [FIRST_TWO, FIRST_TWO])
+    return model(parts, part, version="3.12.0")
+
+
+@attack(None)
+def a_slice_of_a_size_below_nothing():
+    shaped = operation("Reshape", "r", keras_tensor("x"), newshape=[-5, 3])
+    return model(shaped, operation("GetItem", "g", keras_tensor("r"), [FIRST_TWO]), version="3.12.0")
+
+
+@attack(None)
+def a_slice_of_a_size_beyond_64_bits():
+    flat = layer("Flatten", "f", dtype="float32") | {
+        "inbound_nodes": [{"args": [keras_tensor("x")], "kwargs": {}}]
+    }
+    part = operation("GetItem", "g", keras_tensor("f"), [FIRST_TWO, FIRST_TWO])
+    return model(flat, part, version="3.12.0").replace(b"[null, 4]", b"[null, 2147483647, 2147483647, 4]")
+
+
+@attack(None)
+def sizes_of_thousands_of_digits():
+    """Python refuses to write such integers as text."""
+    layers = [layer("Reshape", "r", "x", target_shape=[4, 1])]
+    layers += [
+        layer("UpSampling1D", f"u{number}", f"u{number - 1}" if number else "r", size=2**31 - 1)
+        for number in range(600)
+    ]
+    return model(*layers)

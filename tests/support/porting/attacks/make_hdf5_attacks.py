@@ -4,6 +4,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from tests.support.porting.attacks.json_attacks import layer, model
 
 FOLDER = Path(__file__).parent / "hdf5"
 
@@ -109,6 +110,7 @@ def main():
         for _ in range(900):
             group = group.create_group("layers")
     text_named_many_times()
+    whole_models()
     with h5py.File(FOLDER / "long_paths.h5", "w", libver="latest") as file:
         file.attrs["layer_names"] = np.zeros(0)
         group = file
@@ -116,6 +118,60 @@ def main():
             group = group.create_group(letter * 1000)
         for number in range(4500):
             group.create_group(str(number))
+
+
+def whole(name, entry, arrays, version, **options):
+    """Write a whole model of one layer behind the input."""
+    with h5py.File(FOLDER / f"{name}.h5", "w") as file:
+        file.attrs["model_config"] = model(entry, version=version)
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = np.array([entry["name"].encode()])
+        if version[0] != "1":
+            group.attrs["keras_version"] = version
+        group = group.create_group(entry["name"])
+        group.attrs["weight_names"] = np.array([weight.encode() for weight, _ in arrays])
+        for weight, array in arrays:
+            group.create_dataset(weight, data=array, **options)
+
+
+def zeros(**shapes):
+    """Return arrays of a layer d by their names."""
+    return [(f"d/{name}", np.zeros(shape, "f4")) for name, shape in shapes.items()]
+
+
+def whole_models():
+    adapted = layer("Dense", "d", "x", units=4, lora_rank=2)
+    factors = {"bias": 4, "lora_kernel_a": (3, 2), "lora_kernel_b": (5, 4), "kernel": (4, 4)}
+    whole("factors_of_other_shapes", adapted, zeros(**factors), "3.5.0")
+    factors |= {"lora_kernel_a": (20_000, 1), "lora_kernel_b": (1, 20_000)}
+    whole("factors_of_a_product_of_gigabytes", adapted, zeros(**factors), "3.5.0")
+
+    lstm = layer("LSTM", "d", "x", output_dim=3, inner_activation="hard_sigmoid", activation="tanh")
+    sizes = {"W": (4, 3), "U": (3, 3), "b": (3,)}
+    gates = [(f"d_{part}_{gate}:0", np.zeros(size, "f4")) for gate in "icfo" for part, size in sizes.items()]
+    whole("gates_that_are_scalars", lstm, [(name, np.float32(0)) for name, _ in gates], "1.2.2")
+    odd = (gates[3][0], np.zeros((7, 3), "f4"))
+    whole("gates_of_other_shapes", lstm, [*gates[:3], odd, *gates[4:]], "1.2.2")
+    conv = layer("Convolution1D", "d", "x", nb_filter=2, filter_length=3, bias=False)
+    whole("kernel_of_no_layout", conv, [("d_W:0", np.zeros((2, 4, 3, 2), "f4"))], "1.2.2")
+
+    whole("weights_of_a_layer_that_has_none", layer("ReLU", "d", "x"), zeros(kernel=(4, 4)), "2.15.0")
+    norm = layer("BatchNormalization", "d", "x", axis=[1])
+    four = zeros(gamma=7, beta=7, moving_mean=7, moving_variance=7)
+    whole("weights_of_another_size_than_their_axis", norm, four, "2.15.0")
+    other = zeros(gamma=4, beta=4, moving_mean=4, moving_variance=5)
+    whole("weights_of_different_sizes", norm, other, "2.15.0")
+    einsum = {"equation": "ab,bc->ac", "output_shape": [3], "bias_axes": None, "activation": "linear"}
+    kernel = [("d/kernel", np.zeros(9, "f4"))]
+    whole("kernel_of_another_equation", layer("EinsumDense", "d", "x", **einsum), kernel, "2.15.0")
+    heads = layer("MultiHeadAttention", "d", "x", num_heads=2, key_dim=3, use_bias=False)
+    names = ("query/kernel", "key/kernel", "value/kernel")
+    projections = [*((f"d/{name}", np.zeros((4, 2, 3), "f4")) for name in names)]
+    whole("heads_put_together_otherwise", heads, [*projections, ("d/output/kernel", kernel[0][1])], "2.15.0")
+    dense = layer("Dense", "d", "x", units=4, use_bias=False)
+    whole("weights_that_are_booleans", dense, [("d/kernel", np.zeros((4, 4), "?"))], "2.15.0")
+    with h5py.File(FOLDER / "config_of_nothing.h5", "w") as file:
+        file.attrs["model_config"] = "null"
 
 
 def text_named_many_times():

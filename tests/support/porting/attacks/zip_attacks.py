@@ -350,3 +350,28 @@ def sizes_left_to_a_descriptor():
 def zip64_sizes_where_none_belong():
     extra = struct.pack("<HHQQ", 1, 16, 2**40, 2**40)
     return archive(entry("config.json", CONFIG, extra=extra, size=2**32 - 1, packed=2**32 - 1))
+
+
+def npy(shape, data=b""):
+    """Return an array of float32 as numpy saves it."""
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + data
+
+
+@attack("members that inflate from")
+def a_hundred_arrays_that_inflate_a_hundredfold():
+    """Each may, all together may not: every header that is read inflates its array."""
+    seed = b"".join(zlib.crc32(bytes([n % 256, n // 256])).to_bytes(4, "little") for n in range(1300))
+    array = npy((250_000,), seed * 2 + bytes(1_000_000 - 2 * len(seed)))
+    inner = archive(*(entry(f"layers/dense_{n}/0.npy", array, method=8) for n in range(100)))
+    return archive(entry("config.json", CONFIG), entry("model.weights.npz", inner))
+
+
+@attack("found null; allowed: an object")
+def a_config_of_nothing():
+    return archive(entry("config.json", b"null"))
+
+
+@attack("does not have")
+def a_name_that_colours_the_terminal():
+    return archive(entry("config.json", CONFIG), entry("\x1b[31mred\u202e", b"a"))

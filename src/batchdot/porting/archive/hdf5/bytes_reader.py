@@ -9,6 +9,9 @@ from batchdot.porting.errors import ModelFileError, quote
 UNDEFINED = 2**64 - 1
 """The address of what was never written."""
 
+PAGE, MOST_PAGES = 4096, 64
+"""Bytes that are read of a file at a time, and how many such pieces are kept."""
+
 
 class Fields:
     """A cursor over bytes; every read is checked against their end."""
@@ -56,6 +59,7 @@ class Reader:
         self.source = source
         self._bytes_left = MAX_HDF5_METADATA
         self._structures_left = 4 * MAX_OBJECTS
+        self._pages: dict[int, bytes] = {}
 
     def read(self, address: int, size: int) -> bytes:
         """Return ``size`` bytes of structure at an address."""
@@ -63,7 +67,21 @@ class Reader:
         self._structures_left -= 1
         if self._bytes_left < 0 or self._structures_left < 0:
             raise ModelFileError(f"more than {MAX_HDF5_METADATA:,} bytes of HDF5 structure, or a cycle")
-        return self.source.read(address, size)
+        first, last = address // PAGE, (address + size - 1) // PAGE
+        if last - first > 1 or address + size > self.source.size:
+            return self.source.read(address, size)
+        data = self._page(first) if first >= last else self._page(first) + self._page(last)
+        start = address - first * PAGE
+        return data[start : start + size]
+
+    def _page(self, number: int) -> bytes:
+        """Return a page of the file; structures are small, and lie side by side."""
+        if number not in self._pages:
+            if len(self._pages) >= MOST_PAGES:
+                self._pages.clear()
+            start = number * PAGE
+            self._pages[number] = self.source.read(start, min(PAGE, self.source.size - start))
+        return self._pages[number]
 
     def fields(self, address: int, size: int, signature: bytes = b"") -> Fields:
         """Return a cursor over a structure, behind its signature.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from batchdot.porting.archive.hdf5.bytes_reader import Reader
 from batchdot.porting.archive.hdf5.messages import DEFLATE, Layout
 from batchdot.porting.archive.hdf5.trees import Chunk, chunks
-from batchdot.porting.archive.limits import MAX_CHUNKS, MAX_INFLATION, MIB
+from batchdot.porting.archive.limits import MAX_CHUNKS, most_inflated
 from batchdot.porting.errors import ModelFileError
 
 
@@ -36,9 +36,9 @@ def read_chunks(
     if len(found) != expected or len({chunk.start for chunk in found}) != expected:
         raise ModelFileError(f"{len(found):,} chunks of an HDF5 dataset", f"{expected:,}, each once")
     total, stored = prod(shape) * dtype.itemsize, sum(chunk.size for chunk in found)
-    if max(total, size) > MIB + MAX_INFLATION * stored or stored > reader.source.size:
+    if max(total, size) > most_inflated(stored) or stored > reader.source.size:
         raise ModelFileError(
-            f"chunks that inflate from {stored:,} to {total:,} bytes", f"{MAX_INFLATION}-fold"
+            f"chunks that inflate from {stored:,} to {total:,} bytes", f"{most_inflated(stored):,}"
         )
     array: NDArray[np.generic] = np.empty(shape, dtype)
     for chunk in found:

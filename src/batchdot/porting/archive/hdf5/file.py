@@ -15,8 +15,8 @@ from batchdot.porting.archive.hdf5.chunked import read_chunks
 from batchdot.porting.archive.hdf5.header import Attribute, Attributes, read_messages
 from batchdot.porting.archive.hdf5.heaps import read_local_heap
 from batchdot.porting.archive.hdf5.trees import symbol_table
-from batchdot.porting.archive.limits import MAX_OBJECTS, MAX_PATH, MAX_PATHS
-from batchdot.porting.archive.source import PartSource, Source
+from batchdot.porting.archive.limits import MAX_OBJECTS, MAX_PATH, MAX_PATHS, most_inflated
+from batchdot.porting.archive.source import Source
 from batchdot.porting.errors import ModelFileError, quote
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -30,6 +30,7 @@ class _File:
     reader: Reader
     attributes: Attributes
     claimed: int = 0
+    inflated: int = 0
     path_left: int = MAX_PATHS
     opened: set[int] = field(default_factory=set)
 
@@ -55,6 +56,16 @@ class _File:
         self.claimed += size
         if self.claimed > self.source.size:
             raise ModelFileError("HDF5 datasets that overlap in the file")
+
+    def claim_chunked(self, size: int) -> None:
+        """Refuse datasets in chunks that together are larger than the file can be when it is inflated."""
+        self.inflated += size
+        stored = self.source.stored
+        if self.inflated > most_inflated(stored):
+            raise ModelFileError(
+                f"chunks that inflate from {stored:,} to {self.inflated:,} bytes or more",
+                f"{most_inflated(stored):,}",
+            )
 
 
 def open_hdf5(source: Source) -> "Group":
@@ -215,6 +226,8 @@ class Dataset:
             raise ModelFileError(f"{stored:,} bytes for an HDF5 dataset of shape {quote(shape)}", f"{size:,}")
         if layout.kind == "contiguous" and size:
             file.claim(size)
+        if layout.kind == "chunked":
+            file.claim_chunked(size)
         dtype = _dtype(file, datatype, found)
         return cls(file, datatype, layout, names, found, path, shape, dtype)
 
@@ -238,8 +251,7 @@ class Dataset:
         with _placed(self.path):
             if not self._type.code:
                 raise ModelFileError("text or bytes in an HDF5 dataset", "numbers")
-            if isinstance(self._file.source, PartSource):
-                self._file.source.verify()
+            self._file.source.verify()
             return self._numbers()
 
     def _numbers(self) -> NDArray[np.generic]:

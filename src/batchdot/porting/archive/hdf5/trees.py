@@ -4,6 +4,7 @@ Sections III.A.1 (version 1) and III.A.2 (version 2) of the specification, versi
 one less than its parent's, so a walk ends; the reader's budget bounds its length.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,15 +31,16 @@ def _tree1(
             yield keys, child
 
 
+_ENTRY = struct.Struct("<QQI20x")
+"""Of a symbol table: where the name is, where the object is, and what else is told of it."""
+
+
 def symbol_table(reader: Reader, tree: int, names: bytes) -> Iterator[tuple[str, int]]:
     """Yield name and header address of the members of a group that is a symbol table."""
     for _, leaf in _tree1(reader, tree, kind=0, key=8):
         head = reader.fields(leaf, 8, b"SNOD")
         head.take(2)
-        entries = Fields(reader.read(leaf + 8, 40 * head.unsigned(2)))
-        while entries.left:
-            name_at, address, cached = entries.unsigned(8), entries.unsigned(8), entries.unsigned(4)
-            entries.take(20)
+        for name_at, address, cached in _ENTRY.iter_unpack(reader.read(leaf + 8, 40 * head.unsigned(2))):
             end = names.find(b"\0", name_at) if name_at < len(names) else -1
             if end < 0:
                 raise ModelFileError("a member without a name in an HDF5 group")

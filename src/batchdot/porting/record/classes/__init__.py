@@ -1,25 +1,41 @@
-"""Classes of layers that the reader knows, one file for each of Keras's folders."""
+"""Classes of layers that the reader knows, one file for each of Keras's folders, and one for Keras 1."""
 
 from collections.abc import Mapping
 
 from batchdot.porting.errors import quote
-from batchdot.porting.record.classes import attention, convolution, core, merging, normalization, recurrent
+from batchdot.porting.record.classes import (
+    attention,
+    convolution,
+    core,
+    keras1,
+    merging,
+    normalization,
+    pooling,
+    preprocessing,
+    recurrent,
+    reshaping,
+)
 from batchdot.porting.record.classes.spec import Config, Slot, Spec
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import FrozenMap, Value
 
-_ALL = (
-    *core.SPECS,
-    *convolution.SPECS,
-    *normalization.SPECS,
-    *normalization.RANDOM_SPECS,
-    *recurrent.SPECS,
-    *attention.SPECS,
-    *merging.SPECS,
+_FOLDERS = (
+    core,
+    convolution,
+    pooling,
+    reshaping,
+    normalization,
+    preprocessing,
+    recurrent,
+    attention,
+    merging,
+    keras1,
 )
 
-SPECS: Mapping[str, Spec] = {name: spec for spec in _ALL for name in (spec.name, *spec.old)}
+SPECS: Mapping[str, Spec] = {
+    name: spec for folder in _FOLDERS for spec in folder.SPECS for name in (spec.name, *spec.old)
+}
 """Every class by each of its names."""
 
 MEANINGLESS = frozenset(
@@ -65,13 +81,11 @@ def parse_config(class_name: str, config: Item, era: Era) -> tuple[Config, str]:
 
 def _unknown_key(spec: Spec, config: Item) -> str:
     """Name an argument that no version of the class is known to have; one that is off does not count."""
-    known = {name for key, field in spec.fields.items() for name in (key, *field.old)}
     if "*" in spec.drops or spec.problem:
         return ""
-    for key, item in config.members():
-        if key in known or key in spec.drops or key in spec.children or key in MEANINGLESS:
+    for key, value in config.mapping().items():
+        if key in spec.keys or key in MEANINGLESS or key.endswith("_initializer"):
             continue
-        if key.endswith("_initializer") or item.value in (None, False, 0, "", [], {}):
-            continue
-        return f"its argument {quote(key)} is not known to the class {spec.name}"
+        if value not in (None, False, 0, "", [], {}):
+            return f"its argument {quote(key)} is not known to the class {spec.name}"
     return ""

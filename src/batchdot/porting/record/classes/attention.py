@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 from batchdot.porting.record import fields
-from batchdot.porting.record.classes.core import whole
-from batchdot.porting.record.classes.spec import USE_BIAS, Config, Slot, Spec, trained
+from batchdot.porting.record.classes.spec import USE_BIAS, Config, Slot, Spec, trained, whole
 from batchdot.porting.record.fields import Field
-from batchdot.porting.record.values import Shape
+from batchdot.porting.record.values import Shape, Value
 
 
 def _attention(config: Config) -> tuple[Slot, ...]:
@@ -54,10 +53,16 @@ def _projections(
         if config["use_bias"]:
             slots.append(Slot(f"{name}.bias", sizes[name], owner, suffixes=("bias",)))
     owner = ("_output_dense", "output_dense")
-    slots.append(Slot("output.kernel", None, owner, suffixes=("kernel",)))
+    declared = config.get("output_shape")
+    last = _sizes(declared) if isinstance(declared, tuple) else ("query",)
+    slots.append(Slot("output.kernel", (*out, *last), owner, suffixes=("kernel",)))
     if config["use_bias"]:
-        slots.append(Slot("output.bias", None, owner, suffixes=("bias",)))
+        slots.append(Slot("output.bias", last, owner, suffixes=("bias",)))
     return tuple(slots)
+
+
+def _sizes(declared: tuple[Value, ...]) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in declared)
 
 
 def _symbols(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | None]:
@@ -72,7 +77,7 @@ def _heads_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]
         return (None,)
     declared = config.get("output_shape")
     if isinstance(declared, tuple):
-        return ((*query[:-1], *(size if isinstance(size, int) else None for size in declared)),)
+        return ((*query[:-1], *_sizes(declared)),)
     return (query,)
 
 

@@ -1,9 +1,9 @@
-"""Specifications of convolutions and pooling, and of layers that pad, crop and resize images."""
+"""Specifications of the layers in Keras's folder ``convolutional``, and of those that are local."""
 
 from collections.abc import Mapping
 
 from batchdot.porting.record import fields
-from batchdot.porting.record.classes.core import bias, whole, whole_tuple
+from batchdot.porting.record.classes.spatial import PADDING, join, split, window
 from batchdot.porting.record.classes.spec import (
     ACTIVATION,
     DATA_FORMAT,
@@ -11,35 +11,14 @@ from batchdot.porting.record.classes.spec import (
     Config,
     Slot,
     Spec,
+    bias,
     sizes_field,
     trained,
+    whole,
+    whole_tuple,
 )
-from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
 from batchdot.porting.record.values import Shape, Value
-
-
-def split(config: Config, shape: tuple[int | None, ...]) -> tuple[tuple[int | None, ...], int | None]:
-    """Return the spatial sizes and the channels of a shape."""
-    if config.get("data_format") == "channels_first":
-        return shape[2:], shape[1] if len(shape) > 1 else None
-    return shape[1:-1], shape[-1]
-
-
-def join(config: Config, batch: int | None, space: tuple[int | None, ...], channels: int | None) -> Shape:
-    """Return the shape that `split` takes apart."""
-    if config.get("data_format") == "channels_first":
-        return (batch, channels, *space)
-    return (batch, *space, channels)
-
-
-def window(size: int | None, kernel: int, stride: int, padding: str, dilation: int = 1) -> int | None:
-    """Return how many windows fit along one axis."""
-    if size is None:
-        return None
-    if padding == "same" or padding == "causal":
-        return -(-size // stride)
-    return max(-(-(size - (kernel - 1) * dilation) // stride), 0)
 
 
 def _channels(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | None]:
@@ -143,82 +122,10 @@ def _int(value: Value) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _pool_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    kernel = whole_tuple(config, "pool_size")
-    if shape is None or len(shape) != len(kernel) + 2:
-        return (None,)
-    space, channels = split(config, shape)
-    strides, padding = whole_tuple(config, "strides"), str(config["padding"])
-    sizes = tuple(window(size, k, s, padding) for size, k, s in zip(space, kernel, strides, strict=True))
-    return (join(config, shape[0], sizes, channels),)
-
-
-def _global_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    if shape is None or len(shape) < 3:
-        return (None,)
-    space, channels = split(config, shape)
-    if config["keepdims"]:
-        return (join(config, shape[0], (1,) * len(space), channels),)
-    return ((shape[0], channels),)
-
-
-def _moved(config: Config, shapes: tuple[Shape, ...], sign: int, key: str) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    pads = config[key]
-    if shape is None or not isinstance(pads, tuple) or len(shape) != len(pads) + 2:
-        return (None,)
-    space, channels = split(config, shape)
-    sizes: list[int | None] = []
-    for size, pad in zip(space, pads, strict=True):
-        both = sum(_int(part) for part in pad) if isinstance(pad, tuple) else 0
-        sizes.append(None if size is None else max(size + sign * both, 0))
-    return (join(config, shape[0], tuple(sizes), channels),)
-
-
-def _padded(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    return _moved(config, shapes, 1, "padding")
-
-
-def _cropped(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    return _moved(config, shapes, -1, "cropping")
-
-
-def _upsampled(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    factors = whole_tuple(config, "size")
-    if shape is None or len(shape) != len(factors) + 2:
-        return (None,)
-    space, channels = split(config, shape)
-    sizes = tuple(
-        None if size is None else size * factor for size, factor in zip(space, factors, strict=True)
-    )
-    return (join(config, shape[0], sizes, channels),)
-
-
 def _local_symbols(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | None]:
     return {}
 
 
-def _adaptive_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    size = whole_tuple(config, "output_size")
-    if shape is None or len(shape) != len(size) + 2:
-        return (None,)
-    return (join(config, shape[0], size, split(config, shape)[1]),)
-
-
-def _finish_pool(config: dict[str, Value], era: Era) -> dict[str, Value]:
-    return {**config, "strides": config["strides"] or config["pool_size"]}
-
-
-def _finish_upsampling(config: dict[str, Value], era: Era) -> dict[str, Value]:
-    """Say where a pixel's centre is: bilinear resizing was corrected in TensorFlow 1.15."""
-    return {**config, "half_pixel_centers": not era.before(keras2=(9,), tf=(1, 14))}
-
-
-PADDING = Field(fields.choice("valid", "same", "causal"), "valid", ("border_mode",))
 CONV_TRAINED = trained("kernel", "bias")
 
 
@@ -315,81 +222,4 @@ def _convolutions(rank: int) -> tuple[Spec, ...]:
     return tuple(made)
 
 
-def _images(rank: int) -> tuple[Spec, ...]:
-    pool = {
-        "pool_size": Field(fields.sizes(rank), (2,) * rank),
-        "strides": Field(fields.optional(fields.sizes(rank)), None),
-        "padding": PADDING,
-        "data_format": DATA_FORMAT,
-    }
-    whole_image = {"data_format": DATA_FORMAT, "keepdims": Field(fields.flag, False)}
-    format_ = {"data_format": DATA_FORMAT}
-    mask = "average" if rank == 1 else "stop"
-    upsampling = {"size": Field(fields.sizes(rank), (2,) * rank), **format_}
-    if rank == 2:
-        upsampling["interpolation"] = Field(
-            fields.choice("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"), "nearest"
-        )
-    return (
-        Spec(
-            f"MaxPooling{rank}D",
-            pool,
-            infer=_pool_shape,
-            old=(f"MaxPool{rank}D",),
-            finish=_finish_pool,
-            mask="stop",
-        ),
-        Spec(
-            f"AveragePooling{rank}D",
-            pool,
-            infer=_pool_shape,
-            old=(f"AvgPool{rank}D",),
-            finish=_finish_pool,
-            mask="stop",
-        ),
-        Spec(
-            f"GlobalMaxPooling{rank}D",
-            whole_image,
-            infer=_global_shape,
-            old=(f"GlobalMaxPool{rank}D",),
-            mask="stop",
-        ),
-        Spec(
-            f"GlobalAveragePooling{rank}D",
-            whole_image,
-            infer=_global_shape,
-            old=(f"GlobalAvgPool{rank}D",),
-            mask=mask,
-        ),
-        *(
-            Spec(
-                f"Adaptive{kind}Pooling{rank}D",
-                {"output_size": Field(fields.sizes(rank)), **format_},
-                infer=_adaptive_shape,
-                mask="stop",
-            )
-            for kind in ("Max", "Average")
-        ),
-        Spec(
-            f"ZeroPadding{rank}D",
-            {"padding": Field(fields.pairs(rank), ((1, 1),) * rank), **format_},
-            infer=_padded,
-            mask="stop",
-        ),
-        Spec(
-            f"Cropping{rank}D",
-            {"cropping": Field(fields.pairs(rank), ((1, 1),) * rank), **format_},
-            infer=_cropped,
-            mask="stop",
-        ),
-        Spec(
-            f"UpSampling{rank}D",
-            upsampling,
-            infer=_upsampled,
-            finish=_finish_upsampling if rank == 2 else None,
-            mask="stop",
-        ),
-    )
-
-
-SPECS = tuple(spec for rank in (1, 2, 3) for spec in (*_convolutions(rank), *_images(rank)))
+SPECS = tuple(spec for rank in (1, 2, 3) for spec in _convolutions(rank))

@@ -1,6 +1,7 @@
-"""Specifications of core, activation, regularization and reshaping layers."""
+"""Specifications of the layers in Keras's folders ``core``, ``activations`` and ``regularization``."""
 
-from math import prod
+import re
+from collections.abc import Mapping
 
 from batchdot.porting.record import fields
 from batchdot.porting.record.activations import LAYERS, parse_activation
@@ -11,8 +12,11 @@ from batchdot.porting.record.classes.spec import (
     Config,
     Slot,
     Spec,
+    bias,
+    last_units,
     trained,
     unknown_shape,
+    whole,
 )
 from batchdot.porting.record.dtypes import dtype_name
 from batchdot.porting.record.era import Era
@@ -21,38 +25,31 @@ from batchdot.porting.record.item import Item
 from batchdot.porting.record.values import Shape, Value
 
 
-def whole(config: Config, key: str) -> int:
-    """Return an argument that is an integer."""
-    value = config[key]
-    assert isinstance(value, int)
-    return value
-
-
-def whole_tuple(config: Config, key: str) -> tuple[int, ...]:
-    """Return an argument that is a tuple of integers."""
-    value = config[key]
-    assert isinstance(value, tuple)
-    return tuple(item for item in value if isinstance(item, int))
-
-
-def bias(config: Config, *shape: int | str | None) -> tuple[Slot, ...]:
-    """Return the slot of a bias, where the layer has one."""
-    return (Slot("bias", shape, suffixes=("b",)),) if config["use_bias"] else ()
-
-
 def _dense(config: Config) -> tuple[Slot, ...]:
     units = whole(config, "units")
     return (Slot("kernel", ("in", units), suffixes=("W",)), *bias(config, units))
 
 
-def _dense_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    return (None if shape is None else (*shape[:-1], whole(config, "units")),)
+EINSUM = re.compile(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)")
 
 
 def _einsum_dense(config: Config) -> tuple[Slot, ...]:
-    slots = (Slot("kernel", None),)
-    return (*slots, Slot("bias", None)) if config["bias_axes"] is not None else slots
+    """The letters of the equation are sizes; with an ellipsis only the file knows them."""
+    axes, match = config["bias_axes"], EINSUM.fullmatch(str(config["equation"]))
+    kernel, bias = (None, None) if match is None else (tuple(match[2]), _einsum_bias(match[3], str(axes)))
+    slots = (Slot("kernel", kernel),)
+    return (*slots, Slot("bias", bias)) if axes is not None else slots
+
+
+def _einsum_bias(output: str, axes: str) -> tuple[str | int, ...]:
+    first = min((output.find(letter) for letter in axes if letter in output), default=len(output))
+    return tuple(letter if letter in axes else 1 for letter in output[first:])
+
+
+def _einsum_sizes(config: Config, shapes: tuple[Shape, ...]) -> Mapping[str, int | None]:
+    shape = shapes[0] if shapes else None
+    match = EINSUM.fullmatch(str(config["equation"]))
+    return dict(zip(match[1], shape, strict=False)) if match and shape else {}
 
 
 def _einsum_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -75,42 +72,6 @@ def _einsum_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...
 def _embedding_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     shape = shapes[0] if shapes else None
     return (None if shape is None else (*shape, whole(config, "output_dim")),)
-
-
-def _flatten(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    if shape is None:
-        return ((None, None),)
-    return ((shape[0] if shape else None, product(shape[1:])),)
-
-
-def product(shape: tuple[int | None, ...]) -> int | None:
-    """Return the number of elements, None where a size is unknown."""
-    return None if any(size is None for size in shape) else prod(size for size in shape if size is not None)
-
-
-def _reshape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    target = whole_tuple(config, "target_shape")
-    shape = shapes[0] if shapes else None
-    count = None if shape is None else product(shape[1:])
-    rest = prod(size for size in target if size != -1)
-    free = None if count is None or not rest else count // rest
-    return ((shape[0] if shape else None, *(free if size == -1 else size for size in target)),)
-
-
-def _permute(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    dims = whole_tuple(config, "dims")
-    shape = shapes[0] if shapes else None
-    if shape is None or sorted(dims) != list(range(1, len(shape))):
-        return (None,)
-    return ((shape[0], *(shape[axis] for axis in dims)),)
-
-
-def _repeat(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    if shape is None or len(shape) != 2:
-        return (None,)
-    return ((shape[0], whole(config, "n"), shape[1]),)
 
 
 def _prelu(config: Config) -> tuple[Slot, ...]:
@@ -169,13 +130,6 @@ ELEMENTWISE = (
     Spec("Masking", {"mask_value": Field(fields.number, 0.0)}, mask="masking"),
 )
 
-SHAPES = (
-    Spec("Flatten", {"data_format": DATA_FORMAT}, infer=_flatten, mask="stop"),
-    Spec("Reshape", {"target_shape": Field(fields.target_shape)}, infer=_reshape, mask="stop"),
-    Spec("Permute", {"dims": Field(fields.axes)}, infer=_permute, mask="stop"),
-    Spec("RepeatVector", {"n": Field(fields.positive)}, infer=_repeat, mask="stop"),
-)
-
 LEARNED = (
     Spec(
         "Dense",
@@ -186,7 +140,7 @@ LEARNED = (
             **trained("kernel", "bias"),
         },
         slots=_dense,
-        infer=_dense_shape,
+        infer=last_units,
         drops=frozenset({"lora_rank", "lora_alpha"}),
     ),
     Spec(
@@ -200,6 +154,7 @@ LEARNED = (
         },
         slots=_einsum_dense,
         infer=_einsum_shape,
+        symbols=_einsum_sizes,
         drops=frozenset({"lora_rank", "lora_alpha"}),
     ),
     Spec(
@@ -237,4 +192,4 @@ UNPORTABLE = (
     ),
 )
 
-SPECS = (INPUT, *ELEMENTWISE, *SHAPES, *LEARNED, *UNPORTABLE)
+SPECS = (INPUT, *ELEMENTWISE, *LEARNED, *UNPORTABLE)

@@ -1,18 +1,8 @@
-"""Specifications of merging layers, wrappers, and the layers that only Keras 1 had."""
+"""Specifications of the layers in Keras's folder ``merging``."""
 
 from batchdot.planning.contraction import Contraction
 from batchdot.porting.record import fields
-from batchdot.porting.record.classes.core import whole
-from batchdot.porting.record.classes.recurrent import finish_sequence
-from batchdot.porting.record.classes.spec import (
-    ACTIVATION,
-    USE_BIAS,
-    Config,
-    Slot,
-    Spec,
-    trained,
-    unknown_shape,
-)
+from batchdot.porting.record.classes.spec import Config, Spec
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
 from batchdot.porting.record.item import Item
@@ -98,7 +88,7 @@ def dot_contraction(config: Config, shapes: tuple[Shape, ...]) -> Contraction | 
     x, y = shapes[0], shapes[1]
     axes = config["axes"]
     if isinstance(axes, int):
-        axes = (axes % len(x), axes % len(y)) if axes < 0 else (axes, axes)
+        axes = (axes, axes)
     if not isinstance(axes, tuple):
         return None
     if config["rule"] == "matmul" and len(x) == len(y) and len(x) > 3:
@@ -118,111 +108,7 @@ def _dot_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     return ((shape[0], 1, *shape[1:]) if cosine else shape,)
 
 
-def _highway(config: Config) -> tuple[Slot, ...]:
-    biases = (Slot("bias", ("in",), suffixes=("b",)), Slot("bias_carry", ("in",), suffixes=("b_carry",)))
-    return (
-        Slot("kernel", ("in", "in"), suffixes=("W",)),
-        Slot("kernel_carry", ("in", "in"), suffixes=("W_carry",)),
-        *(biases if config["use_bias"] else ()),
-    )
-
-
-def _maxout(config: Config) -> tuple[Slot, ...]:
-    units, count = whole(config, "units"), whole(config, "count")
-    kernel = Slot("kernel", (count, "in", units), suffixes=("W",))
-    return (kernel, Slot("bias", (count, units), suffixes=("b",))) if config["use_bias"] else (kernel,)
-
-
-def _units_shape(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    shape = shapes[0] if shapes else None
-    return (None if shape is None else (*shape[:-1], whole(config, "units")),)
-
-
-KERAS1 = (
-    Spec(
-        "Highway",
-        {"activation": ACTIVATION, "use_bias": USE_BIAS, **trained("kernel", "bias")},
-        slots=_highway,
-        drops=frozenset({"transform_bias"}),
-        mask="stop",
-    ),
-    Spec(
-        "MaxoutDense",
-        {
-            "units": Field(fields.positive),
-            "count": Field(fields.positive, 4, ("nb_feature",)),
-            "use_bias": USE_BIAS,
-            **trained("kernel", "bias"),
-        },
-        slots=_maxout,
-        infer=_units_shape,
-        mask="stop",
-    ),
-    Spec(
-        "ParametricSoftplus",
-        {"shared_axes": Field(fields.optional(fields.axes), None)},
-        slots=lambda config: (
-            Slot("alpha", None, suffixes=("alphas",)),
-            Slot("beta", None, suffixes=("betas",)),
-        ),
-        drops=frozenset({"alpha_init", "beta_init"}),
-    ),
-    Spec(
-        "SReLU",
-        {"shared_axes": Field(fields.optional(fields.axes), None)},
-        slots=lambda config: tuple(Slot(name, None) for name in ("t_left", "a_left", "t_right", "a_right")),
-        drops=frozenset({"t_left_init", "a_left_init", "t_right_init", "a_right_init"}),
-    ),
-)
-
-WRAPPERS = (
-    Spec("TimeDistributed", infer=unknown_shape, children=("layer",), mask="time"),
-    Spec(
-        "Bidirectional",
-        {
-            "merge_mode": Field(fields.optional(fields.choice("concat", "sum", "mul", "ave")), "concat"),
-        },
-        infer=unknown_shape,
-        children=("layer", "backward_layer"),
-        mask="rnn",
-    ),
-    Spec(
-        "SpectralNormalization",
-        {"power_iterations": Field(fields.positive, 1)},
-        slots=lambda config: (Slot("vector_u", None, trainable=False, suffixes=("sn_u",)),),
-        infer=unknown_shape,
-        children=("layer",),
-        mask="pass",
-    ),
-    Spec(
-        "RNN",
-        {
-            **{
-                key: Field(fields.flag, False) for key in ("return_sequences", "return_state", "go_backwards")
-            },
-            **{key: Field(fields.flag, False) for key in ("stateful", "time_major", "zero_output_for_mask")},
-            "num_constants": Field(fields.optional(fields.natural), None),
-            "activity_regularizer": Field(fields.penalty, None),
-        },
-        infer=unknown_shape,
-        children=("cell",),
-        finish=finish_sequence,
-        drops=frozenset({"unroll"}),
-        mask="rnn",
-    ),
-    Spec(
-        "StackedRNNCells",
-        {
-            "reverse_state_order": Field(
-                fields.flag, lambda era: era.family == "keras2" and era.version < (2, 2)
-            )
-        },
-        infer=unknown_shape,
-        children=("cells",),
-    ),
-)
-
-MERGES = (
+SPECS = (
     *(
         Spec(name, infer=_merged, mask="merge")
         for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
@@ -240,5 +126,3 @@ MERGES = (
         mask="stop",
     ),
 )
-
-SPECS = (*MERGES, *WRAPPERS, *KERAS1)

@@ -1,11 +1,11 @@
-"""Specifications of recurrent layers and their cells."""
+"""Specifications of the layers in Keras's folder ``rnn``: recurrent ones, their cells and wrappers."""
 
 from collections.abc import Callable, Mapping
 
 from batchdot.porting.record import fields
 from batchdot.porting.record.activations import named, parse_activation
-from batchdot.porting.record.classes.convolution import conv_fields, join, split, window
-from batchdot.porting.record.classes.core import bias, whole, whole_tuple
+from batchdot.porting.record.classes.convolution import conv_fields
+from batchdot.porting.record.classes.spatial import join, split, window
 from batchdot.porting.record.classes.spec import (
     USE_BIAS,
     Config,
@@ -13,8 +13,11 @@ from batchdot.porting.record.classes.spec import (
     Slot,
     Slots,
     Spec,
+    bias,
     trained,
     unknown_shape,
+    whole,
+    whole_tuple,
 )
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.fields import Field
@@ -170,7 +173,7 @@ def _convlstm_fields(rank: int) -> dict[str, Field]:
 
 _OWNERS = ("cell", "")
 
-SPECS = (
+LAYERS = (
     Spec("LSTM", {**LSTM, **SEQUENCE}, lambda config: gates(config, 4, _OWNERS), _rnn_shape(2),
          finish=finish_sequence, drops=IGNORED, mask="rnn"),
     Spec("GRU", {**GRU, **SEQUENCE}, lambda config: gates(config, 3, _OWNERS), _rnn_shape(1),
@@ -190,3 +193,44 @@ SPECS = (
         for rank in (1, 2, 3)
     ),
 )  # fmt: skip
+
+WRAPPERS = (
+    Spec("TimeDistributed", infer=unknown_shape, children=("layer",), mask="time"),
+    Spec(
+        "Bidirectional",
+        {
+            "merge_mode": Field(fields.optional(fields.choice("concat", "sum", "mul", "ave")), "concat"),
+        },
+        infer=unknown_shape,
+        children=("layer", "backward_layer"),
+        mask="rnn",
+    ),
+    Spec(
+        "RNN",
+        {
+            **{
+                key: Field(fields.flag, False) for key in ("return_sequences", "return_state", "go_backwards")
+            },
+            **{key: Field(fields.flag, False) for key in ("stateful", "time_major", "zero_output_for_mask")},
+            "num_constants": Field(fields.optional(fields.natural), None),
+            "activity_regularizer": Field(fields.penalty, None),
+        },
+        infer=unknown_shape,
+        children=("cell",),
+        finish=finish_sequence,
+        drops=frozenset({"unroll"}),
+        mask="rnn",
+    ),
+    Spec(
+        "StackedRNNCells",
+        {
+            "reverse_state_order": Field(
+                fields.flag, lambda era: era.family == "keras2" and era.version < (2, 2)
+            )
+        },
+        infer=unknown_shape,
+        children=("cells",),
+    ),
+)
+
+SPECS = (*LAYERS, *WRAPPERS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from batchdot.porting.record.activations import parse_activation
@@ -90,6 +91,12 @@ class Spec:
     drops: frozenset[str] = frozenset()
     mask: str = "pass"
 
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Every key that its configs have in some version, those of any class apart."""
+        arguments = (name for key, field in self.fields.items() for name in (key, *field.old))
+        return frozenset((*arguments, *self.drops, *self.children))
+
 
 def trained(*names: str, constraints: bool = True) -> dict[str, Field]:
     """Return the fields of what matters to training only: regularizers and constraints."""
@@ -112,3 +119,28 @@ DATA_FORMAT = data_format()
 def sizes_field(count: int, default: int = 1) -> Field:
     """Return the field of ``count`` sizes that are 1 each where the file does not say."""
     return Field(sizes(count), (default,) * count)
+
+
+def whole(config: Config, key: str) -> int:
+    """Return an argument that is an integer."""
+    value = config[key]
+    assert isinstance(value, int)
+    return value
+
+
+def whole_tuple(config: Config, key: str) -> tuple[int, ...]:
+    """Return an argument that is a tuple of integers."""
+    value = config[key]
+    assert isinstance(value, tuple)
+    return tuple(item for item in value if isinstance(item, int))
+
+
+def bias(config: Config, *shape: int | str | None) -> tuple[Slot, ...]:
+    """Return the slot of a bias, where the layer has one."""
+    return (Slot("bias", shape, suffixes=("b",)),) if config["use_bias"] else ()
+
+
+def last_units(config: Config, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """The last axis becomes the units."""
+    shape = shapes[0] if shapes else None
+    return (None if shape is None else (*shape[:-1], whole(config, "units")),)

@@ -14,7 +14,7 @@ from batchdot.porting.record.values import LayerRecord
 Found = dict[str, "dict[str, Source]"]
 """Per layer, by its path in the record, its weights by role."""
 
-_NUMBER = re.compile(r"(?:bool|u?int(?:8|16|32|64)|float(?:16|32|64)|bfloat16)")
+_FLOAT, _COUNT = re.compile(r"float(?:16|32|64)|bfloat16"), re.compile(r"u?int(?:32|64)|float32")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def finished(leaf: Leaf, sources: dict[str, Source]) -> dict[str, Source]:
     sizes: dict[str, int] = {}
     for slot in leaf.slots:
         source = ordered[slot.role]
-        if not _NUMBER.fullmatch(source.dtype):
+        if not (_COUNT if slot.role == "count" else _FLOAT).fullmatch(source.dtype):
             raise ModelFileError(f"numbers of type {quote(source.dtype)}", place=source.parts[0].place)
         check_shape(leaf, slot, source, sizes)
     if leaf.layer.is_a("CuDNNLSTM", "CuDNNGRU"):

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from batchdot.porting.archive import Array, LegacyWeights
@@ -13,20 +13,9 @@ from batchdot.porting.record.classes import Slot
 from batchdot.porting.record.convert import Source
 from batchdot.porting.record.era import Era
 from batchdot.porting.record.values import LayerRecord, ModelRecord
+from batchdot.porting.record.weights.by_name import Names
 from batchdot.porting.record.weights.leaves import Found, Leaf, finished, is_open, is_rms, leaves
 from batchdot.porting.record.weights.order import copies, stored_order
-
-MAX_PAIRS = 100_000
-"""Pairs of layers of one name among which names of models decide: 50 towers of 20 layers have 50,000."""
-
-MAX_ROUNDS = 8
-"""Rounds in which places that are taken leave one place to others."""
-
-MAX_DEPTH = 64
-"""Last parts of the name of a weight that are compared with names of layers."""
-
-MAX_PARTS = 8
-"""Parts of a layer's name between slashes: DenseNet of tf_keras has three."""
 
 
 def match_legacy(model: ModelRecord, weights: LegacyWeights, era: Era, same_file: bool) -> Found:
@@ -57,7 +46,7 @@ def _paired(
     """
     groups = {name: arrays for name, arrays in weights.layers if arrays}
     wanted = [layer for layer in model.layers if any(True for _ in leaves(layer, ""))]
-    names = {layer.name for layer in model.layers}
+    names = {layer.name for layer in wanted}
     ordered = [
         layer for layer in wanted if any(leaf.slots for leaf in leaves(layer, "")) or layer.name in groups
     ]
@@ -96,11 +85,7 @@ class _LegacyGroup:
         if is_rms(layer, len(arrays)):
             self.leaves = [replace(self.leaves[0], slots=self.leaves[0].slots[:1])]
             self.stored[self.path] = self.leaves[0].slots
-        self.named: dict[str, list[Leaf]] = {}
-        for leaf in self.leaves:
-            for name in _own_names(leaf):
-                self.named.setdefault(name, []).append(leaf)
-        self.longest = min(MAX_PARTS, max((name.count("/") + 1 for name in self.named), default=1))
+        self.names = Names(self.leaves)
 
     def match(self) -> None:
         """Give every array to a slot.
@@ -113,7 +98,8 @@ class _LegacyGroup:
             return
         copies = self._copies()
         units = self._units(copies)
-        for leaf, sources in self._by_name(units) or self._by_order(units):
+        named = None if self.era.family == "keras1" else self.names.match(self.arrays, units)
+        for leaf, sources in named or self._by_order(units):
             self._take(leaf, sources)
         for path, first in copies.items():
             self.found[path] = self.found[first]
@@ -174,7 +160,7 @@ class _LegacyGroup:
 
     def _count(self, leaf: Leaf, slots: tuple[Slot, ...], position: int) -> int:
         """Return how many arrays a run of slots takes: Keras 1 may store each gate by itself."""
-        if self.era.family == "keras1" and slots[0].role == "kernel" and position < len(self.arrays):
+        if self.era.family == "keras1" and len(slots) == 3 and position < len(self.arrays):
             name = self.arrays[position][0]
             if re.search(r"_W_i(?::\d+)?$", name) and leaf.layer.is_a("LSTM", "ConvLSTM2D"):
                 return 12
@@ -202,7 +188,7 @@ class _LegacyGroup:
         )
 
     def _check_name(self, leaf: Leaf, slot: Slot, name: str, array: Array) -> None:
-        if not _is_named(leaf, name) and self._names_another(leaf, name):
+        if self.names.contradict(leaf, name):
             raise ModelFileError(
                 f"the weight {quote(name)} where one of {quote(leaf.layer.name)} belongs",
                 "weights in the order of the config, or named after their layers",
@@ -219,65 +205,6 @@ class _LegacyGroup:
                 " or ".join(allowed),
                 place=array.place,
             )
-
-    def _names_another(self, leaf: Leaf, name: str) -> bool:
-        """Whether a weight is called after another layer; wrappers around this one name its weights too."""
-        others = self._near(name.split("/")[:-1])
-        return any(not leaf.path.startswith(f"{other.path}/") for other in others)
-
-    def _near(self, parts: list[str]) -> Iterator[Leaf]:
-        """Yield the layers that a weight may be named after, whose own names may have slashes."""
-        parts = parts[-MAX_DEPTH:]
-        for start in range(len(parts)):
-            for end in range(start + 1, min(len(parts), start + self.longest) + 1):
-                yield from self.named.get("/".join(parts[start:end]), ())
-
-    def _by_name(
-        self, units: list[tuple[Leaf, tuple[Slot, ...]]]
-    ) -> list[tuple[Leaf, dict[str, Source]]] | None:
-        """Match by the names of layers in the names of weights, where they tell all of them apart.
-
-        Files may have been saved with other ``trainable`` flags than the config says, and then the
-        names are right and the order is not. Where layers in several models have one name, the names of
-        the models before it decide, or that only one place is left.
-        """
-        if self.era.family == "keras1" or len(self.named) < 2:
-            return None
-        places = {(leaf.path, slot.role): (leaf, slot) for leaf, slots in units for slot in slots}
-        pairs = sum(len(namesakes) ** 2 for namesakes in self.named.values())
-        if len(places) != len(self.arrays) or pairs > MAX_PAIRS:
-            return None
-        left = dict(self.arrays)
-        result: dict[str, tuple[Leaf, dict[str, Source]]] = {}
-        for _ in range(MAX_ROUNDS):
-            for name, place in self._decided(left, places).items():
-                leaf, slot = places.pop(place)
-                result.setdefault(leaf.path, (leaf, {}))[1][slot.role] = convert.plain(left.pop(name))
-            if not left:
-                return list(result.values())
-        return None
-
-    def _decided(
-        self, left: Iterable[str], places: Mapping[tuple[str, str], tuple[Leaf, Slot]]
-    ) -> dict[str, tuple[str, str]]:
-        """Return, for each weight whose name fits one free place better than all others, that place."""
-        free: dict[tuple[str, str], list[str]] = {}
-        for path, role in places:
-            free.setdefault((path, _word(role)), []).append(role)
-        wanted: dict[tuple[str, str], list[str]] = {}
-        for name in left:
-            *parts, last = name.split("/")
-            word = re.sub(r"_\d+$", "", last.split(":")[0])
-            near = {leaf.path: leaf for leaf in self._near(parts)}
-            scores = {
-                (path, role): _agreement(leaf, role, parts)
-                for path, leaf in near.items()
-                for role in free.get((path, word), ())
-            }
-            best = [place for place, score in scores.items() if score == max(scores.values())]
-            if len(best) == 1:
-                wanted.setdefault(best[0], []).append(name)
-        return {names[0]: place for place, names in wanted.items() if len(names) == 1}
 
     def _match_around_open(self) -> None:
         """Give known layers their weights by name, and all others to those that only the file knows."""
@@ -315,35 +242,6 @@ class _LegacyGroup:
             here[role] = convert.with_lora(here[role], here.pop(a), here.pop(b), _lora_scale(leaf))
         if len(here) == len(leaf.slots):
             self.found[leaf.path] = finished(leaf, here)
-
-
-def _own_names(leaf: Leaf) -> tuple[str, ...]:
-    """Return what a layer is called in names of weights: Bidirectional renames the layer that it copies."""
-    name = leaf.layer.name
-    return (name, f"forward_{name}") if leaf.path.endswith("/.forward_layer") else (name,)
-
-
-def _is_named(leaf: Leaf, name: str) -> bool:
-    """Whether the name of a weight has that of a layer among its parts."""
-    return any(f"/{own}/" in f"/{name}" for own in _own_names(leaf))
-
-
-def _agreement(leaf: Leaf, role: str, parts: list[str]) -> int:
-    """Return how many of the objects around a weight the parts of a name list, outwards from it."""
-    count = 0
-    before = f"/{'/'.join(parts)}/"
-    models = leaf.path.removesuffix(f"/{leaf.layer.name}").split("/")
-    for name in reversed([*models, leaf.layer.name, *role.split(".")[:-1]]):
-        start, found, _ = before.rpartition(f"/{name}/")
-        if name and found:
-            before = f"{start}/"
-            count += 1
-    return count
-
-
-def _word(role: str) -> str:
-    """Return the last part of the name of a weight of a role."""
-    return role.rsplit(".", 1)[-1]
 
 
 def _lora_scale(leaf: Leaf) -> float:
