@@ -75,6 +75,8 @@ EXAMPLE = str(ROOT / "tests" / "porting" / "fixtures" / "example.h5")
 WITHOUT_TORCH = {
     "import batchdot.porting": "import batchdot.porting",
     "inspect": f"from batchdot.cli.main import main; assert main(['inspect', {EXAMPLE!r}]) == 0",
+    "inspect --svg": "import os, tempfile; os.chdir(tempfile.mkdtemp()); from batchdot.cli.main import main; "
+    f"assert main(['inspect', {EXAMPLE!r}, '--svg', 'graph.svg']) == 0",
 }
 """Statements that load NumPy but no torch."""
 

@@ -87,18 +87,22 @@ def check_shape(shape: object, path: str) -> tuple[int, ...]:
         FileFormatError: it is not a sequence of non-negative integers, has more than 64 of them, or
             would take more bytes than a file can have.
     """
-    if not isinstance(shape, (list, tuple)) or any(type(size) is not int or size < 0 for size in shape):
-        raise FileFormatError(
-            f"{printable(path)} has a malformed header: its shape is {abbreviated(shape)}, "
-            "which is not a sequence of sizes"
-        )
-    if len(shape) > 64:
-        raise FileFormatError(f"{printable(path)} has {len(shape)} axes; at most 64 are read")
-    if prod([size or 1 for size in shape]) * 16 > MAX_BYTES:
+    sizes = shape if isinstance(shape, (list, tuple)) else (None,)
+    if len(sizes) > 64:
+        raise FileFormatError(f"{printable(path)} has {len(sizes)} axes; at most 64 are read")
+    count = 1
+    for size in sizes:  # of each of hundreds of thousands of tensors
+        if type(size) is not int or size < 0:
+            raise FileFormatError(
+                f"{printable(path)} has a malformed header: its shape is {abbreviated(shape)}, "
+                "which is not a sequence of sizes"
+            )
+        count *= size or 1
+    if count * 16 > MAX_BYTES:
         raise FileFormatError(
             f"{printable(path)} has a malformed header: no file holds the shape {abbreviated(shape)}"
         )
-    return tuple(shape)
+    return tuple(sizes)
 
 
 def bytes_of(tensor: Tensor) -> memoryview:
