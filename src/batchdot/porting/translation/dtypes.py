@@ -25,8 +25,9 @@ AS_GIVEN = ("CategoryEncoding", "Discretization", "Embedding", "Normalization")
 def is_mixed(record: ModelRecord) -> bool:
     """Whether the inputs and weights of a model have several dtypes of floating point numbers."""
     inputs = {str(record.layer(ref.layer).config.get("dtype")) for ref in record.input_refs}
+    inputs = {dtype for dtype in inputs if "int" not in dtype and dtype != "bool"}
     weights = {weight.dtype for layer in record.layers for weight in layer.all_weights()}
-    return sum("float" in dtype for dtype in inputs | weights) > 1
+    return len(inputs | {dtype for dtype in weights if "float" in dtype}) > 1
 
 
 def is_looked_up(record: ModelRecord, tensor: TensorRef) -> bool:

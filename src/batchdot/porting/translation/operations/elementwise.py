@@ -68,6 +68,8 @@ def unary(layer: Layer) -> Forward:
             return _of_size(name, x)
         if name == "logical_not" and x.kind == "bool":
             return x.with_text(f"~{x}")
+        if name == "absolute" and x.kind == "bool":
+            return x
         kind = x.kind if name in KEEPING else "bool" if name in TESTS else "float"
         return result(site, UNARY[name].format(x=x), x, kind=kind)
 
