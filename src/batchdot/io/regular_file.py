@@ -174,7 +174,11 @@ def printable(path: str) -> str:
 
 
 def abbreviated(value: object, limit: int = 60) -> str:
-    """Return a value for a message: on one line, shortened to ``limit`` characters."""
+    """Return a value for a message: on one line, shortened to ``limit`` characters.
+
+    >>> len(abbreviated("x" * 99))
+    60
+    """
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits
