@@ -18,7 +18,7 @@ MAX_JSON_DEPTH = 256
 """Brackets around one value. A nested model adds 6 levels, so 40 models may stand in each other."""
 
 MAX_JSON_TOKENS = 400_000
-"""Strings, commas and brackets in a config. Two make a value of about 64 bytes in Python, so 13 MiB."""
+"""Strings, commas and brackets in a config. Objects of few keys take most memory in Python: 80 MiB in all."""
 
 MAX_INTEGER_DIGITS = 20
 """Digits of an integer: 2**64 has 20."""
