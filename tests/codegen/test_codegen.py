@@ -69,11 +69,15 @@ def test_function_of_any_width_is_as_ruff_leaves_it(tmp_path, count, indent) -> 
 
 
 @pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
-@pytest.mark.parametrize("behind", ["", ".shape", "[0]", ".view(3)"])
+@pytest.mark.parametrize(
+    "behind",
+    ["", ".shape", "[0]", ".view(3)", ".view(3)[0]", ".view(3).sum(1)", ".view(3).mT.sum()", ".sum().shape"],
+)
 def test_call_of_any_length_is_as_ruff_leaves_it(tmp_path, behind) -> None:
     function = Function("run", ["y"])
     for length in range(55, 90):
         function.assign("y", f"call({'x' * length}, y){behind}")
+        function.assign("y", f"({'x' * length} + y){behind or '.mT'}")
     function.give(["y"])
     assert_formatted("\n".join(function.lines) + "\n", tmp_path)
 

@@ -77,8 +77,8 @@ class _Part:
 
     @property
     def is_chain(self) -> bool:
-        """Whether at least two methods are called on what calls return."""
-        return not self.is_operation and len(list(self._methods())) > 2
+        """Whether it has at least two attributes of what brackets give."""
+        return not self.is_operation and len(list(self._links())) > 2
 
     @property
     def ends_in_brackets(self) -> bool:
@@ -113,43 +113,25 @@ class _Part:
         """Return a chain with each method on a line of its own, where it is too long for one."""
         if len(f"{indent}{self}") <= WIDTH:
             return [f"{indent}{self}"]
-        first, *rest = self._methods()
-        return [f"{indent}{self.prefix}{first}", *(f"{indent}{method}" for method in rest)]
+        prefixes = itertools.chain([indent + self.prefix], itertools.repeat(indent))
+        links = zip(self._links(), prefixes, strict=False)
+        return [line for pieces, prefix in links for line in _break(pieces, prefix, indent, "")]
 
-    def _methods(self) -> Iterator[str]:
-        pieces = list(self._pieces(self.node))
-        line = ""
-        for number, piece in enumerate(pieces):
-            follows_call = number > 0 and not isinstance(pieces[number - 1], str)
-            is_called = number + 1 < len(pieces) and str(pieces[number + 1]).startswith("(")
-            if follows_call and str(piece).startswith(".") and is_called:
-                yield line
-                line = ""
-            line += str(piece)
-        yield line
+    def _links(self) -> "Iterator[list[str | _Brackets]]":
+        """Yield what a chain begins with, and each attribute of what brackets give."""
+        link: list[str | _Brackets] = []
+        for piece in self._pieces(self.node):
+            if link and _ends_link(link[-1]) and str(piece).startswith("."):
+                yield link
+                link = []
+            link.append(piece)
+        yield link
 
     # At brackets
 
     def at_brackets(self, prefix: str, indent: str, tail: str) -> list[str]:
         """Return the part broken at the first brackets from which the rest does not fit on the line."""
-        done: list[str] = []
-        line = prefix
-        pieces = list(self._pieces(self.node))
-        if self.is_grouped:
-            pieces = [_Brackets("(", [_Part("", self.source, self.node)], ")", is_group=True)]
-        for number, piece in enumerate(pieces):
-            if isinstance(piece, str):
-                line += piece
-                continue
-            rest = list(itertools.takewhile(lambda other: isinstance(other, str), pieces[number + 1 :]))
-            is_last = len(rest) == len(pieces) - number - 1
-            behind = "".join(map(str, rest)) + (tail if is_last else "(")
-            if len(f"{line}{piece}{behind}") <= WIDTH:
-                line += str(piece)
-            else:
-                done += [line + piece.opening, *piece.lines(indent + INDENT)]
-                line = indent + piece.closing
-        return [*done, line + tail]
+        return _break(list(self._grouped_pieces()), prefix, indent, tail)
 
     def _pieces(self, node: ast.expr) -> "Iterator[str | _Brackets]":
         """Yield an expression as text and pairs of brackets in turn."""
@@ -275,6 +257,30 @@ class _Brackets:
         if self.is_group:
             return self.items[0].at_operators(indent)
         return [line for item in self.items for line in item.lines(indent, ",")]
+
+
+def _break(pieces: "list[str | _Brackets]", prefix: str, indent: str, tail: str) -> list[str]:
+    """Return pieces on one line, or broken at the first brackets from which the rest does not fit."""
+    done: list[str] = []
+    line = prefix
+    for number, piece in enumerate(pieces):
+        if isinstance(piece, str):
+            line += piece
+            continue
+        rest = list(itertools.takewhile(lambda other: isinstance(other, str), pieces[number + 1 :]))
+        is_last = len(rest) == len(pieces) - number - 1
+        behind = "".join(map(str, rest)) + (tail if is_last else "(")
+        if len(f"{line}{piece}{behind}") <= WIDTH:
+            line += str(piece)
+        else:
+            done += [line + piece.opening, *piece.lines(indent + INDENT)]
+            line = indent + piece.closing
+    return [*done, line + tail]
+
+
+def _ends_link(piece: "str | _Brackets") -> bool:
+    """Whether a piece is the brackets of a call, an index or a group; a call without arguments is text."""
+    return piece == "()" if isinstance(piece, str) else not piece.is_display
 
 
 def _precedence(operator: ast.operator) -> int:
