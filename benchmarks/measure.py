@@ -112,10 +112,19 @@ def summary(timings: dict[str, Timing], ours: str = OURS) -> Record:
     }
 
 
-def settled_ratios(record: Record) -> dict[str, float]:
-    """Return our time over that of each peer, without those that have not settled."""
+def settled_ratios(record: Record, aim: float | None = None) -> dict[str, float]:
+    """Return our time over that of each peer, without those that have not settled.
+
+    With an aim, those stay whose noise does not reach it: 5.9 is above 1, if it differs by half or not.
+    """
+    noise: dict[str, float] = record.get("unsettled", {})
+
+    def has_settled(name: str, ratio: float) -> bool:
+        factor = noise.get(name)
+        return factor is None or (aim is not None and not ratio / factor <= aim <= ratio * factor)
+
     ratios: dict[str, float] = record["our time over theirs"]
-    return {name: value for name, value in ratios.items() if name not in record.get("unsettled", ())}
+    return {name: ratio for name, ratio in ratios.items() if has_settled(name, ratio)}
 
 
 def best_baseline(record: Record) -> str:

@@ -119,18 +119,21 @@ def _file(work: str, column: str) -> Callable[[Results], float]:
     return lambda results: float(results["files"]["works"][work][column])
 
 
-def _ported(model: str, peer: str) -> Callable[[Results], float]:
+def _ported(model: str, peer: str, aim: float) -> Callable[[Results], float]:
     """Return the function for our time over a peer's, on the batch where it is largest."""
 
     def value(results: Results) -> float:
-        batches = results["ported"]["batches"][model].values()
-        return max(float(settled_ratios(row)[peer]) for row in batches)
+        batches = [settled_ratios(row, aim) for row in results["ported"]["batches"][model].values()]
+        worst = max(float(ratios[peer]) for ratios in batches if peer in ratios)
+        if worst <= aim and not all(peer in ratios for ratios in batches):
+            raise KeyError(f"{peer}: one that has not settled may be worse")
+        return worst
 
     return value
 
 
 def _ported_faster(model: str, peer: str) -> Callable[[Results], float]:
-    return lambda results: 1 / _ported(model, peer)(results)
+    return lambda results: 1 / _ported(model, peer, 1)(results)
 
 
 def _start(model: str, peer: str) -> Callable[[Results], float]:
@@ -260,7 +263,7 @@ TARGETS = [
             Target(
                 f"ported {model}, the worst batch: time over the hand-written module",
                 1.05,
-                _ported(model, "hand-written"),
+                _ported(model, "hand-written", 1.05),
             ),
             *(
                 Target(

@@ -611,6 +611,31 @@ def test_outliers_are_measured_again_and_not_published_if_they_stay():
     assert {t["measured"] for t in targets.evaluate(results)} == {None}
 
 
+@pytest.mark.parametrize(
+    ("ratios", "noise", "verdict"),
+    [
+        ((0.5, 0.9), (None, None), targets.MET),
+        ((0.5, 1.2), (None, None), targets.MISSED),
+        ((0.5, 5.9), (None, 1.3), targets.MISSED),  # by more than its noise
+        ((0.5, 0.9), (1.3, None), targets.MET),
+        ((0.5, 0.9), (None, 1.3), targets.UNKNOWN),
+        ((0.5, 1.1), (None, 1.3), targets.UNKNOWN),
+        ((1.1, 5.9), (1.3, None), targets.MISSED),  # whichever batch is the worst
+    ],
+)
+def test_verdict_of_ported_models_is_on_the_worst_batch_as_far_as_noise_lets_it(ratios, noise, verdict):
+    batches = {
+        str(batch): {
+            "our time over theirs": {"tf_keras graph": ratio},
+            "unsettled": {} if factor is None else {"tf_keras graph": factor},
+        }
+        for batch, (ratio, factor) in enumerate(zip(ratios, noise, strict=True))
+    }
+    results = {"ported": {"batches": {"PointNet": batches}}}
+    name = "ported PointNet, the worst batch: times faster than tf_keras graph"
+    assert next(row["verdict"] for row in targets.evaluate(results) if row["text"] == name) == verdict
+
+
 def test_a_section_that_fails_does_not_end_the_run_which_is_continued(monkeypatch, tmp_path, capsys):
     calls = []
 
