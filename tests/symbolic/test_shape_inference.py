@@ -79,11 +79,15 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+BATCH = 11
+"""The size of the batch, in tests that find it in shapes: neither it nor its double is any other size."""
+
+
 def same_structure(symbolic: Any, real: Any, batch: int | None) -> None:
-    """Check symbolic outputs against real ones, whose size ``B`` is 3."""
+    """Check symbolic outputs against real ones, whose size ``B`` is BATCH."""
     if isinstance(real, Tensor):
         assert symbolic.dtype == real.dtype
-        sizes = {3: batch, 6: batch and 2 * batch}
+        sizes = {BATCH: batch, 2 * BATCH: batch and 2 * batch}
         assert symbolic.shape == tuple(sizes.get(size, size) for size in real.shape)
         return
     if isinstance(real, dict):
@@ -93,7 +97,7 @@ def same_structure(symbolic: Any, real: Any, batch: int | None) -> None:
         same_structure(each, value, batch)
 
 
-@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("batch", [None, BATCH])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_of_a_symbolic_tensor_has_the_shape_and_dtype_of_its_value(
     name: str, batch: int | None
@@ -104,7 +108,7 @@ def test_function_of_a_symbolic_tensor_has_the_shape_and_dtype_of_its_value(
     inferred = infer(function, KerasTensor((batch, 4)))
     for value, was in zip([torch.get_rng_state(), GENERATOR.get_state(), C, W], before, strict=True):
         assert torch.equal(value, was)
-    real = function(torch.ones(3, 4))
+    real = function(torch.ones(BATCH, 4))
     same_structure(outputs, real, batch)
     same_structure(inferred, real, batch)
 
@@ -262,7 +266,7 @@ def test_infer_of_a_module_agrees_with_its_call(name: str) -> None:
     outputs = infer(function, *[KerasTensor(shape) for shape in shapes])
     for key, value in before.items():
         assert torch.equal(state[key], value)
-    real = function(*[torch.ones([3 if size is None else size for size in shape]) for shape in shapes])
+    real = function(*[torch.ones([BATCH if size is None else size for size in shape]) for shape in shapes])
     same_structure(outputs, real, None)
 
 
