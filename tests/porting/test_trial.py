@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from tests.support.porting.saved import dense, entry, functional, given, kernel, write
@@ -112,3 +113,29 @@ def test_port_of_fixed_sizes_refuses_what_would_fit_others(tmp_path):
     config = functional([given("a", 3), given("b", 4), inner], ["a", "b"], [("inner", 1)])
     with pytest.raises(porting.NotPortableError, match="'wrong' cannot be ported"):
         porting.port(write(tmp_path / "m.h5", config, {}))
+
+
+@pytest.mark.parametrize(("implementation", "fits"), [(1, (4, 18, 2)), (2, (4, 4, 2, 2, 2, 2)), (3, (144,))])
+@pytest.mark.parametrize("more", [0, 1, -1])
+def test_port_refuses_a_local_kernel_of_another_image(tmp_path, implementation, fits, more):
+    local = entry(
+        "LocallyConnected2D",
+        "wrong",
+        ["image"],
+        filters=2,
+        kernel_size=[3, 3],
+        strides=[1, 1],
+        padding="valid",
+        data_format="channels_last",
+        activation="linear",
+        use_bias=False,
+        implementation=implementation,
+    )
+    shape = (fits[0] + more, *fits[1:])
+    config = functional([given("image", 4, 4, 2), local], ["image"], ["wrong"])
+    path = write(tmp_path / "m.h5", config, {"wrong": [("wrong/kernel:0", np.ones(shape, "f4"))]})
+    if more:
+        with pytest.raises(porting.NotPortableError, match="'wrong' cannot be ported: its kernel of shape"):
+            porting.load(path)
+    else:
+        assert porting.load(path)(torch.ones(1, 4, 4, 2)).flatten().tolist() == [18.0] * 8

@@ -1,6 +1,7 @@
 """Weights of Keras's LocallyConnected1D and 2D, stored in one of three layouts, as PyTorch tensors."""
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,26 @@ def local_kernel(
         return weight
 
     return convert
+
+
+def numbers_in_kernel(
+    implementation: int,
+    sizes: Sizes,
+    channels: int,
+    filters: int,
+    kernel: Sizes,
+    stride: Sizes,
+    outputs: Sizes,
+    same: bool,
+    keras_first: bool,
+) -> int:
+    """Return how many numbers the kernel has that `local_kernel` converts."""
+    if implementation == 1:
+        return math.prod(outputs) * math.prod(kernel) * channels * filters
+    if implementation == 2:
+        return math.prod(sizes) * channels * math.prod(outputs) * filters
+    windows = _windows(sizes, kernel, stride, outputs, same)
+    return sum(1 for _ in _entries(windows, sizes, channels, filters, outputs, keras_first))
 
 
 def _by_position(
