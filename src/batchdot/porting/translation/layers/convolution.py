@@ -187,7 +187,7 @@ def _declared(layer: Layer, rank: int) -> Sequence[int | None] | None:
 @translates("LocallyConnected1D", "LocallyConnected2D", restriction="images of known size")
 def locally_connected(layer: Layer) -> Forward:
     """A kernel and a bias at each position: a class that is printed."""
-    from batchdot.porting.translation.layers.local import local_bias, local_kernel, numbers_in_kernel
+    from batchdot.porting.translation.layers.local import LocalKernel, local_bias
 
     kernel, stride = layer.integers("kernel_size"), layer.integers("strides")
     rank, first = len(kernel), is_keras_first(layer)
@@ -205,10 +205,12 @@ def locally_connected(layer: Layer) -> Forward:
         for size, reach, step, many in zip(known, kernel, stride, outputs, strict=True)
     ]
     filters, channels = layer.integer("filters"), _channels(layer)
-    about = layer.integer("implementation"), known, channels, filters, kernel, stride, outputs, same, first
-    if math.prod(layer.shape("kernel")) != numbers_in_kernel(*about):
+    stored = LocalKernel(
+        layer.integer("implementation"), known, channels, filters, kernel, stride, outputs, same, first
+    )
+    if math.prod(layer.shape("kernel")) != stored.count:
         raise RefusedError(f"its kernel of shape {layer.shape('kernel')} does not fit an input of {known}")
-    state = {"weight": layer.array("kernel", convert=local_kernel(*about))}
+    state = {"weight": layer.array("kernel", convert=stored.convert)}
     if layer.has("bias"):
         state["bias"] = layer.array("bias", convert=local_bias(first))
     sizes_text = [tuple_text(each) if rank > 1 else str(each[0]) for each in (outputs, kernel, stride)]

@@ -3,6 +3,8 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,74 +29,58 @@ def local_bias(keras_first: bool) -> "Convert":
     return convert
 
 
-def local_kernel(
-    implementation: int,
-    sizes: Sizes,
-    channels: int,
-    filters: int,
-    kernel: Sizes,
-    stride: Sizes,
-    outputs: Sizes,
-    same: bool,
-    keras_first: bool,
-) -> "Convert":
-    """Return the function from a stored kernel to (outputs, filters, channels, kernel).
+@dataclass(frozen=True)
+class LocalKernel:
+    """How Keras stores a kernel, and for which images.
 
     Keras stores one matrix a position (implementation 1), one full matrix between input and output (2), or
     the numbers in it that are not always zero, by output and then input (3). A window that reaches over the
     image's edge has no numbers there, which become zeros.
     """
-    windows = _windows(sizes, kernel, stride, outputs, same)
 
-    def convert(stored: "NDArray[np.generic]") -> "NDArray[np.generic]":
-        if implementation == 1:
-            return _by_position(stored, channels, filters, kernel, outputs, keras_first)
-        weight = np.zeros((*outputs, filters, channels, *kernel), stored.dtype)
-        order = sorted if implementation == 3 else list
-        entries = order(_entries(windows, sizes, channels, filters, outputs, keras_first))
+    implementation: int
+    sizes: Sizes
+    channels: int
+    filters: int
+    kernel: Sizes
+    stride: Sizes
+    outputs: Sizes
+    same: bool
+    keras_first: bool
+
+    @property
+    def count(self) -> int:
+        """How many numbers are stored."""
+        if self.implementation == 1:
+            return math.prod((*self.outputs, *self.kernel, self.channels, self.filters))
+        if self.implementation == 2:
+            return math.prod((*self.sizes, self.channels, *self.outputs, self.filters))
+        return len(self._entries)
+
+    def convert(self, stored: "NDArray[np.generic]") -> "NDArray[np.generic]":
+        """Return a stored kernel as (outputs, filters, channels, kernel)."""
+        if self.implementation == 1:
+            return self._by_position(stored)
+        weight = np.zeros((*self.outputs, self.filters, self.channels, *self.kernel), stored.dtype)
+        entries = sorted(self._entries) if self.implementation == 3 else self._entries
         numbers = stored.reshape(-1)
-        columns = int(np.prod(outputs)) * filters
+        columns = math.prod(self.outputs) * self.filters
         for count, (output, source, place) in enumerate(entries):
-            weight[place] = numbers[count if implementation == 3 else source * columns + output]
+            weight[place] = numbers[count if self.implementation == 3 else source * columns + output]
         return weight
 
-    return convert
+    def _by_position(self, stored: "NDArray[np.generic]") -> "NDArray[np.generic]":
+        rank = len(self.kernel)
+        if self.keras_first:
+            parts = stored.reshape(*self.outputs, self.channels, *self.kernel, self.filters)
+            return np.moveaxis(parts, -1, rank)
+        parts = stored.reshape(*self.outputs, *self.kernel, self.channels, self.filters)
+        return np.moveaxis(parts, (-1, -2), (rank, rank + 1))
 
-
-def numbers_in_kernel(
-    implementation: int,
-    sizes: Sizes,
-    channels: int,
-    filters: int,
-    kernel: Sizes,
-    stride: Sizes,
-    outputs: Sizes,
-    same: bool,
-    keras_first: bool,
-) -> int:
-    """Return how many numbers the kernel has that `local_kernel` converts."""
-    if implementation == 1:
-        return math.prod(outputs) * math.prod(kernel) * channels * filters
-    if implementation == 2:
-        return math.prod(sizes) * channels * math.prod(outputs) * filters
-    windows = _windows(sizes, kernel, stride, outputs, same)
-    return sum(1 for _ in _entries(windows, sizes, channels, filters, outputs, keras_first))
-
-
-def _by_position(
-    stored: "NDArray[np.generic]",
-    channels: int,
-    filters: int,
-    kernel: Sizes,
-    outputs: Sizes,
-    keras_first: bool,
-) -> "NDArray[np.generic]":
-    rank = len(kernel)
-    if keras_first:
-        parts = stored.reshape(*outputs, channels, *kernel, filters)
-        return np.moveaxis(parts, -1, rank)
-    parts = stored.reshape(*outputs, *kernel, channels, filters)
-    return np.moveaxis(parts, (-1, -2), (rank, rank + 1))
+    @cached_property
+    def _entries(self) -> "list[tuple[int, int, tuple[int, ...]]]":
+        windows = _windows(self.sizes, self.kernel, self.stride, self.outputs, self.same)
+        return _entries(windows, self.sizes, self.channels, self.filters, self.outputs, self.keras_first)
 
 
 def _windows(
