@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import published, tables
 from benchmarks.gpu import report as gpu
 from benchmarks.measure import OURS, ROOFLINE, settled_ratios
+from benchmarks.ported.tables import ported_table
 from benchmarks.tables import Results, Runs
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ TABLES: dict[str, Callable[[Runs], str]] = {
     "speed": _each("workloads", tables.speed_table),
     "calls": tables.calls_table,
     "compiled": tables.compiled_table,
-    "ported": _each("ported", tables.ported_table),
+    "ported": _each("ported", ported_table),
     "top_k": tables.top_k_table,
     "files": tables.files_table,
     "accuracy": lambda runs: tables.accuracy_table(newest(runs)),

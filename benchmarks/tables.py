@@ -89,9 +89,9 @@ def speed_table(results: Results) -> str:
         if record["dtype"] != "float32" or record["backward"]:
             continue
         both = results["workloads"].get(f"{name}, backward")
-        backward = "" if both is None else _ratio(both, best_baseline(both))
+        backward = "" if both is None else settled_ratio(both, best_baseline(both))
         shapes = " ".join(f"`{str(tuple(shape)).replace(' ', '')}`" for shape in (record["x"], record["y"]))
-        cells = [_ratio(record, best_baseline(record) if peer == "best" else peer) for peer in peers]
+        cells = [settled_ratio(record, best_baseline(record) if peer == "best" else peer) for peer in peers]
         rows.append([name, shapes, microseconds(record["microseconds"][OURS]["median"]), *cells, backward])
     header = ["work", "shapes", "µs", *peers.values(), "with gradients, the fastest baseline"]
     return f"{_conditions(results)}\n\n{markdown(header, rows)}"
@@ -182,7 +182,7 @@ def compiled_table(runs: Runs) -> str:
     def cells(row: Results) -> list[str]:
         if "microseconds" not in row:
             return ["", ""]
-        return [microseconds(row["microseconds"][OURS]["median"]), _ratio(row, "baseline")]
+        return [microseconds(row["microseconds"][OURS]["median"]), settled_ratio(row, "baseline")]
 
     return _side_by_side("compiled", runs, ("compiled",), ("µs", "over the baseline"), cells)
 
@@ -192,7 +192,7 @@ def top_k_table(runs: Runs) -> str:
 
     def cells(row: Results) -> list[str]:
         times = microseconds(row["microseconds"]["top_k"]["median"])
-        return [times, _ratio(row, "baseline"), _ratio(row, "faiss")]
+        return [times, settled_ratio(row, "baseline"), settled_ratio(row, "faiss")]
 
     header = ("µs", "over the product and `topk`", "over FAISS")
     return _side_by_side("`top_k` of 100,000 items", runs, ("top_k", "works"), header, cells)
@@ -213,7 +213,11 @@ def comparison_table(runs: Runs) -> str:
     """Return the table of workloads, for each processor our time over the roofline's and the best line's."""
 
     def cells(row: Results) -> list[str]:
-        return [_ratio(row, ROOFLINE), _ratio(row, best_baseline(row)), _ratio(row, "compiled")]
+        return [
+            settled_ratio(row, ROOFLINE),
+            settled_ratio(row, best_baseline(row)),
+            settled_ratio(row, "compiled"),
+        ]
 
     header = ("roofline", "best line", "`torch.compile`")
     return _side_by_side("work", runs, ("workloads",), header, cells)
@@ -242,62 +246,10 @@ def _side_by_side(
     return markdown([first, *(f"{machine}: {column}" for machine in runs for column in columns)], rows)
 
 
-def _ratio(record: Results, peer: str) -> str:
+def settled_ratio(record: Results, peer: str) -> str:
     """Return our time over that of a peer; nothing where it was not timed or has not settled."""
     ratios = settled_ratios(record)
     return ratio(ratios[peer]) if peer in ratios else ""
-
-
-PORTED_PEERS = {
-    "hand-written": "the hand-written module",
-    "tf_keras graph": "tf_keras",
-    "Keras 3 torch": "Keras 3, torch",
-    "Keras 3 JAX": "Keras 3, JAX jitted",
-}
-
-STARTED = {"tf_keras": "tf_keras", "Keras 3 torch": "Keras 3, torch"}
-"""Peers whose processes are timed from their start, by their names in tables."""
-
-
-PORTED_HEADER = f"{'':<18}{'batch':>6}{'ported':>12}" + "".join(f"{peer:>16}" for peer in PORTED_PEERS)
-
-
-def ported_line(model: str, batch: int, record: Results) -> str:
-    """Return the line of a ported model and a batch for the terminal."""
-    ours, ratios = microseconds(record["microseconds"]["ported"]["median"]), record["our time over theirs"]
-    cells = "".join(f"{ratio(ratios[peer]) if peer in ratios else '':>16}" for peer in PORTED_PEERS)
-    reasons = "".join(f"\n  {peer}: {reason}" for peer, reason in record["absent"].items())
-    return f"{model:<18}{batch:>6,}{ours:>12}{cells}{reasons}"
-
-
-def start_line(model: str, record: Results) -> str:
-    """Return the seconds from the start of a process to the first prediction, for the terminal."""
-    times = (f"{name} {t['median'] / 1e6:.2f}" for name, t in record["microseconds"].items())
-    return f"{model}, seconds from start to first prediction: {', '.join(times)}"
-
-
-def pages_line(model: str, record: Results) -> str:
-    """Return the times of a ported model on the largest batch by the size of pages, for the terminal."""
-    times = (f"{name} {microseconds(time)}" for name, time in record.items())
-    return f"{model}, µs on the largest batch: {', '.join(times)}"
-
-
-def ported_table(results: Results) -> str:
-    """Return the table of ported models, in Markdown."""
-    rows = []
-    pages = results["ported"].get("pages", {})
-    for model, batches in results["ported"]["batches"].items():
-        start = results["ported"]["start"][model]["our time over theirs"]
-        last = batches[max(batches, key=int)]
-        for batch, row in batches.items():
-            cells = [_ratio(row, peer) for peer in PORTED_PEERS]
-            starts = [ratio(start[peer]) if peer in start and batch == "1" else "" for peer in STARTED]
-            ours = microseconds(row["microseconds"]["ported"]["median"])
-            huge = microseconds(pages[model]["huge pages"]) if model in pages and row is last else ""
-            rows.append([model, f"{int(batch):,}", ours, huge, *cells, *starts])
-    starts = [f"start, {name}" for name in STARTED.values()]
-    header = ["model", "batch", "µs", "µs, huge pages", *PORTED_PEERS.values(), *starts]
-    return markdown(header, rows)
 
 
 def reading_lines(record: Results) -> list[str]:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from batchdot import porting
-from benchmarks import tables
 from benchmarks.keras_peers import KerasPeers
 from benchmarks.keras_worker import ModelRequest
 from benchmarks.measure import Record, Settings, difference, settled, values
+from benchmarks.ported import tables
 from benchmarks.ported.handwritten import with_weights
 from benchmarks.ported.pages import measure_pages
 from benchmarks.ported.start import measure_start
@@ -29,7 +29,7 @@ def measure_ported(keras_peers: KerasPeers, settings: Settings) -> Record:
         ``pages``: by model, the result of `measure_pages`.
     """
     print("Times in microseconds, medians; every other number is our time over a peer's.\n")
-    print(tables.PORTED_HEADER)
+    print(tables.HEADER)
     batches: dict[str, dict[str, Record]] = {name: {} for name in WORKS}
     start, pages = {}, {}
     for name, work in WORKS.items():

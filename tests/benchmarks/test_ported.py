@@ -10,6 +10,7 @@ from benchmarks.measure import Settings
 from benchmarks.ported import handwritten, start
 from benchmarks.ported import measure as ported
 from benchmarks.ported.keras_models import MODELS
+from benchmarks.ported.tables import ported_table
 from benchmarks.ported.works import WORKS
 from torch import nn
 
@@ -85,7 +86,7 @@ def test_a_run_without_keras(small, tmp_path, capsys):
     assert "factorization          3 " in out
     assert "\n  tf_keras: left out as asked\n" in out
     assert "ported factorization, the worst batch: time over the hand-written module" in out
-    assert tables.ported_table(results).count("\n") == 3
+    assert ported_table(results).count("\n") == 3
 
 
 @pytest.mark.keras
