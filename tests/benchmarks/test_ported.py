@@ -82,6 +82,9 @@ def test_a_run_without_keras(small, tmp_path, capsys):
     started = results["ported"]["start"]["factorization"]
     assert set(started["microseconds"]) == {"porting.load", "saved source"}
     assert set(started["absent"]) == {"tf_keras", "Keras 3 torch"}
+    pages = results["ported"]["pages"]["factorization"]
+    assert set(pages) == {"pages of 4 KiB", "huge pages"}
+    assert min(pages.values()) > 0
     out = capsys.readouterr().out
     assert "factorization          3 " in out
     assert "\n  tf_keras: left out as asked\n" in out

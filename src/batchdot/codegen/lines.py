@@ -113,9 +113,9 @@ class _Part:
         """Return a chain with each method on a line of its own, where it is too long for one."""
         if len(f"{indent}{self}") <= WIDTH:
             return [f"{indent}{self}"]
-        prefixes = itertools.chain([indent + self.prefix], itertools.repeat(indent))
-        links = zip(self._links(), prefixes, strict=False)
-        return [line for pieces, prefix in links for line in _break(pieces, prefix, indent, "")]
+        first, *rest = self._links()
+        lines = _break(first, indent + self.prefix, indent, "")
+        return lines + [line for link in rest for line in _break(link, indent, indent, "")]
 
     def _links(self) -> "Iterator[list[str | _Brackets]]":
         """Yield what a chain begins with, and each attribute of what brackets give."""
