@@ -30,6 +30,9 @@ installed: $(CONSTRAINTS) $(PACKAGE) ## Install what lint, docs, dist and test n
 demo: $(VENV)/installed ## Compare real handwritten digits by cosine: the main job on real input.
 	$(BIN)/batchdot demo $(ARGS)
 
+# As there is a worker for each core, each computes with one thread; tests of threads take more.
+test test-keras test-slow test-triton test-full test-fallbacks: export OMP_NUM_THREADS ?= 1
+
 test: $(VENV)/installed-test ## Run the tests that need no Keras; ARGS="-k cosine" passes arguments to pytest.
 	$(BIN)/python -m pytest -m "not slow and not keras" $(PARALLEL) $(ARGS)
 

@@ -43,20 +43,21 @@ def modules():
     return found
 
 
-def type_checking_only(tree):
-    """Return the ids of all nodes below ``if TYPE_CHECKING:``, which are not imported when the module is."""
-    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
-    return {id(inner) for block in blocks for statement in block.body for inner in ast.walk(statement)}
+def imports_of(node):
+    """Yield the statements below a node that import when they run: not those of ``if TYPE_CHECKING:``."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            yield from imports_of(ast.Module(child.orelse, []))
+        elif isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from imports_of(child)
 
 
 def imported_names(source, module, is_package):
     """Yield (module, name) for each import of batchdot, also inside functions; name is None for a module."""
-    tree = ast.parse(source)
-    skipped = type_checking_only(tree)
     package = module if is_package.get(module) else module.rpartition(".")[0]
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    for node in imports_of(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (
                 (alias.name, None) for alias in node.names if alias.name.partition(".")[0] == "batchdot"

@@ -1,13 +1,12 @@
 """Everything written is run: fences of the documents, examples of docstrings, names of tests, links."""
 
+import contextlib
 import doctest
 import importlib
-import os
+import io
 import pkgutil
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.support.documents import dots, names
 from tests.support.live_keras import tf, tf_keras
 
 import batchdot
+from batchdot.cli.main import main
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOLDERS = ("benchmarks", "csrc", "examples", "src", "tests")
@@ -68,6 +68,7 @@ def test_docstring_examples(name):
 def test_fences(document, tmp_path, monkeypatch):
     """Run a document from top to bottom, in one folder and one Python session."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
     (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")  # whose models the README ports
     torch.manual_seed(0)
     torch.compiler.reset()  # which gives up on functions that many tests before have compiled
@@ -115,17 +116,19 @@ def transcript(text):
 
 
 def run_command(command, expected):
+    """Run a command, for which a process of its own would import torch again."""
     words = shlex.split(command)
     if words[0] == "batchdot":
-        result = subprocess.run(
-            [sys.executable, "-m", *words],
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={name: value for name, value in os.environ.items() if name != "COLUMNS"},
-        )
-        assert "Traceback" not in result.stdout
-        assert doctest.OutputChecker().check_output(expected, result.stdout, FLAGS), result.stdout
+        written = io.BytesIO()
+        printed = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
+        with (
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            contextlib.suppress(SystemExit),
+        ):
+            main(words[1:])
+        output = written.getvalue().decode()
+        assert doctest.OutputChecker().check_output(expected, output, FLAGS), output
         return
     assert not expected
     assert command in SET_UP or words[0] == "make"  # whose targets test_make_targets_are_there knows

@@ -36,6 +36,7 @@ def losses_of_one_process(monkeypatch):
     return history
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(monkeypatch):
     result = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(EXAMPLE)],

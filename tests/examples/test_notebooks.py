@@ -11,8 +11,8 @@ from tests.support import ROOT
 from tests.support.notebooks import TAG, difference
 
 NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
-LONG = ("attention_step_by_step",)
-"""Those that train for longer than the rest of the tests takes beside them."""
+LONG = ("attention_step_by_step", "port_a_recommender")
+"""Those that train, for longer than most tests take together."""
 RUN = "import sys; from pathlib import Path; from tests.support.notebooks import run, write; "
 RUN += "write(run(Path(sys.argv[1])), Path(sys.argv[2]))"
 

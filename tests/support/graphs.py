@@ -43,8 +43,13 @@ def count_guards(function: Callable[..., Any], *arguments: Any) -> int:
     return len(asked)
 
 
-def operators_of(function: Callable[..., Any], *arguments: Any) -> tuple[Any, set[str]]:
-    """Return what a compiled function returns, and the operators it is compiled to, of its gradients too."""
+def operators_of(
+    function: Callable[..., Any], *arguments: Any, dynamic: bool = False
+) -> tuple[Any, set[str]]:
+    """Return what a compiled function returns, and the operators it is compiled to.
+
+    Those of its gradients are added when these are taken, or before that if the sizes are ``dynamic``.
+    """
     torch.compiler.reset()
     names: set[str] = set()
 
@@ -53,4 +58,4 @@ def operators_of(function: Callable[..., Any], *arguments: Any) -> tuple[Any, se
         return make_boxed_func(graph.forward)
 
     backend = aot_autograd(fw_compiler=compiler)
-    return torch.compile(function, fullgraph=True, dynamic=True, backend=backend)(*arguments), names
+    return torch.compile(function, fullgraph=True, dynamic=dynamic, backend=backend)(*arguments), names
