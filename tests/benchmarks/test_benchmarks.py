@@ -356,6 +356,7 @@ def test_peak_memory():
     assert memory.peak_bytes("x.view(10, 100)", {"x": x}) == 0
 
 
+@pytest.mark.slow
 def test_extra_memory_of_rows():
     results = memory.measure_memory((100, 200))
     assert set(results) == {
@@ -365,6 +366,7 @@ def test_extra_memory_of_rows():
     assert min(min(extra) for row in results.values() for extra in row["extra bytes"].values()) >= 0
 
 
+@pytest.mark.slow
 def test_files(monkeypatch):
     kinds = ("row dot", "top-k, 1 query")
     monkeypatch.setattr(stream, "_KINDS", {kind: stream._KINDS[kind] for kind in kinds})
@@ -389,6 +391,7 @@ def test_top_k_is_measured_beside_its_baseline(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.slow
 def test_compiled_calls_and_layers_beside_baselines(monkeypatch):
     monkeypatch.setattr(compiled, "WORKS", ("row cosine, backward",))
     monkeypatch.setattr(compiled, "MODELS", {"Dot, over batch_dot": "a - b", "Dense": None})

@@ -322,25 +322,16 @@ WRITES = "dot a.npy b.npy -o o.npy"
 
 
 def calls():
-    """Return commands, their statuses and streams, at which most commands take turns.
-
-    A command that imports torch takes two seconds.
-    """
-    return {
-        f"{command or 'none'} {streams}": (command, status, streams)
-        for number, (command, status) in enumerate(CALLS.items())
-        for streams in (
-            STREAMS
-            if command in EVERY
-            else STREAMS[2:4]
-            if command == WRITES
-            else [STREAMS[number % len(STREAMS)]]
-        )
-    }
+    """Yield commands, their statuses and streams, at which most commands take turns."""
+    for number, (command, status) in enumerate(CALLS.items()):
+        turn = [STREAMS[number % len(STREAMS)]]
+        for streams in STREAMS if command in EVERY else STREAMS[2:4] if command == WRITES else turn:
+            marks = [] if command in (*EVERY, WRITES, "info") else [pytest.mark.slow]
+            yield pytest.param(command, status, streams, marks=marks, id=f"{command or 'none'} {streams}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such shell")
-@pytest.mark.parametrize(("command", "status", "streams"), calls().values(), ids=calls())
+@pytest.mark.parametrize(("command", "status", "streams"), list(calls()))
 def test_closed_streams_are_no_traceback(command, status, streams, folder):
     (folder / "m.json").write_text(json.dumps(MODEL))
     (folder / "relu.json").write_text(json.dumps(RELU))

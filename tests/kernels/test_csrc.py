@@ -27,6 +27,7 @@ def compile_cpp(*arguments, source=None, flags=FLAGS):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", sorted(path.name for path in CSRC.glob("cpu/*.h")))
 def test_header_compiles_by_itself(header):
     target = '-DBD_TARGET_INCLUDE="kernel_table-inl.h"'  # what foreach_target.h is told to include

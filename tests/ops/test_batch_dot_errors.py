@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tests.support import error_cases
+from tests.support.tiers import one_of
 
 import batchdot
 from batchdot.symbolic.tensor import KerasTensor
@@ -46,7 +47,7 @@ def test_symbolic_tensors(row):
     expect(kind, text, lambda: call(batchdot, lambda *shape, dtype=torch.float32: KerasTensor(shape, dtype)))
 
 
-@TENSORS
+@pytest.mark.parametrize("row", one_of(4, error_cases.TENSORS), ids=ids(error_cases.TENSORS))
 def test_compiled(row):
     _, call, kind, text = row
     # Tensors are made outside, so that what is compiled is the call alone.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support.keras_models import MODELS, feed
+from tests.support.tiers import one_of
 
 import batchdot
 from batchdot import Dot, batch_dot
@@ -132,7 +133,7 @@ EXPORTED = [
 ]
 
 
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("name", one_of(3, EXPORTED))
 def test_models(name: str, tmp_path: Path) -> None:
     model, batch = MODELS[name](batchdot).eval(), torch.export.Dim("batch")
 

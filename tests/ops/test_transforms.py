@@ -7,6 +7,7 @@ import torch
 from functorch.compile import make_boxed_func
 from tests.support.cases import LAYOUTS, lay_out
 from tests.support.graphs import Counter, count_graphs, count_guards, operators_of
+from tests.support.tiers import one_of
 from torch._dynamo.backends.common import aot_autograd
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim
@@ -222,7 +223,7 @@ COMPILED = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", one_of(2, [torch.bfloat16, torch.float32]), ids=str)
 @pytest.mark.parametrize("name", COMPILED)
 def test_what_a_call_is_compiled_to(name, dtype):
     """PyTorch's operators; for cosines on the CPU ours, with the same bits as without torch.compile.
@@ -251,13 +252,13 @@ def test_compile_with_inductor(name):
         torch.testing.assert_close(compiled(x, y), function(x, y), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("strict", [False, True])
 @NORMALIZE
 @NAMES
-def test_export_with_a_dynamic_batch_and_time(name, normalize, strict):
-    """Of a function or a layer, so that every two choices meet; a layer is always told its axes."""
-    layer = normalize != strict and SHAPES[name][2] is not None
-    function = Function(name, normalize, layer)
+def test_export_with_a_dynamic_batch_and_time(name, normalize):
+    """Strict or not, of a function or a layer, so that every two choices meet."""
+    number = list(SHAPES).index(name)
+    strict, layer = normalize != bool(number & 1), normalize != bool(number & 2)
+    function = Function(name, normalize, layer and SHAPES[name][2] is not None)  # which is told its axes
     batch = Dim("batch", min=2, max=1 << 20)
     dims = tuple(
         {0: batch} | {axis: Dim(f"time_{side}{axis}", min=2, max=1 << 12) for axis in free}
@@ -351,8 +352,7 @@ DERIVATIVES = {
 }
 
 
-@pytest.mark.parametrize("derivative", DERIVATIVES)
-@pytest.mark.parametrize("layer", [False, True])
+@pytest.mark.parametrize("derivative", one_of(2, ["vjp", "hessian", "of samples", "jvp"]))
 @NORMALIZE
 @NAMES
 def test_functional_derivatives(name, normalize, layer, derivative):
@@ -364,7 +364,9 @@ def test_functional_derivatives(name, normalize, layer, derivative):
     torch.testing.assert_close(take(ours, x, y), take(lambda a, b: plain(name, a, b, normalize), x, y))
 
 
-@pytest.mark.parametrize("derivative", ["jvp", "vjp", "hessian", "of samples"])
+@pytest.mark.parametrize(
+    "derivative", ["jvp", "vjp", pytest.param("hessian", marks=pytest.mark.slow), "of samples"]
+)
 @NORMALIZE
 @pytest.mark.parametrize("name", ["row", "matrix"])
 def test_compiled_derivatives(name, normalize, derivative):
