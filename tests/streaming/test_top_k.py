@@ -8,7 +8,8 @@ import torch
 from batchdot import top_k
 from batchdot.cli.main import main
 from batchdot.errors import FileFormatError
-from batchdot.retrieval import block_search, native_selection, selection
+from batchdot.io.array_file import BlockReader
+from batchdot.retrieval import native_selection, selection
 from batchdot.streaming import top_k as retrieval_files
 from batchdot.streaming.top_k import top_k_files
 
@@ -50,6 +51,24 @@ def test_files_have_what_top_k_returns(items, k, normalize, blocks, folder):
     np.testing.assert_array_equal(np.load("i.npy"), expected.indices.numpy())
     assert [w.path for w in written] == ["s.npy", "i.npy"]
     assert [(w.shape, w.dtype) for w in written] == [(t.shape, t.dtype) for t in expected]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("gap", [1, 50, 1 << 16])
+@pytest.mark.parametrize("k", [1, 10, 85, 90])
+def test_few_queries_are_searched_in_threads(workers, gap, k, monkeypatch, folder):
+    """Of which some have fewer items than k; the best are read again one by one, or several at once."""
+    monkeypatch.setattr(retrieval_files, "count_workers", lambda: workers)
+    monkeypatch.setattr(retrieval_files, "GAP_BYTES", gap)
+    monkeypatch.setattr(retrieval_files, "ITEM_BYTES", 13 * 4 * 8)
+    items = np.load("items.npy")
+    items[[3, 40]], items[[20, 77]], items[50] = 3e38, -3e38, np.nan
+    items[[33, 34], 1] = np.inf
+    np.save("items.npy", items)
+    top_k_files("queries.npy", "items.npy", k, scores="s.npy", indices="i.npy")
+    expected = top_k(np.load("queries.npy"), items, k)
+    np.testing.assert_array_equal(np.load("s.npy"), expected.scores.numpy())
+    np.testing.assert_array_equal(np.load("i.npy"), expected.indices.numpy())
 
 
 def test_formats_dtypes_and_one_output(folder):
@@ -133,17 +152,19 @@ def test_what_is_wrong_is_said_in_one_line(command, line, folder, capsys):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_file_that_is_written_to_meanwhile_is_refused(folder, monkeypatch):
-    find = block_search.BlockSearch.find
+@pytest.mark.parametrize("queries", ["queries.npy", "items.npy"])
+def test_a_file_that_is_written_to_meanwhile_is_refused(queries, folder, monkeypatch):
+    """At a few queries, and at many, whose items are read ahead."""
+    read = BlockReader.read
 
-    def find_and_touch(self, items):
-        with open("items.npy", "ab") as file:
+    def read_and_touch(self, start, stop):
+        with open("columns.npy", "ab") as file:
             file.write(b"more")
-        return find(self, items)
+        return read(self, start, stop)
 
-    monkeypatch.setattr(block_search.BlockSearch, "find", find_and_touch)
+    monkeypatch.setattr(BlockReader, "read", read_and_touch)
     (folder / "i.npy").write_bytes(b"older")
-    with pytest.raises(FileFormatError, match=r"items\.npy was written to while it was read"):
-        top_k_files("queries.npy", "items.npy", 3, indices="i.npy")
+    with pytest.raises(FileFormatError, match=r"columns\.npy was written to while it was read"):
+        top_k_files(queries, "columns.npy", 3, indices="i.npy")
     assert (folder / "i.npy").read_bytes() == b"older"
     assert not list(folder.glob(".batchdot-*"))

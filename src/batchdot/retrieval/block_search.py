@@ -6,6 +6,7 @@ are compared and returned, so that a score does not depend on the place of its i
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -73,7 +74,7 @@ class BlockSearch:
         selection = self._select(self.selection, scores, queries, items, num_candidates)
         if not selection.is_sure():
             selection = self._select(Selection, scores, queries, items, num_candidates)
-        return self._rescored(queries, items, selection.positions(), k)
+        return score_again(self.spec, queries, partial(rows_at, items), selection.positions(), k)
 
     def _find_coarsely(
         self, queries: Tensor, items: Tensor, num_candidates: int, k: int
@@ -85,7 +86,7 @@ class BlockSearch:
         wanted = min(num_candidates + k // COARSE_MARGIN, len(items))
         scores = Bfloat16Scores(self.spec, queries)
         selection = self._select(self.selection, scores, queries, items, wanted)
-        found = self._rescored(queries, items, selection.positions(), k)
+        found = score_again(self.spec, queries, partial(rows_at, items), selection.positions(), k)
         least = selection.least()
         decided = found[0][:, -1] > least + scores.error(least)
         if wanted < len(items) and not decided.all():
@@ -100,31 +101,43 @@ class BlockSearch:
         self, kind: type[AnySelection], scores: Scores, queries: Tensor, items: Tensor, num_candidates: int
     ) -> AnySelection:
         """Return the candidates of a block of queries among all items."""
-        spec = self.spec
-        _, columns = kind.block_shape(len(queries), num_candidates)
-        columns = min(columns, most_items(spec, items, scores))
-        like = queries.new_empty(0, dtype=spec.prefilter_dtype)
+        like = queries.new_empty(0, dtype=self.spec.prefilter_dtype)
         selection = kind(len(queries), num_candidates, len(items), like)
-        buffer = like.new_empty(len(queries) * min(columns, len(items)))
-        for first in range(0, len(items), columns):
-            block = items[first : first + columns]
-            out = buffer[: len(queries) * len(block)].view(len(queries), len(block))
-            values = scores(block, out)
-            # A partial sum beyond the range stays infinite or becomes NaN.
-            if spec.may_overflow and not selection.are_finite(values):
-                values = multiply_wide(queries, block, spec, out)
-            selection.add(values, first)
+        add_items(self.spec, selection, scores, queries, items, 0)
         return selection
 
-    def _rescored(self, queries: Tensor, items: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Return exact scores and indices of the k best candidates (Q, C), ascending: (Q, k) each."""
-        parts = self.spec.parts(candidates.shape, items.shape[1], items.device.type)
-        if len(parts) == 1:
-            return best(self.spec.score_pairs(queries, rows_at(items, candidates)), candidates, k)
-        scores = queries.new_empty(candidates.shape, dtype=self.spec.score_dtype)
-        for part in parts:
-            scores[part] = self.spec.score_pairs(queries[part[0]], rows_at(items, candidates[part]))
-        return best(scores, candidates, k)
+
+def add_items(
+    spec: SearchSpec, selection: AnySelection, scores: Scores, queries: Tensor, items: Tensor, start: int
+) -> None:
+    """Let items (N, d) become candidates of queries (Q, d); the first item has position ``start``."""
+    _, columns = selection.block_shape(len(queries), selection.num_candidates)
+    columns = min(columns, most_items(spec, items, scores))
+    buffer = queries.new_empty(len(queries) * min(columns, len(items)), dtype=spec.prefilter_dtype)
+    for first in range(0, len(items), columns):
+        block = items[first : first + columns]
+        out = buffer[: len(queries) * len(block)].view(len(queries), len(block))
+        values = scores(block, out)
+        # A partial sum beyond the range stays infinite or becomes NaN.
+        if spec.may_overflow and not selection.are_finite(values):
+            values = multiply_wide(queries, block, spec, out)
+        selection.add(values, start + first)
+
+
+def score_again(
+    spec: SearchSpec, queries: Tensor, rows: Callable[[Tensor], Tensor], candidates: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """Return exact scores and indices of the k best candidates (Q, C), ascending: (Q, k) each.
+
+    ``rows`` returns the items (Q', C', d) at positions (Q', C').
+    """
+    parts = spec.parts(candidates.shape, queries.shape[1], queries.device.type)
+    if len(parts) == 1:
+        return best(spec.score_pairs(queries, rows(candidates)), candidates, k)
+    scores = queries.new_empty(candidates.shape, dtype=spec.score_dtype)
+    for part in parts:
+        scores[part] = spec.score_pairs(queries[part[0]], rows(candidates[part]))
+    return best(scores, candidates, k)
 
 
 def rows_at(items: Tensor, positions: Tensor) -> Tensor:
