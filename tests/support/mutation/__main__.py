@@ -4,11 +4,13 @@
     python -m tests.support.mutation run --count 30 --under planning explanation
     python -m tests.support.mutation native --count 20
 
-``record`` runs tests and notes which functions each of them calls, in build/mutation. ``run`` makes changes
-in a copy of the sources, each against the tests that call the changed function (and those of the same name),
-and prints the survivors: a survivor is a missing test, or a change that changes nothing. ``native`` does the
-same for csrc/cpu, builds each change, and runs all tests of kernels. The reader of Keras files, ``porting``,
-has attacks and a fuzzer instead.
+``record`` runs tests and notes which functions each of them calls, in build/mutation, beside what it noted
+before. ``run`` makes changes in a copy of the sources, each against the tests that call the changed function
+(and those of the same name); where no test is known to, against those that call its module, or else those of
+its folder. It prints which test caught each, once that test has passed without the change, and the survivors:
+a survivor is a missing test, or a change that changes nothing. ``native`` does the same for csrc/cpu, builds
+each change, and runs all tests of kernels. The reader of Keras files, ``porting``, has attacks and a fuzzer
+instead.
 """
 
 import argparse
@@ -31,6 +33,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "src/batchdot"
 FOLDER = ROOT / "build/mutation"
 TOUCHED = FOLDER / "touched.json"
+FAILED = FOLDER / "failed.txt"
 NATIVE_TESTS = ["tests/kernels", "tests/ops/test_gradients.py", "tests/retrieval/test_native.py"]
 
 
@@ -41,25 +44,29 @@ def record(tests: list[str]) -> int:
     return subprocess.run(command, cwd=ROOT, env=_environment(ROOT), check=False).returncode
 
 
-def run(count: int, seed: int, under: list[str], seconds: int) -> int:
-    """Make changes, and return how many survived."""
+def run(count: int, seed: int, under: list[str], seconds: int, skip: int = 0) -> int:
+    """Make changes, after those that ``skip`` counts, and return how many survived."""
     generator, survivors = random.Random(seed), []
     table: dict[str, list[str]] = json.loads(TOUCHED.read_text()) if TOUCHED.exists() else {}
     paths = [path for path in sorted(SOURCES.rglob("*.py")) if _is_chosen(path, under)]
     lengths = [path.stat().st_size for path in paths]
     copy = _copy()
     tried = 0
-    while tried < count:
+    while tried < skip + count:
         (path,) = generator.choices(paths, lengths)
         change = random_change(path.read_text(), generator)
-        if change is None or not (tests := _tests_of(path, change, table)):
+        if change is None:
             continue
         tried += 1
+        if tried <= skip:
+            continue
+        tests = _tests_of(path, change, table)
+        what = f"{path.relative_to(ROOT)}:{change.line}: {change.what}"
+        print(f"{tried:4} {what}", flush=True)
         outcome = _try(copy, path, change, tests, seconds)
-        place = f"{path.relative_to(ROOT)}:{change.line}"
-        print(f"{tried:4} {outcome:9} {place}: {change.what}  ({len(tests)} tests)", flush=True)
-        survivors += [f"{place}: {change.what}"] * (outcome == "SURVIVED")
-    return _report(count, survivors)
+        print(f"     {outcome} ({len(tests)} tests)", flush=True)
+        survivors += [what] * (outcome == "SURVIVED")
+    return _report(count, seed, survivors)
 
 
 def run_native(count: int, seed: int, seconds: int) -> int:
@@ -77,12 +84,13 @@ def run_native(count: int, seed: int, seconds: int) -> int:
         (copy / path.relative_to(ROOT)).write_text(change.source)
         if _builds(copy):
             tried += 1
+            what = f"{path.relative_to(ROOT)}:{change.line}: {change.what}"
+            print(f"{tried:4} {what}", flush=True)
             outcome = _try(copy, path, change, NATIVE_TESTS, seconds)
-            place = f"{path.relative_to(ROOT)}:{change.line}"
-            print(f"{tried:4} {outcome:9} {place}: {change.what}", flush=True)
-            survivors += [f"{place}: {change.what}"] * (outcome == "SURVIVED")
+            print(f"     {outcome}", flush=True)
+            survivors += [what] * (outcome == "SURVIVED")
         shutil.copy(path, copy / path.relative_to(ROOT))
-    return _report(count, survivors)
+    return _report(count, seed, survivors)
 
 
 def _builds(copy: Path) -> bool:
@@ -94,8 +102,9 @@ def _builds(copy: Path) -> bool:
     return library.exists()
 
 
-def _report(count: int, survivors: list[str]) -> int:
-    print(f"\n{count - len(survivors)} of {count} changes were caught. The others:", *survivors, sep="\n  ")
+def _report(count: int, seed: int, survivors: list[str]) -> int:
+    caught = f"{count - len(survivors)} of {count} changes were caught"
+    print(f"\nWith the seed {seed}, {caught}. The others:", *survivors, sep="\n  ")
     return len(survivors)
 
 
@@ -105,20 +114,25 @@ def _is_chosen(path: Path, under: list[str]) -> bool:
 
 
 def _tests_of(path: Path, change: Change, table: dict[str, list[str]]) -> list[str]:
-    """Return the tests that call the innermost function around a change, those that call the least first."""
+    """Return the tests that call the innermost function around a change, those that call the least first.
+
+    No test is known to call what runs at import or in another process: then those count that call the module.
+    """
     name, function = path.relative_to(SOURCES).as_posix(), None
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.Lambda) and node.lineno <= change.line <= (
-            node.end_lineno or 0
-        ):
-            decorators = getattr(node, "decorator_list", [])
-            first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
-            function = f"{name}:{first}" if isinstance(node, ast.FunctionDef) else function
-    touching = [test for test, functions in table.items() if function in functions]
+        if isinstance(node, ast.FunctionDef) and node.lineno <= change.line <= (node.end_lineno or 0):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            function = f"{name}:{first}"
+    touching = [test for test, functions in table.items() if function in functions] or [
+        test for test, functions in table.items() if any(f.startswith(f"{name}:") for f in functions)
+    ]
     mirror = ROOT / "tests" / Path(name).parent / f"test_{Path(name).stem}.py"
     own = [str(mirror.relative_to(ROOT))] if mirror.exists() else []
     rest = sorted(touching, key=lambda test: len(table[test]))
-    return own + [test for test in rest if not own or not test.startswith(own[0])]
+    folder = "tests/" + Path(name).parts[0]
+    return own + [test for test in rest if not own or not test.startswith(own[0])] or [
+        folder if (ROOT / folder).is_dir() else "tests"
+    ]
 
 
 def _copy() -> Path:
@@ -131,29 +145,48 @@ def _copy() -> Path:
 
 
 def _try(copy: Path, path: Path, change: Change, tests: list[str], seconds: int) -> str:
+    """Return what became of a change; where it was caught, by which test."""
     target = copy / path.relative_to(ROOT)
     target.write_text(change.source)
     try:
         status = _run_tests(copy, tests, seconds)
     finally:
         shutil.copy(path, target)
-    if (
-        status == pytest.ExitCode.USAGE_ERROR
-        and _run_tests(copy, ["--collect-only", *tests], seconds) == status
-    ):
-        sys.exit(f"Some of these are not there, so record the tests again: {tests}")
     if status is None:
         return "timed out"
-    return "SURVIVED" if status in (0, 5) else "caught"
+    if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return "SURVIVED"
+    failed = FAILED.read_text() if FAILED.exists() else ""
+    without = _run_tests(copy, [failed] if failed else ["--collect-only", *tests], seconds)
+    if without == pytest.ExitCode.USAGE_ERROR:
+        sys.exit(f"Some of these are not there, so record the tests again: {tests}")
+    if without != pytest.ExitCode.OK:
+        sys.exit(f"This test fails without a change as well: {failed}")
+    return f"caught by {failed or f'status {status} of pytest'}"
+
+
+class _FirstFailure:
+    """pytest plugin: notes the name of the first test, or file of tests, that fails."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed and not FAILED.exists():
+            FAILED.write_text(report.nodeid)
 
 
 def _run_tests(copy: Path, tests: list[str], seconds: int) -> int | None:
     """Return the status of pytest in a fork, which has torch imported; None after so many seconds of CPU."""
+    FAILED.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
             signal.setitimer(signal.ITIMER_PROF, seconds)  # of CPU time; then it is killed
-            signal.alarm(20 * seconds)  # for one that waits
+            signal.alarm(5 * seconds)  # for one that waits
             os.chdir(copy)
             os.environ.update(_environment(copy))
             sys.path[:] = [
@@ -164,7 +197,8 @@ def _run_tests(copy: Path, tests: list[str], seconds: int) -> int | None:
                 del sys.modules[name]
             for number in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-            os._exit(pytest.main(["-qx", "-p", "no:cacheprovider", "-m", "not slow and not keras", *tests]))
+            options = ["-qx", "-p", "no:cacheprovider", "-m", "not slow and not keras"]
+            os._exit(pytest.main([*options, *tests], [_FirstFailure()]))
         finally:
             os._exit(pytest.ExitCode.INTERNAL_ERROR)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -182,6 +216,7 @@ def main() -> int:
     commands.add_parser("record").add_argument("tests", nargs="*", default=["tests"])
     runs = commands.add_parser("run")
     runs.add_argument("--count", type=int, default=30)
+    runs.add_argument("--skip", type=int, default=0, help="changes of the seed that were tried before")
     runs.add_argument("--under", nargs="*", default=[], help="folders or files of src/batchdot")
     native = commands.add_parser("native")
     for command in (runs, native):
@@ -195,7 +230,7 @@ def main() -> int:
         return record(arguments.tests)
     if arguments.command == "native":
         return min(1, run_native(arguments.count, arguments.seed, arguments.seconds))
-    return min(1, run(arguments.count, arguments.seed, arguments.under, arguments.seconds))
+    return min(1, run(arguments.count, arguments.seed, arguments.under, arguments.seconds, arguments.skip))
 
 
 if __name__ == "__main__":
