@@ -320,6 +320,8 @@ ERRORS = {
     "k a bool": ((Q, X, True), TypeError, "k should be an integer"),
     "k None": ((Q, X, None), TypeError, "k should be an integer"),
     "row sizes": ((Q, X[:, :2], 1), ValueError, "queries and items have different sizes of a row: 3 != 2"),
+    "k of one query": ((Q[0], X, 6), ValueError, r"items, 5\. Received: queries\.shape=\(3,\), items"),
+    "row size of one query": ((Q[0], X[:, :2], 1), ValueError, r"3 != 2\. Received: queries\.shape=\(3,\)"),
     "ranks": ((Q, X[0], 1), ValueError, r"queries of shape \(Q, d\) and items of shape \(N, d\)"),
     "three axes": ((Q[None], X, 1), ValueError, r"queries of shape \(Q, d\) and items of shape \(N, d\)"),
     "scalar": ((Q[0, 0], X, 1), ValueError, r"queries of shape \(Q, d\) and items of shape \(N, d\)"),

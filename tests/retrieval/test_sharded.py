@@ -71,6 +71,8 @@ def _compare(rank):
         top_k(queries, distribute_tensor(items, mesh, [Shard(1)]), 1)
     with pytest.raises(ValueError, match="k should be from 0 to the number of items, 30"):
         top_k(queries, sharded, 31)
+    with pytest.raises(ValueError, match=r"to the number of items, 30\. Received: queries\.shape=\(6,\)"):
+        top_k(queries[0], sharded, 31)
 
 
 def same(found, expected, what):

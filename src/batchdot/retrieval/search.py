@@ -25,6 +25,7 @@ class TopK(NamedTuple):
 def top_k_local(queries: Tensor, items: Tensor, k: int, normalize: bool, epsilon: float) -> TopK:
     """Run `batchdot.top_k` on tensors of this process; raises what that raises."""
     if queries.ndim == 1:
+        check_shapes(tuple(queries.shape), tuple(items.shape), k, single=True)
         scores, indices = top_k_local(queries.unsqueeze(0), items, k, normalize, epsilon)
         return TopK(scores.squeeze(0), indices.squeeze(0))
     if CONTEXT.in_shape_inference and (queries.is_meta or items.is_meta):

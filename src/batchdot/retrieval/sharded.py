@@ -36,7 +36,7 @@ def top_k_sharded(queries: Tensor, items: Tensor, k: Any, normalize: bool, epsil
     for name, tensor in (("queries", queries), ("items", items)):
         if isinstance(tensor, DTensor):
             _check_placements(name, tensor, mesh)
-    check_shapes((1, *queries.shape) if single else tuple(queries.shape), tuple(items.shape), k)
+    check_shapes(tuple(queries.shape), tuple(items.shape), k, single)
     with torch.no_grad():
         axis = _sharded_axis(items)
         split = isinstance(queries, DTensor) and _sharded_axis(queries) is not None

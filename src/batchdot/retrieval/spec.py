@@ -26,8 +26,8 @@ def uses_native_kernels(device: torch.device) -> bool:
     return device.type == "cpu" and any(kernel.name == "native" for kernel in kernels.AVAILABLE)
 
 
-def check_shapes(queries: tuple[int, ...], items: tuple[int, ...], k: Any) -> None:
-    """Check the shapes and k of a search.
+def check_shapes(queries: tuple[int, ...], items: tuple[int, ...], k: Any, single: bool = False) -> None:
+    """Check the shapes and k of a search, where ``single`` queries have the shape (d,).
 
     Raises:
         ValueError: as `top_k`.
@@ -36,11 +36,11 @@ def check_shapes(queries: tuple[int, ...], items: tuple[int, ...], k: Any) -> No
     received = f"Received: queries.shape={queries}, items.shape={items}, k={k!r}."
     if isinstance(k, bool) or not hasattr(k, "__index__"):
         raise TypeError(f"k should be an integer. {received}")
-    if len(queries) != 2 or len(items) != 2:
+    if len(queries) != (1 if single else 2) or len(items) != 2:
         raise ValueError(f"top_k takes queries of shape (Q, d) and items of shape (N, d). {received}")
-    if queries[1] != items[1]:
+    if queries[-1] != items[1]:
         raise ValueError(
-            f"queries and items have different sizes of a row: {queries[1]} != {items[1]}. {received}"
+            f"queries and items have different sizes of a row: {queries[-1]} != {items[1]}. {received}"
         )
     if not 0 <= index(k) <= items[0]:
         raise ValueError(f"k should be from 0 to the number of items, {items[0]}. {received}")
