@@ -11,7 +11,7 @@ import torch
 from batchdot.kernels import KERNELS, operators
 from batchdot.kernels.triton import kernel
 from batchdot.kernels.triton.launch import Launch
-from batchdot.kernels.triton.problem import CHUNK, Rows, choose_tile
+from batchdot.kernels.triton.problem import CHUNK, Rows, choose_long_tile, choose_tile
 from batchdot.ops.functional import plan
 from batchdot.planning.plan import TensorMeta
 
@@ -158,11 +158,15 @@ def test_more_than_2_31_elements_and_rows():
         ((65536, 1024), torch.float32, (4, 256, 4)),
         ((32, 128), torch.float32, (8, 128, 4)),
         ((2, 128), torch.float32, (2, 128, 4)),
+        ((16, 4097), torch.float32, (1, 1024, 4)),
+        ((16, 4097), torch.bfloat16, (1, 1024, 4)),
+        ((16, 4097), torch.float64, (1, 512, 4)),
     ],
     ids=str,
 )
 def test_tiles(shape, dtype, tile):
-    found = choose_tile(rows_of(*shape, dtype=dtype), 132)
+    rows = rows_of(*shape, dtype=dtype)
+    found = choose_long_tile(rows) if rows.chunks > 1 else choose_tile(rows, 132)
     assert (found.rows, found.columns, found.warps) == tile
 
 

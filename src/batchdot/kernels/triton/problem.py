@@ -164,6 +164,11 @@ def choose_tile(rows: Rows, multiprocessors: int, sharing: int = 1) -> Tile:
     return Tile(min(count, power_of_two_from(rows.count)), columns, warps)
 
 
+def choose_long_tile(rows: Rows) -> Tile:
+    """Return the tile in which the chunks of rows longer than `CHUNK` are read."""
+    return Tile(1, 512 if rows.wide else 1024)
+
+
 def shape_of_rows(shape: Sequence[int], keepdim: bool) -> tuple[int, ...]:
     """Return the shape of one number for each row."""
     return (*shape[:-1], 1) if keepdim else tuple(shape[:-1])

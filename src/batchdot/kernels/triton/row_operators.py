@@ -17,6 +17,7 @@ from batchdot.kernels.triton.problem import (
     CHUNK,
     Rows,
     Tile,
+    choose_long_tile,
     choose_tile,
     power_of_two_from,
     shape_of_rows,
@@ -131,7 +132,7 @@ def _constants(rows: Rows, rule: int, epsilon: float, tile: Tile, length: int) -
 
 def _long(rows: Rows, rule: int, epsilon: float) -> tuple[Callable[[Tensor, Tensor], Tensor], Launch, Launch]:
     """Return what sums the chunks of rows, and the launches that join them, to results or to coefficients."""
-    tile = Tile(1, 512 if rows.wide else 1024)
+    tile = choose_long_tile(rows)
     constants = rows.constants() | _constants(rows, rule, epsilon, tile, CHUNK)
     block = min(32, power_of_two_from(rows.chunks))
     sums = Launch(sum_chunks, rows.count * rows.chunks, constants | {"NORMS": rule != PRODUCT})
@@ -197,7 +198,7 @@ def _differentiating(x: Tensor, y: Tensor, rule: int, epsilon: float, for_x: boo
     given = rows.chunks > 1
     tile, length = choose_tile(rows, multiprocessors(device), sharing), rows.size
     if given:
-        tile, length = (tile, CHUNK // 4) if sharing > 1 else (Tile(1, 512 if rows.wide else 1024), CHUNK)
+        tile, length = (tile, CHUNK // 4) if sharing > 1 else (choose_long_tile(rows), CHUNK)
     groups = rows.count // sharing
     tiles = -(-sharing // tile.rows) if sharing > 1 else -(-rows.count // tile.rows)
     saturate = 0.0 if rule == PRODUCT or rows.wide else torch.finfo(rows.dtype).max
