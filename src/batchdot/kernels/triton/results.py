@@ -100,8 +100,7 @@ def result_of_sums(
             xy = tl.where(chosen, scaled_to_double(high, low, x_scaled + y_scaled), xy)
     if RULE == PRODUCT:
         value = scaled_to_double(xy, xy_low, x_exponent + y_exponent) if WIDE else xy
-        one = tl.zeros([R], tl.float64) + 1.0
-        return value, one, one, one, one, value, value
+        return value, value, value, value, value, value, value  # no kernel reads coefficients of a product
     x_inverse, x_root, x_root_low, x_floored = inverse_norm(xx, xx_low, x_exponent, epsilon, R, WIDE)
     if RULE == UNIT_BACKWARD:  # y is used as it is
         y_inverse = tl.zeros([R], tl.float64) + 1.0
