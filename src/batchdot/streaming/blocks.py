@@ -46,9 +46,9 @@ class Blocks:
 def plan_blocks(
     contraction: Contraction,
     itemsizes: tuple[int, int, int],
-    rows: int | None = None,
-    one_axis: bool = False,
-    workers: int = 1,
+    rows: int | None,
+    one_axis: bool,
+    workers: int,
 ) -> Blocks:
     """Choose the number of samples in a block.
 
@@ -65,7 +65,7 @@ def plan_blocks(
         has at least two samples: torch sums a single row in another order than a row among others.
 
     >>> rows = Contraction.batch_dot((100_000, 128), (100_000, 128), 1)
-    >>> blocks = plan_blocks(rows, (4, 4, 4))
+    >>> blocks = plan_blocks(rows, (4, 4, 4), rows=None, one_axis=False, workers=1)
     >>> len(blocks), blocks.block_size
     (6, 16320)
     """
