@@ -90,6 +90,10 @@ def test_each_mesh_dimension_is_decided_for_itself():
     )
     crossed = plan_sharding(ROWS, [R, S0], [S0, R], [2, 2])  # cut by other ranks: that cannot be free
     assert any(dim.comm_bytes for dim in crossed.dims)
+    # A shard of a shard is gathered over both dimensions, whichever of them is to be replicated.
+    nested = plan_sharding(LONG, [S0, S0], [S1, S1], [2, 2])
+    assert (nested.rules, nested.x) == ("JJ", (R, R))
+    assert [dim.comm_bytes for dim in nested.dims] == [3840, 3840 // 2]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex32, torch.uint16], ids=str)
