@@ -290,6 +290,15 @@ def test_function_symbolic(row: str, unknown: bool) -> None:
     torch.testing.assert_close(again(real), wanted)
 
 
+@pytest.mark.parametrize(
+    "name", ["bool", "uint8", "int8", "int64", "uint32", "float16", "float64", "complex64", "complex128"]
+)
+def test_kind_of_a_dtype_is_numpys(name: str) -> None:
+    kind = np.dtype(name).kind
+    assert B.is_float_dtype(name) is (kind == "f")
+    assert B.is_int_dtype(name) is (kind in "iu")
+
+
 def test_placeholders() -> None:
     x = B.placeholder((None, 3), name="own")
     assert B.int_shape(x) == B.shape(x) == (None, 3)

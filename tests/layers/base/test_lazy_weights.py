@@ -213,6 +213,9 @@ def test_frozen_before_the_first_call_stays_frozen(case: str) -> None:
     for parameter in model.parameters():
         parameter.requires_grad = False
     assert not model(x).requires_grad
+    model, x = make(case)
+    assert all(parameter.requires_grad_(False) is parameter for parameter in model.parameters())
+    assert not model(x).requires_grad
     model.requires_grad_(True)
     assert leaves(model(x)) == set(model.parameters())
 
