@@ -1,4 +1,4 @@
-"""csrc by itself, without torch's library: headers compile alone, errors in ulp, equal bits everywhere.
+"""csrc by itself, without torch's library: headers, registers, errors in ulp, equal bits everywhere.
 
 aarch64 is tried under emulation: with a compiler for it and qemu-user, as Debian packages them.
 """
@@ -55,6 +55,24 @@ def test_no_function_is_given_to_torch_unguarded():
     """Exceptions end in boundary.h: a wheel's library may not throw into torch."""
     users = [path.name for path in CSRC.glob("cpu/*") if re.search(r"\bTORCH_BOX\(\w*&", path.read_text())]
     assert users == []
+
+
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+def test_registers_compute_what_single_numbers_do(tmp_path):
+    """And touch no lane and no memory beyond: such a change often shows in no result."""
+    program = str(tmp_path / "registers")
+    empty = [COMPILER, *SANITIZERS, "-xc++", "-", "-o", program]
+    if subprocess.run(empty, input="int main() {}", capture_output=True, text=True).returncode:
+        pytest.skip("the compiler comes without sanitizers")
+    compile_cpp("-O1", "-ffp-contract=off", *SANITIZERS, f"{CSRC}/test/registers.cpp", "-o", program)
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # which containers do not always allow
+    result = subprocess.run([program], env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    tried = [line.partition(":")[0] for line in result.stdout.splitlines()]
+    assert tried == ["buffers", "baseline", "avx2", "avx512"][: len(tried)]
+    assert len(tried) >= 2
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,76 @@
+// What csrc/test/registers.cpp checks, compiled for each instruction set as the kernels are.
+
+#include "lanes-inl.h"
+#include "memory-inl.h"
+#include "row_access-inl.h"
+#include "simd-inl.h"
+#include "target-inl.h"
+
+BD_BEFORE_NAMESPACE();
+namespace batchdot {
+namespace BD_NAMESPACE {
+
+// `count` elements of T come back from memory of just that size, as doubles and as T, with zeros in other lanes.
+template <class T>
+static void check_memory(Expectations& expect, const std::vector<T>& values) {
+  for (size_t first = 0, count = 1; first + count <= values.size(); first += count, count = count % kLanes + 1) {
+    std::vector<T> from(values.begin() + first, values.begin() + first + count), to(count);
+    Pack pack = load_at(from.data(), 0, (int64_t)count);
+    double lanes[kLanes];
+    std::memcpy(lanes, &pack, sizeof lanes);
+    for (int i = 0; i < kLanes; ++i) expect.equal("load", lanes[i], i < (int)count ? (double)from[i] : 0);
+    store_at(to.data(), 0, (int64_t)count, pack);
+    for (size_t i = 0; i < count; ++i) expect.equal("store", (double)to[i], (double)from[i]);
+  }
+  std::vector<T> whole(values.begin(), values.begin() + kWidth);
+  auto factors = load_factors(whole.data(), Factor<T>());
+  for (int i = 0; i < kWidth; ++i) expect.equal("factors", factors[i], (double)whole[i]);
+}
+
+// A double is rounded as batchdot::store rounds it.
+template <class T>
+static void check_rounding(Expectations& expect, const std::vector<double>& values) {
+  for (size_t first = 0; first + kLanes <= values.size(); first += kLanes) {
+    std::vector<T> to(kLanes);
+    store_pack(to.data(), load_pack(values.data() + first));
+    for (int i = 0; i < kLanes; ++i) {
+      T right;
+      store(&right, values[first + i]);
+      expect.equal("rounding", (double)to[i], (double)right);
+    }
+  }
+}
+
+static void check_arithmetic(Expectations& expect, const std::vector<double>& values) {
+  for (size_t first = 0; first + 2 * kWidth <= values.size(); first += kWidth) {
+    auto a = Memory<double>::load(values.data() + first), b = Memory<double>::load(values.data() + first + kWidth);
+    Simd<double> roots = root(a), product = a * b, error = product_error(a, b, product), within = bounded(a);
+    for (int i = 0; i < kWidth; ++i) {
+      expect.equal("root", roots[i], std::sqrt(a[i]));
+      expect.equal("bounded", within[i], a[i] > 1 ? 1 : a[i] < -1 ? -1 : a[i]);
+      if (std::isfinite(product[i])) expect.equal("error", error[i], std::fma(a[i], b[i], -product[i]));
+    }
+  }
+  for (int lane = -1; lane < kWidth; ++lane) {
+    Simd<double> number = {};
+    for (int i = 0; i < kWidth; ++i) number[i] = i == lane ? 1 : 0;
+    expect.equal("everywhere", holds_everywhere((Simd<int64_t>)(number == 0)), lane < 0);
+  }
+}
+
+static void check_registers(Expectations& expect) {
+  expect.instructions = BD_NAME;
+  check_memory(expect, some_numbers<double>());
+  check_memory(expect, some_numbers<float>());
+  check_memory(expect, all_of_16_bits<Half>());
+  check_memory(expect, all_of_16_bits<BFloat16>());
+  std::vector<double> numbers = some_numbers<double>();
+  check_rounding<float>(expect, numbers);
+  check_rounding<Half>(expect, numbers);
+  check_rounding<BFloat16>(expect, numbers);
+  check_arithmetic(expect, numbers);
+}
+
+}  // namespace BD_NAMESPACE
+}  // namespace batchdot
+BD_AFTER_NAMESPACE();
