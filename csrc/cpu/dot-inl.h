@@ -75,9 +75,7 @@ BD_INLINE int64_t end_of_chunk(int64_t begin, int64_t size) { return size - begi
 //
 // For T narrower than double. Bound: |sum - exact| <= sum_depth(K)·u·M; for BFloat16 K·2^-150 more, as its products
 // are formed in float, where they may underflow. Those that overflow make the sum infinite or NaN, which is not
-// accepted.|sum - exact| <= sum_depth(K)·u·M; for BFloat16 K·2^-150 more, as its products are
-// formed in float, where they may underflow. Those that overflow make the sum infinite or NaN,
-// which is not accepted.
+// accepted.
 
 struct DotWithBound {
   double sum = 0, magnitude = 0;  // of the products, and of their absolute values
