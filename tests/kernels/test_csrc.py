@@ -57,18 +57,29 @@ def test_no_function_is_given_to_torch_unguarded():
     assert users == []
 
 
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
+    """A function that compiles a program of csrc/test whose wrong accesses of memory end it."""
+    folder = tmp_path_factory.mktemp("sanitized")
+
+    def compiled(kinds, *arguments):
+        flags, program = [f"-fsanitize={kinds}", "-fno-sanitize-recover=all"], str(folder / "program")
+        empty = [COMPILER, *flags, "-xc++", "-", "-o", program]
+        if subprocess.run(empty, input="int main() {}", capture_output=True, text=True).returncode:
+            pytest.skip(f"the compiler comes without -fsanitize={kinds}")
+        compile_cpp(*flags, "-ffp-contract=off", *arguments, "-o", program)
+        return program
+
+    return compiled
 
 
-def test_registers_compute_what_single_numbers_do(tmp_path):
+NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}  # which containers do not always let it look for
+
+
+def test_registers_compute_what_single_numbers_do(sanitized):
     """And touch no lane and no memory beyond: such a change often shows in no result."""
-    program = str(tmp_path / "registers")
-    empty = [COMPILER, *SANITIZERS, "-xc++", "-", "-o", program]
-    if subprocess.run(empty, input="int main() {}", capture_output=True, text=True).returncode:
-        pytest.skip("the compiler comes without sanitizers")
-    compile_cpp("-O1", "-ffp-contract=off", *SANITIZERS, f"{CSRC}/test/registers.cpp", "-o", program)
-    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # which containers do not always allow
-    result = subprocess.run([program], env=environment, capture_output=True, text=True)
+    program = sanitized("address,undefined", "-O1", f"{CSRC}/test/registers.cpp")
+    result = subprocess.run([program], env=os.environ | NO_LEAKS, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     tried = [line.partition(":")[0] for line in result.stdout.splitlines()]
     assert tried == ["buffers", "baseline", "avx2", "avx512"][: len(tried)]
@@ -163,6 +174,15 @@ def test_bits_of_wider_instructions(bits_program, instructions):
     if found != instructions:
         pytest.skip(f"this processor has no {instructions}")
     assert wider == lines
+
+
+@pytest.mark.slow
+def test_kernels_touch_no_memory_beyond_their_rows(bits_program, sanitized):
+    """Nor do they compute other bits: -O0, at which the sanitizer takes a minute rather than ten."""
+    program = sanitized("address", "-O0", f"{CSRC}/test/bits.cpp", f"{CSRC}/cpu/dispatch.cpp")
+    for instructions in ("baseline", "avx2", "avx512"):
+        _, lines = bits_of(program, BATCHDOT_INSTRUCTIONS=instructions, **NO_LEAKS)
+        assert lines == bits_program[1]
 
 
 @pytest.mark.slow
