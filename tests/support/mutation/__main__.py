@@ -9,12 +9,13 @@ before. ``run`` makes changes in a copy of the sources, each against the tests t
 (and those of the same name); where no test is known to, against those that call its module, or else those of
 its folder. It prints which test caught each, once that test has passed without the change, and the survivors:
 a survivor is a missing test, or a change that changes nothing. ``native`` does the same for csrc/cpu, builds
-each change, and runs all tests of kernels. The reader of Keras files, ``porting``, has attacks and a fuzzer
-instead.
+each change, and runs all tests of kernels, first without a change. The reader of Keras files, ``porting``,
+has attacks and a fuzzer instead.
 """
 
 import argparse
 import ast
+import contextlib
 import json
 import os
 import random
@@ -27,14 +28,21 @@ from pathlib import Path
 import pytest
 import torch._dynamo  # noqa: F401  # once, for all runs of tests
 from tests.support.mutation.changes import Change, random_change
-from tests.support.mutation.native import random_native_change
+from tests.support.mutation.native import NativeBuild, random_native_change
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "src/batchdot"
 FOLDER = ROOT / "build/mutation"
 TOUCHED = FOLDER / "touched.json"
 FAILED = FOLDER / "failed.txt"
-NATIVE_TESTS = ["tests/kernels", "tests/ops/test_gradients.py", "tests/retrieval/test_native.py"]
+NATIVE_TESTS = [  # those of seconds first
+    "tests/retrieval/test_native.py",
+    *(f"tests/kernels/test_{name}.py" for name in ("cpu", "normalize", "kernels")),
+    "tests/ops/test_gradients.py",
+    "tests/retrieval/test_search.py",
+    "tests/kernels/test_csrc.py",
+]
+SHORT, LONG = "not slow and not keras", "not keras"  # the long ones of csrc try every kernel with every dtype
 
 
 def record(tests: list[str]) -> int:
@@ -75,31 +83,28 @@ def run_native(count: int, seed: int, seconds: int) -> int:
     paths = [path for path in sorted((ROOT / "csrc/cpu").iterdir()) if path.suffix in (".h", ".cpp")]
     lengths = [path.stat().st_size for path in paths]
     copy = _copy()
+    build = NativeBuild(copy)
+    if not build.unchanged() or _run_tests(copy, NATIVE_TESTS, seconds, LONG) != pytest.ExitCode.OK:
+        sys.exit(f"Some of these do not pass without a change, or are not there: {NATIVE_TESTS}")
     tried = 0
     while tried < count:
         (path,) = generator.choices(paths, lengths)
         change = random_native_change(path.read_text(), generator)
         if change is None:
             continue
-        (copy / path.relative_to(ROOT)).write_text(change.source)
-        if _builds(copy):
+        target = copy / path.relative_to(ROOT)
+        target.write_text(change.source)
+        if build.changed(target):
             tried += 1
             what = f"{path.relative_to(ROOT)}:{change.line}: {change.what}"
             print(f"{tried:4} {what}", flush=True)
-            outcome = _try(copy, path, change, NATIVE_TESTS, seconds)
+            status = _run_tests(copy, NATIVE_TESTS, seconds, LONG)
+            failed = FAILED.read_text() if FAILED.exists() else f"status {status} of pytest"
+            outcome = {None: "timed out", pytest.ExitCode.OK: "SURVIVED"}.get(status, f"caught by {failed}")
             print(f"     {outcome}", flush=True)
             survivors += [what] * (outcome == "SURVIVED")
-        shutil.copy(path, copy / path.relative_to(ROOT))
+        shutil.copy(path, target)
     return _report(count, seed, survivors)
-
-
-def _builds(copy: Path) -> bool:
-    """Build the native kernels of a copy; the extension is optional, so the file tells."""
-    library = copy / "src/batchdot/kernels/cpu/librows.so.1"
-    library.unlink(missing_ok=True)
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force"]
-    subprocess.run(command, cwd=copy, env=_environment(copy), capture_output=True, check=True)
-    return library.exists()
 
 
 def _report(count: int, seed: int, survivors: list[str]) -> int:
@@ -179,12 +184,13 @@ class _FirstFailure:
             FAILED.write_text(report.nodeid)
 
 
-def _run_tests(copy: Path, tests: list[str], seconds: int) -> int | None:
+def _run_tests(copy: Path, tests: list[str], seconds: int, marked: str = SHORT) -> int | None:
     """Return the status of pytest in a fork, which has torch imported; None after so many seconds of CPU."""
     FAILED.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
+            os.setpgid(0, 0)  # with the programs that tests run, which end with it
             signal.setitimer(signal.ITIMER_PROF, seconds)  # of CPU time; then it is killed
             signal.alarm(5 * seconds)  # for one that waits
             os.chdir(copy)
@@ -197,11 +203,13 @@ def _run_tests(copy: Path, tests: list[str], seconds: int) -> int | None:
                 del sys.modules[name]
             for number in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-            options = ["-qx", "-p", "no:cacheprovider", "-m", "not slow and not keras"]
+            options = ["-qx", "-p", "no:cacheprovider", "-m", marked]
             os._exit(pytest.main([*options, *tests], [_FirstFailure()]))
         finally:
             os._exit(pytest.ExitCode.INTERNAL_ERROR)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
     return None if status in (-signal.SIGPROF, -signal.SIGALRM) else status
 
 
