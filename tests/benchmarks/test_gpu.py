@@ -28,6 +28,7 @@ def rehearsed(tmp_path_factory):
     return result, json.loads(out.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_rehearsal_runs_every_line(rehearsed):
     result, found = rehearsed
     assert result.returncode == 0, result.stdout + result.stderr
@@ -70,6 +71,7 @@ def test_a_rehearsal_runs_the_triton_kernels(tmp_path):
     assert {name for name, kernel in kernels.items() if kernel != "triton"} <= {"Q Kᵀ"}
 
 
+@pytest.mark.slow
 def test_the_section_of_a_run(rehearsed):
     _, found = rehearsed
     lines = report.sections([found]).splitlines()
@@ -80,6 +82,7 @@ def test_the_section_of_a_run(rehearsed):
     assert "No run is published" in report.sections([])
 
 
+@pytest.mark.slow
 def test_only_right_runs_of_a_card_are_published(rehearsed, tmp_path):
     _, found = rehearsed
     with pytest.raises(ValueError, match="a rehearsal"):

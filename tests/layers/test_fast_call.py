@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support.graphs import Counter
+from tests.support.tiers import one_of
 from torch import Tensor, nn
 from torch.nn.modules import module
 
@@ -154,7 +155,7 @@ LATER = [name for name in CHANGES if "hook" not in name and name != "compiled"]
 
 
 @PLACES
-@pytest.mark.parametrize("name", LATER)
+@pytest.mark.parametrize("name", one_of(2, LATER))
 def test_change_after_compile_heeded_and_undone(name: str, place: Any) -> None:
     torch.compiler.reset()
     layer = make()
