@@ -419,6 +419,7 @@ def shallow() -> Iterator[None]:
     sys.setrecursionlimit(limit)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shallow")
 def test_a_graph_of_two_thousand_layers() -> None:
     x = Input((2,))
