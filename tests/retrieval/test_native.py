@@ -107,6 +107,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_bits_of_scores_do_not_depend_on_the_instruction_set(native_kernel):
     found = {}
     for name in ("baseline", "avx2", "avx512"):
