@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without it, which is the default of processors without AVX-512, windows of three axes that are smaller than
-# their strides begin one number later than TensorFlow's documents say, and than they do on a GPU.
+# Without it, the default on processors without AVX512_VNNI, TensorFlow begins windows of three axes that are
+# smaller than their strides one number later than its documents say.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
