@@ -83,7 +83,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("dtype", one_of(2, FILES))
+@pytest.mark.parametrize("dtype", one_of(4, FILES))
 def test_functions(dtype: str, tmp_path: Path) -> None:
     """Products and cosines, these of vectors of all scales."""
     kind, batch = getattr(torch, dtype), torch.export.Dim("batch")

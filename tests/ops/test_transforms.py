@@ -365,7 +365,7 @@ def test_functional_derivatives(name, normalize, layer, derivative):
     torch.testing.assert_close(take(ours, x, y), take(lambda a, b: plain(name, a, b, normalize), x, y))
 
 
-@pytest.mark.parametrize("derivative", one_of(2, ["vjp", "hessian", "of samples", "jvp"]))
+@pytest.mark.parametrize("derivative", one_of(4, ["vjp", "hessian", "of samples", "jvp"]))
 @NORMALIZE
 @pytest.mark.parametrize("name", ["row", "matrix"])
 def test_compiled_derivatives(name, normalize, derivative):

@@ -81,6 +81,7 @@ def same(found, expected, what):
     )
 
 
+@pytest.mark.slow
 def test_two_processes():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

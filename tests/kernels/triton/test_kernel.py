@@ -115,6 +115,7 @@ def test_code_for_triton_is_not_imported_before_a_cuda_plan():
         assert run_python(code, BATCHDOT_KERNELS=names) == "batchdot.kernels.triton.kernel"
 
 
+@pytest.mark.slow
 def test_schemas_are_those_of_the_library():
     code = (
         "import torch\n"
