@@ -11,8 +11,6 @@ from tests.support import ROOT
 from tests.support.notebooks import TAG, difference
 
 NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
-LONG = ("attention_step_by_step", "port_a_recommender")
-"""Those that train, for longer than most tests take together."""
 RUN = "import sys; from pathlib import Path; from tests.support.notebooks import run, write; "
 RUN += "write(run(Path(sys.argv[1])), Path(sys.argv[2]))"
 
@@ -27,8 +25,7 @@ def test_the_notebooks_are_there():
 
 
 @pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=path.stem) for path in NOTEBOOKS],
+    "path", [pytest.param(path, marks=pytest.mark.slow, id=path.stem) for path in NOTEBOOKS]
 )
 def test_outputs_are_those_of_a_run(path, tmp_path):
     """In a process of its own, as a reader runs it, from the notebook's folder."""

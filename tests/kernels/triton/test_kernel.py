@@ -102,6 +102,7 @@ def test_why_it_is_unavailable(names, found, count, reason, monkeypatch):
     assert TRITON.unavailable_reasons() == ([] if reason is None else [reason])
 
 
+@pytest.mark.slow
 def test_code_for_triton_is_not_imported_before_a_cuda_plan():
     code = (
         "import sys, torch, batchdot\n"
