@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from tests.support.tiers import one_of
 from tests.support.wrong_commands import WRONG
 
 import batchdot
@@ -139,21 +140,24 @@ def test_explain_draws_and_prints_the_explanation(capsys, monkeypatch):
     assert run(capsys, "explain", *argv) == (0, drawn_and_said(expected), "")
 
 
-def test_explain_draws_as_wide_and_with_what_the_terminal_has(tmp_path):
+@pytest.mark.parametrize(
+    "terminal", one_of(3, [(50, "utf-8", False), (70, "latin-1", True), (20, "ascii", True)]), ids=str
+)
+def test_explain_draws_as_wide_and_with_what_the_terminal_has(terminal):
+    columns, encoding, ascii_only = terminal
     argv = ["explain", "(32, 64, 10, 128)", "(32, 128, 32, 15)", "--axes", "3,1"]
     explanation = batchdot.explain((32, 64, 10, 128), (32, 128, 32, 15), (3, 1))
-    for columns, encoding, ascii_only in ((50, "utf-8", False), (20, "latin-1", True)):
-        process = subprocess.run(
-            [*COMMAND, *argv],
-            capture_output=True,
-            check=True,
-            env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
-        )
-        picture = wrap_text(explanation.to_text(columns, ascii_only), columns)
-        out = process.stdout.decode(encoding).replace(os.linesep, "\n")
-        assert out.startswith(f"{picture}\n\n")
-        assert out.removeprefix(picture).split() == str(explanation).split()
-        assert process.stderr == b""
+    process = subprocess.run(
+        [*COMMAND, *argv],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
+    )
+    picture = wrap_text(explanation.to_text(columns, ascii_only), columns)
+    out = process.stdout.decode(encoding).replace(os.linesep, "\n")
+    assert out.startswith(f"{picture}\n\n")
+    assert out.removeprefix(picture).split() == str(explanation).split()
+    assert process.stderr == b""
 
 
 def test_explain_writes_the_picture(folder, capsys, monkeypatch):
@@ -314,19 +318,21 @@ RELU = {
 
 
 STREAMS = (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "| head -c0", "2>&1 | head -c0")
-EVERY = ("--help", "", "inspect m.json", "inspect no.json")
-"""Calls that are made with all of these: one of each way through `main`, which all commands share."""
-
 WRITES = "dot a.npy b.npy -o o.npy"
-"""Made with two: of a closed stream, a file that is opened takes the number."""
+EVERY = ("--help", "", WRITES, "inspect m.json", "inspect no.json")
+"""Calls that are made with all of these: one of each way through `main`, which all commands share."""
 
 
 def calls():
-    """Yield commands, their statuses and streams, at which most commands take turns."""
+    """Yield commands, their statuses and streams, at which commands that are not in `EVERY` take turns.
+
+    Those that import torch are slow, but for a file that is opened where a stream was closed, and takes its
+    number.
+    """
     for number, (command, status) in enumerate(CALLS.items()):
-        turn = [STREAMS[number % len(STREAMS)]]
-        for streams in STREAMS if command in EVERY else STREAMS[2:4] if command == WRITES else turn:
-            marks = [] if command in (*EVERY, WRITES, "info") else [pytest.mark.slow]
+        for streams in STREAMS if command in EVERY else [STREAMS[number % len(STREAMS)]]:
+            quick = streams == ">&- 2>&-" if command == WRITES else command in EVERY
+            marks = [] if quick else [pytest.mark.slow]
             yield pytest.param(command, status, streams, marks=marks, id=f"{command or 'none'} {streams}")
 
 
@@ -356,7 +362,9 @@ def test_closed_streams_are_no_traceback(command, status, streams, folder):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no full device")
-@pytest.mark.parametrize("command", ["--help", "dot a.npy b.npy -o o.npy"])
+@pytest.mark.parametrize(
+    "command", one_of(2, ["--help", "explain 5,3 5,3", "dot a.npy b.npy -o o.npy", "info"])
+)
 def test_a_full_standard_output_is_named(command, folder):
     with open("/dev/full", "w") as full:
         process = subprocess.run(

@@ -81,7 +81,7 @@ def test_gradients_of_dot(x_shape, y_shape):
 # The floor is taken to be 1 here, so that finite differences can tell both of its sides apart: squared
 # norms of 0, a little below it and a little above it. Steps of 1e-6 stay on their side.
 @pytest.mark.parametrize("case", ["row", "matrix-vector", "vector-matrix", "matrix", "several axes, matrix"])
-@pytest.mark.parametrize("norm", one_of(2, [0.999, 0.5, 1.001, 2.0, 0.0]))
+@pytest.mark.parametrize("norm", one_of(3, [0.999, 0.5, 0.0, 1.001, 2.0]))
 def test_gradients_around_the_floor(case, norm):
     x_shape, y_shape, axes, batch_dims = CASES[case]
     x, y = points(x_shape, y_shape)
@@ -93,7 +93,7 @@ def test_gradients_around_the_floor(case, norm):
     def function(x, y):
         return batch_dot(x, y, axes, batch_dims=batch_dims, normalize=True, epsilon=1.0)
 
-    check(function, (x, y), second=norm in (0.5, 2.0) or (norm == 0 and case != "row"))
+    check(function, (x, y), second=norm > 0 or case != "row")
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (2, 1, 4), (2, 3, 4)], ids=str)
