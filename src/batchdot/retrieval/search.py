@@ -24,14 +24,19 @@ class TopK(NamedTuple):
 
 def top_k_local(queries: Tensor, items: Tensor, k: int, normalize: bool, epsilon: float) -> TopK:
     """Run `batchdot.top_k` on tensors of this process; raises what that raises."""
-    if queries.ndim == 1:
-        check_shapes(tuple(queries.shape), tuple(items.shape), k, single=True)
-        scores, indices = top_k_local(queries.unsqueeze(0), items, k, normalize, epsilon)
-        return TopK(scores.squeeze(0), indices.squeeze(0))
+    single = queries.ndim == 1
     if CONTEXT.in_shape_inference and (queries.is_meta or items.is_meta):
         queries, items = queries.to(META), items.to(META)
     check_operands(queries, items, "top_k", ("queries", "items"))
-    check_shapes(tuple(queries.shape), tuple(items.shape), k)
+    check_shapes(tuple(queries.shape), tuple(items.shape), k, single)
+    if not single:
+        return _top_k(queries, items, k, normalize, epsilon)
+    scores, indices = _top_k(queries.unsqueeze(0), items, k, normalize, epsilon)
+    return TopK(scores.squeeze(0), indices.squeeze(0))
+
+
+def _top_k(queries: Tensor, items: Tensor, k: int, normalize: bool, epsilon: float) -> TopK:
+    """Search for queries (Q, d) that were checked."""
     spec = SearchSpec.of(k, queries, items, normalize, epsilon)
     if queries.is_meta:  # without values, any items will do
         indices = queries.new_empty((len(queries), spec.k), dtype=torch.int64)
