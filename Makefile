@@ -9,14 +9,14 @@ PARALLEL ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 # A torch that is already in $(VENV) stays: after the first step it is the constraint.
 CONSTRAINTS := $(VENV)/constraints.txt
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-INSTALL := $(PIP) install --no-build-isolation --constraint $(CONSTRAINTS)
-EMPTY_PIP := build/empty/bin/python -m pip --disable-pip-version-check --quiet
+# Python compiles what it imports; pip would compile all of it, and take half as long again.
+PIP_INSTALL := -m pip --disable-pip-version-check --quiet install --no-compile
+INSTALL := $(BIN)/python $(PIP_INSTALL) --no-build-isolation --constraint $(CONSTRAINTS)
 PACKAGE := pyproject.toml src/batchdot/_version.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help installed demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist clean
+.PHONY: help installed demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist wheels empty clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -87,16 +87,21 @@ docs: $(VENV)/installed-docs ## Build the documentation into build/docs/html, an
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/docs/doctrees docs build/docs/html
 	$(BIN)/python -m tests.support.documents.links build/docs/html
 
-dist: $(VENV)/installed-dev ## Build an sdist, from it wheels for Linux, and try this machine's in an empty environment.
-	rm -rf build/empty dist src/*.egg-info
-	$(BIN)/python -m build --sdist --no-isolation >/dev/null
-	$(BIN)/python packaging/manylinux.py
-	$(PYTHON) -m venv build/empty
-	$(EMPTY_PIP) install --no-compile --constraint constraints.txt torch==2.13.0
-	$(EMPTY_PIP) install --constraint constraints.txt dist/*_$$(uname -m).whl
+dist: wheels empty ## Build an sdist, from it wheels for Linux, and try this machine's in an empty environment.
+	build/empty/bin/python $(PIP_INSTALL) --constraint constraints.txt dist/*_$$(uname -m).whl
 	cd build/empty && bin/batchdot --version && bin/batchdot info
 	cd build/empty && bin/python -W error $(CURDIR)/packaging/try_wheel.py
-	$(EMPTY_PIP) check
+	build/empty/bin/python -m pip --disable-pip-version-check check
+
+wheels: $(VENV)/installed-dev
+	rm -rf dist src/*.egg-info
+	$(BIN)/python -m build --sdist --no-isolation >/dev/null
+	printf '%s\n' x86_64 aarch64 | xargs -P 2 -n 1 $(BIN)/python packaging/manylinux.py
+
+empty:
+	rm -rf build/empty
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python $(PIP_INSTALL) --constraint constraints.txt torch==2.13.0
 
 clean: ## Remove what was built, and the virtual environment.
 	rm -rf build dist src/*.egg-info $(VENV) benchmarks/results .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -104,8 +109,8 @@ clean: ## Remove what was built, and the virtual environment.
 
 $(CONSTRAINTS): constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install 'pip>=23.1' 'setuptools>=77' wheel
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --constraint constraints.txt torch==2.13.0
+	$(BIN)/python $(PIP_INSTALL) 'pip>=23.1' 'setuptools>=77' wheel
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python $(PIP_INSTALL) --constraint constraints.txt torch==2.13.0
 	grep -v '^torch==' constraints.txt > $@
 	$(BIN)/python -c "from importlib.metadata import version as v; print('torch==' + v('torch'))" >> $@
 

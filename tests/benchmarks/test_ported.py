@@ -92,6 +92,7 @@ def test_a_run_without_keras(small, tmp_path, capsys):
     assert ported_table(results).count("\n") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_keras_is_timed_beside(small):
     with start_keras_peers() as started:
@@ -107,12 +108,17 @@ def test_keras_is_timed_beside(small):
     assert set(record["start"]["factorization"]["microseconds"]) >= {"tf_keras", "Keras 3 torch"}
 
 
+@pytest.fixture(scope="module")
+def kerases():
+    with start_keras_peers() as started:
+        yield started
+
+
 @pytest.mark.keras
 @pytest.mark.parametrize("name", WORKS)
-def test_both_kerases_read_the_files(name):
-    with start_keras_peers() as started:
-        record = ported.measure_batch(WORKS[name], 2, started, QUICK)
-        assert {"tf_keras graph", "Keras 3 torch"} <= set(record["microseconds"]), record["absent"]
+def test_both_kerases_read_the_files(name, kerases):
+    record = ported.measure_batch(WORKS[name], 2, kerases, QUICK)
+    assert {"tf_keras graph", "Keras 3 torch"} <= set(record["microseconds"]), record["absent"]
 
 
 def test_a_program_that_fails_is_an_error(monkeypatch):

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 from tests.support.live_keras import live_keras
+from tests.support.tiers import in_turns
 
 from batchdot import porting
 
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(params=["tf_keras", "keras"])
+KERASES = ("tf_keras", "keras")
+
+
+@pytest.fixture(params=KERASES)
 def keras(request):
     return live_keras(request.param)
 
@@ -279,7 +283,7 @@ def randomize(model, rng):
     model.set_weights(weights)
 
 
-@pytest.mark.parametrize("name", MODELS | OVER_TIME)
+@pytest.mark.parametrize(("name", "keras"), in_turns(MODELS | OVER_TIME, KERASES), indirect=["keras"])
 def test_load_recurrent_model_agrees(name, keras, tmp_path):
     if keras.__name__ == "keras" and name in KERAS_3_FAILS:
         pytest.skip("Keras 3 cannot")
