@@ -27,8 +27,7 @@ BD_INLINE void store_floats(Half* to, Simd<float> a) { store_halves(to, a); }
 BD_INLINE void store_floats(BFloat16* to, Simd<float> a) {
   auto bits = (Simd<uint32_t>)a;
   Simd<uint32_t> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
-  auto is_nan = (Simd<uint32_t>)((bits & 0x7fffffff) > 0x7f800000);
-  store_words(to, (rounded & ~is_nan) | (is_nan & 0x7fc0));
+  store_words(to, a != a ? 0x7fc0 - Simd<uint32_t>{} : rounded);        // NaN
 }
 
 // How kWidth values of a dtype are loaded as doubles, and stored. Bound of a store: as that of batchdot::store.
