@@ -20,11 +20,11 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-BD_INLINE void store_floats(float* to, Simd<float> a) { std::memcpy(to, &a, sizeof a); }
+BD_INLINE void store_numbers(float* to, Simd<float> a) { std::memcpy(to, &a, sizeof a); }
 
-BD_INLINE void store_floats(Half* to, Simd<float> a) { store_halves(to, a); }
+BD_INLINE void store_numbers(Half* to, Simd<float> a) { store_halves(to, a); }
 
-BD_INLINE void store_floats(BFloat16* to, Simd<float> a) {
+BD_INLINE void store_numbers(BFloat16* to, Simd<float> a) {
   auto bits = (Simd<uint32_t>)a;
   Simd<uint32_t> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
   store_words(to, a != a ? 0x7fc0 - Simd<uint32_t>{} : rounded);        // NaN
@@ -66,8 +66,11 @@ struct Memory<Half> {
 template <>
 struct Memory<BFloat16> {
   BD_INLINE Simd<double> load(const BFloat16* from) { return widen((Simd<float>)(load_words(from) << 16)); }
-  BD_INLINE void store(BFloat16* to, Simd<double> a) { store_floats(to, narrow(a)); }
+  BD_INLINE void store(BFloat16* to, Simd<double> a) { store_numbers(to, narrow(a)); }
 };
+
+template <class T>
+BD_INLINE void store_numbers(T* to, Simd<double> a) { Memory<T>::store(to, a); }
 
 // What products are formed of: double, and float for Half and BFloat16, which holds products of theirs: half of the
 // conversions to double.
@@ -95,30 +98,30 @@ BD_INLINE Simd<double> add_product(Simd<double> a, Simd<double> b, Simd<double> 
 
 BD_INLINE Simd<double> add_product(Simd<float> a, Simd<float> b, Simd<double> sum) { return sum + widen(a * b); }
 
-template <class T>
-BD_INLINE Pack load_pack(const T* from) {
-  Pack a;
+template <class Number = double, class T>
+BD_INLINE PackOf<Number> load_pack(const T* from) {
+  PackOf<Number> a;
 #pragma GCC unroll 8
-  for (int i = 0; i < kRegisters; ++i) a.part[i] = Memory<T>::load(from + i * kWidth);
+  for (int i = 0; i < kRegisters; ++i) a.part[i] = load_factors(from + i * kWidth, Number());
   return a;
 }
 
 // Load count values, fewer than kLanes; the lanes beyond them are zero.
-template <class T>
-BD_INLINE Pack load_partial(const T* from, int64_t count) {
+template <class Number = double, class T>
+BD_INLINE PackOf<Number> load_partial(const T* from, int64_t count) {
   T some[kLanes] = {};
   std::memcpy(some, from, count * sizeof(T));
-  return load_pack(some);
+  return load_pack<Number>(some);
 }
 
-template <class T>
-BD_INLINE void store_pack(T* to, const Pack& a) {
+template <class T, class Number>
+BD_INLINE void store_pack(T* to, const PackOf<Number>& a) {
 #pragma GCC unroll 8
-  for (int i = 0; i < kRegisters; ++i) Memory<T>::store(to + i * kWidth, a.part[i]);
+  for (int i = 0; i < kRegisters; ++i) store_numbers(to + i * kWidth, a.part[i]);
 }
 
-template <class T>
-BD_INLINE void store_partial(T* to, int64_t count, const Pack& a) {
+template <class T, class Number>
+BD_INLINE void store_partial(T* to, int64_t count, const PackOf<Number>& a) {
   T some[kLanes];
   store_pack(some, a);
   std::memcpy(to, some, count * sizeof(T));

@@ -24,13 +24,13 @@ namespace BD_NAMESPACE {
 // --- a row ----------------------------------------------------------------------------------------------------
 
 // Elements k to k + kLanes of a row; those beyond its size are zero.
-template <class T>
-BD_INLINE Pack load_at(const T* row, int64_t k, int64_t size) {
-  return size - k < kLanes ? load_partial(row + k, size - k) : load_pack(row + k);
+template <class Number = double, class T>
+BD_INLINE PackOf<Number> load_at(const T* row, int64_t k, int64_t size) {
+  return size - k < kLanes ? load_partial<Number>(row + k, size - k) : load_pack<Number>(row + k);
 }
 
-template <class T>
-BD_INLINE void store_at(T* row, int64_t k, int64_t size, const Pack& pack) {
+template <class T, class Number>
+BD_INLINE void store_at(T* row, int64_t k, int64_t size, const PackOf<Number>& pack) {
   if (size - k < kLanes)
     store_partial(row + k, size - k, pack);
   else

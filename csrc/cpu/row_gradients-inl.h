@@ -31,36 +31,39 @@ namespace batchdot {
 namespace BD_NAMESPACE {
 
 // x / |x|. Bound: a relative error of 2u, or 3u for double, in addition to that of the inverse norm.
-template <class T>
-BD_INLINE Pack scaled_pack(Pack x, const InverseNorm& inverse) {
+template <class T, class Number>
+BD_INLINE PackOf<Number> scaled_pack(PackOf<Number> x, const InverseNorm& inverse) {
 #pragma GCC unroll 8
   for (int i = 0; i < kRegisters; ++i) {
-    x.part[i] *= inverse.value;
+    x.part[i] *= (Number)inverse.value;
     if constexpr (!kHasExactProducts<T>) x.part[i] *= inverse.scale;
   }
   return x;
 }
 
-// The gradient to x of a cosine of x and v: (v/|v| - cosine · x/|x|) · gradient/|x|; where the norm of x is the floor,
-// a constant, v/|v| · gradient/|x|.
+// What the gradient to x leaves out of a vector: what is along x/|x|; nothing where the norm of x is the floor, a
+// constant.
+BD_INLINE double left_out(double along, const InverseNorm& of_x) { return of_x.floored ? 0 : along; }
+
+// The gradient to x of a cosine of x and v: (v/|v| - along · x/|x|) · gradient/|x|.
 // Bound for element k, before rounding to T: (2^-p / 128 + (3·sum_depth(K) + 16)·u) · (|v_k|/|v| + |x_k|/|x|) ·
 // |gradient|/|x|, without sum_depth for double. Where the two terms cancel, the error is relative to the terms and not
 // to what is left of them.
-template <class T>
-BD_INLINE Pack cosine_gradient(const Pack& x, const InverseNorm& of_x, const Pack& v, const InverseNorm& of_v,
-                               double cosine, double gradient) {
-  Pack unit = scaled_pack<T>(x, of_x), other = scaled_pack<T>(v, of_v);
-  double along = of_x.floored ? 0 : cosine;
+template <class T, class Number>
+BD_INLINE PackOf<Number> cosine_gradient(const PackOf<Number>& x, const InverseNorm& of_x, const PackOf<Number>& v,
+                                         const InverseNorm& of_v, double along, double gradient) {
+  PackOf<Number> unit = scaled_pack<T>(x, of_x), other = scaled_pack<T>(v, of_v);
 #pragma GCC unroll 8
-  for (int i = 0; i < kRegisters; ++i) other.part[i] = (other.part[i] - along * unit.part[i]) * gradient;
+  for (int i = 0; i < kRegisters; ++i)
+    other.part[i] = (other.part[i] - (Number)along * unit.part[i]) * (Number)gradient;
   return scaled_pack<T>(other, of_x);
 }
 
 // The largest number of T in place of finite ones beyond it, as in the gradient to a row whose norm is the floor;
 // double has no wider type to hold those.
-template <class T>
-BD_INLINE Pack saturated(Pack a) {
-  if constexpr (kDigits<T> < kDigits<double>) {
+template <class T, class Number>
+BD_INLINE PackOf<Number> saturated(PackOf<Number> a) {
+  if constexpr (kDigits<T> < kDigits<double> && std::is_same_v<Number, double>) {
     const auto most = broadcast((double)std::numeric_limits<T>::max());
     const auto finite = broadcast(std::numeric_limits<double>::max());
 #pragma GCC unroll 8
@@ -80,6 +83,7 @@ struct Saturation {
 
   BD_MEMBER_INLINE explicit Saturation(double largest)
       : needed(!(largest <= (double)std::numeric_limits<T>::max())) {}  // NaN needs it
+  template <class Pack>
   BD_MEMBER_INLINE Pack operator()(const Pack& a) const { return needed ? saturated<T>(a) : a; }
 };
 
@@ -144,10 +148,10 @@ struct CosineRule {
                    (cosine.x.value > cosine.y.value ? cosine.x.value : cosine.y.value)) {}
 
   BD_MEMBER_INLINE Pack of_x(const Pack& x, const Pack& y) const {
-    return cosine_gradient<T>(x, cosine.x, y, cosine.y, cosine.value, gradient);
+    return cosine_gradient<T>(x, cosine.x, y, cosine.y, left_out(cosine.value, cosine.x), gradient);
   }
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack& y) const {
-    return cosine_gradient<T>(y, cosine.y, x, cosine.x, cosine.value, gradient);
+    return cosine_gradient<T>(y, cosine.y, x, cosine.x, left_out(cosine.value, cosine.y), gradient);
   }
   BD_MEMBER_INLINE Pack stored(const Pack& a) const { return saturation(a); }
   BD_INLINE Pack stored_sum(const Pack& a) { return saturated<T>(a); }
@@ -158,7 +162,7 @@ template <class From, class T>
 BD_INLINE void write_multiple(const From* row, float factor, int64_t size, T* to) {
   auto write = [&](int64_t k) BD_LAMBDA_INLINE {
 #pragma GCC unroll 8
-    for (int i = 0; i < kLanes; i += kWidth) store_floats(to + k + i, load_factors(row + k + i, float()) * factor);
+    for (int i = 0; i < kLanes; i += kWidth) store_numbers(to + k + i, load_factors(row + k + i, float()) * factor);
   };
   for (int64_t k = 0; size < kLanes && k < size; ++k) store(to + k, (float)row[k] * factor);
   for (int64_t k = 0; k + kLanes <= size; k += kLanes) write(k);

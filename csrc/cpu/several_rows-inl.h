@@ -176,6 +176,23 @@ BD_INLINE RegistersOfNorms dot_and_norms_of_rows(const T* x, int64_t x_stride, c
   return {sum_each(xy), sum_each(xx), sum_each(yy)};
 }
 
+// Call body(row of x, row of y, dot_and_norms, number of the row) for the rows from begin to end, which are packed.
+template <class T, class Body>
+BD_INLINE void for_each_row_with_norms(const RowProblem& problem, int64_t begin, int64_t end, Body body) {
+  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0];
+  if (!takes_several_pairs(problem) || size < kLanes)
+    return for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
+      body(x, y, dot_and_norms(x, y, size), row);
+    });
+  for (int64_t row = begin; row < end; row += kWidth) {
+    int count = end - row < kWidth ? (int)(end - row) : kWidth;
+    const T *x = (const T*)problem.x.data + row * x_stride, *y = (const T*)problem.y.data + row * y_stride;
+    RegistersOfNorms sums = dot_and_norms_of_rows(x, x_stride, y, y_stride, size, count);
+    for (int i = 0; i < count; ++i)
+      body(x + i * x_stride, y + i * y_stride, DotAndNorms{sums.xy[i], sums.xx[i], sums.yy[i]}, row + i);
+  }
+}
+
 // --- what is accurate -----------------------------------------------------------------------------------------
 
 // The cancellation threshold for K times the largest magnitudes in place of M. It is raised by more than what M may

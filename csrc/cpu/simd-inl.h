@@ -47,10 +47,12 @@ struct SimdType<T, 1> {
 template <class T, int N = kWidth>
 using Simd = typename SimdType<T, N>::Type;
 
-// kLanes doubles.
-struct Pack {
-  Simd<double> part[kRegisters];
+// kLanes numbers.
+template <class Number>
+struct PackOf {
+  Simd<Number> part[kRegisters];
 };
+using Pack = PackOf<double>;
 
 BD_INLINE Simd<double> broadcast(double value) { return value - Simd<double>{}; }
 
@@ -111,6 +113,12 @@ BD_INLINE Simd<double> bounded(Simd<double> a) {
   return (Simd<double>)BD_INTRINSIC(
       _mm256_max_pd(_mm256_set1_pd(-1), _mm256_min_pd(_mm256_set1_pd(1), (__m256d)a)),
       _mm512_maskz_max_pd(0xff, _mm512_set1_pd(-1), _mm512_maskz_min_pd(0xff, _mm512_set1_pd(1), (__m512d)a)));
+}
+
+BD_INLINE Simd<float> bounded(Simd<float> a) {
+  return (Simd<float>)BD_INTRINSIC(
+      _mm_max_ps(_mm_set1_ps(-1), _mm_min_ps(_mm_set1_ps(1), (__m128)a)),
+      _mm256_max_ps(_mm256_set1_ps(-1), _mm256_min_ps(_mm256_set1_ps(1), (__m256)a)));
 }
 
 BD_INLINE Simd<float, 2 * kWidth> bounded(Simd<float, 2 * kWidth> a) {

@@ -474,6 +474,32 @@ def test_gradients_within_4_eps(dtype, shapes):
         assert ((got - exact).abs() <= most * torch.finfo(dtype).eps * scale).all()
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["packed", "apart"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_gradients_of_cosine_matrices_of_every_scale(dtype, apart):
+    """Rows of zeros and of every scale beside each other: against the formula in float64."""
+    info = torch.finfo(dtype)
+    ends = (2.0**-400, 2.0**400) if dtype == torch.float64 else (info.tiny / 8, info.max / 2)
+    scales = [0.0, ends[0], ends[0] ** 0.5, 0.1, 1.0, 20.0, ends[1] ** 0.5, ends[1]]
+    factors = torch.tensor(scales, dtype=torch.float64)[:, None]
+    for k in (3, 20, 40):
+        x, y = (((torch.rand(1, 8, k).double() - 0.4) * factors).to(dtype) for _ in "xy")
+        if apart:
+            x, y = x.repeat_interleave(2, -1)[..., ::2], y.mT.contiguous().mT
+        weights = torch.randn(1, 8, 8, dtype=torch.float64).to(dtype)
+        out = batch_dot(x.requires_grad_(), y.requires_grad_(), 2, normalize=True, epsilon=5e-324)
+        found = torch.autograd.grad(out, (x, y), weights)
+        norms = [t.detach().double().square().sum(-1, True).clamp(5e-324).sqrt() for t in (x, y)]
+        units = [t.detach().double() / norm for t, norm in zip((x, y), norms, strict=True)]
+        sides = zip(found, (weights.double(), weights.mT.double()), units, units[::-1], norms, strict=True)
+        for gradient, weight, unit, other, norm in sides:
+            arrived = weight @ other
+            exact = (arrived - (arrived * unit).sum(-1, True) * unit) / norm
+            terms = (weight.abs().sum(-1, True) / norm).clamp(max=info.max)
+            error = (gradient.double() - exact.clamp(-info.max, info.max)).abs()
+            assert (error <= 16 * info.eps * terms + info.tiny * info.eps).all()
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_gradients_of_products_are_rounded_to_nearest(dtype):
     """One product each, which float32 holds exactly for 16-bit types, ties among them."""
