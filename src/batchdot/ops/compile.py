@@ -47,13 +47,10 @@ def trace_batch_dot(
 
 def trace_operation(operation: Operation, x: object, y: object) -> Any:
     """Run an operation under torch.compile: as one operator if possible, otherwise traced."""
-    if operation.static and are_exact_tensors((x, y)) and not _must_trace_through():
-        options = operation.options
-        if not options:
-            return _DOT(x, y)
-        if operation.epsilon is None:
-            return _BATCH_DOT(x, y, options["axes"], options["batch_dims"])
-        return _BATCH_DOT(x, y, options["axes"], options["batch_dims"], True, operation.epsilon)
+    constants = operation.constants  # one tuple, as each field and each key that is read here is a guard
+    exact = (x.__class__ is Tensor and y.__class__ is Tensor) or are_exact_tensors((x, y))
+    if constants is not None and exact and not _must_trace_through():
+        return _BATCH_DOT(x, y, *constants) if constants else _DOT(x, y)
     return dispatch.run_traced(operation, x, y)
 
 

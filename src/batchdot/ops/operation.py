@@ -44,6 +44,7 @@ class Operation:
         options: the other arguments of the function by name.
         static: whether the options are constants, not symbols of torch.compile.
         plans: the cache of its plans; equality ignores it.
+        constants: what follows x and y in the operator of torch.compile (`ops.compile`), None if not static.
 
     >>> from batchdot.ops.arguments import batch_dot_operation
     >>> batch_dot_operation(axes=2).contract((32, 128, 64), (32, 100, 64)).einsum
@@ -56,10 +57,14 @@ class Operation:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     static: bool = True
     plans: PlanCache = field(init=False, compare=False, repr=False)
+    constants: tuple[Any, ...] | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # No default_factory, which Dynamo cannot trace.
         object.__setattr__(self, "plans", PlanCache())
+        normalize = () if self.epsilon is None else (True, self.epsilon)
+        axes = (self.options["axes"], self.options["batch_dims"], *normalize) if self.options else ()
+        object.__setattr__(self, "constants", axes if self.static else None)
 
     def without_normalization(self) -> "Operation":
         """Return the operation that sums plain products over the same axes."""

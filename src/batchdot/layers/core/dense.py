@@ -138,7 +138,11 @@ class Dense(Layer):
         if outputs.dtype is not kernel.dtype:  # under autocast
             outputs = outputs.to(kernel.dtype)
         activation = self.activation
-        return outputs if activation is activations.linear else activation(outputs)
+        if activation is activations.linear:
+            return outputs
+        if activation is activations.relu:  # torch.compile would guard on each of its defaults
+            return torch.relu(outputs)
+        return activation(outputs)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output for the shape of the input, whose unknown sizes are None.

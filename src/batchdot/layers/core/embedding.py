@@ -91,8 +91,12 @@ class Embedding(Layer):
         """Return the rows of the ids."""
         if inputs.dtype is not torch.int64 and inputs.dtype is not torch.int32:
             inputs = inputs.to(torch.int64)
+        own: dict[str, Any] = self._parameters  # a method to read it would be ten guards under torch.compile
+        embeddings = own.get("embeddings")
+        if embeddings is None:  # parametrized or pruned: still an attribute
+            embeddings = self.embeddings
         try:
-            return torch.embedding(self._get_weight("embeddings"), inputs)
+            return torch.embedding(embeddings, inputs)
         except IndexError:
             raise IndexError(self._describe_bad_ids(inputs)) from None
 
