@@ -38,7 +38,7 @@ def native_kernels() -> list[Extension]:
     return [
         Extension(
             "batchdot.kernels.cpu._rows",
-            ["csrc/cpu/operators.cpp", "csrc/cpu/selection.cpp", "csrc/cpu/dispatch.cpp"],
+            [f"csrc/cpu/{name}.cpp" for name in ("operators", "selection", "search", "rank", "dispatch")],
             depends=[str(path) for path in Path("csrc/cpu").glob("*.h")],
             include_dirs=[str(root / "include")],
             define_macros=[("TORCH_TARGET_VERSION", OLDEST_TORCH)],

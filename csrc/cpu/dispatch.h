@@ -18,6 +18,11 @@ using AreFinite = bool (*)(const void* row, int64_t count);
 using QueryScores = void (*)(const void* items, int64_t row_stride, const double* queries, int64_t count, int64_t size,
                              int64_t begin, int64_t end, void* out, int64_t score_stride);
 
+// Scores of a group of queries and panels of items, and what makes them of rows (matrix_scores-inl.h).
+using PackRows = void (*)(const void* from, int64_t row_stride, int64_t count, int64_t size, int64_t width, float* to);
+using ScorePanels = void (*)(const float* group, const float* items, int64_t panels, int64_t size, float* scores,
+                             int64_t stride);
+
 // The kernels of one instruction set, each for float, double, Half and BFloat16; of scores, for float, double and
 // int64_t.
 struct Kernels {
@@ -26,6 +31,9 @@ struct Kernels {
   QueryScores query_scores[4];
   NextAbove next_above[3];
   AreFinite are_finite[3];
+  PackRows pack_rows[4];
+  ScorePanels score_panels;
+  int64_t group, panel;  // the queries of a group, and the items of a panel
 };
 
 // The kernels of the widest instruction set that this machine has, chosen at the first call. The environment

@@ -11,6 +11,7 @@
 #endif
 
 #include "cosine_matrix-inl.h"
+#include "matrix_scores-inl.h"
 #include "query_scores-inl.h"
 #include "row_gradients-inl.h"
 #include "row_cosine-inl.h"
@@ -35,6 +36,10 @@ static const Kernels kKernels = {
     BD_FOR_DTYPES(query_scores),
     {next_above<float>, next_above<double>, next_above<int64_t>},
     {are_finite<float>, are_finite<double>, are_finite<int64_t>},
+    BD_FOR_DTYPES(pack_rows),
+    score_panels,
+    kGroup,
+    kPanel,
 };
 
 #undef BD_FOR_DTYPES

@@ -99,6 +99,13 @@ BD_INLINE Simd<double> multiply_add(Simd<double> a, Simd<double> b, Simd<double>
                                     _mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c));
 }
 
+// a * b + c of floats, fused: the one operation here whose bits depend on the instruction set (matrix_scores-inl.h).
+BD_INLINE Simd<float, 2 * kWidth> multiply_add_floats(Simd<float, 2 * kWidth> a, Simd<float, 2 * kWidth> b,
+                                                      Simd<float, 2 * kWidth> c) {
+  return (Simd<float, 2 * kWidth>)BD_INTRINSIC(_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c),
+                                               _mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c));
+}
+
 // fma(a, b, -product): the rounding error of `product`, a * b rounded. Bound: exact for |product| >= 2^-968.
 BD_INLINE Simd<double> product_error(Simd<double> a, Simd<double> b, Simd<double> product) {
   return multiply_add(a, b, -product);
@@ -163,6 +170,8 @@ BD_INLINE void store_words(void* to, Simd<uint32_t> a) {
 }
 
 BD_INLINE Simd<double> multiply_add(Simd<double> a, Simd<double> b, Simd<double> c) { return a * b + c; }
+
+BD_INLINE Simd<float, 4> multiply_add_floats(Simd<float, 4> a, Simd<float, 4> b, Simd<float, 4> c) { return a * b + c; }
 
 // Dekker's product (Numer. Math. 18, 1971): halves of the digits multiply exactly. It is fma(a, b, -product) unless
 // splitting a factor overflows, from 2^996 on, or a product of halves underflows, which may happen for

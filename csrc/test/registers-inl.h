@@ -1,6 +1,7 @@
 // What csrc/test/registers.cpp checks, compiled for each instruction set as the kernels are.
 
 #include "lanes-inl.h"
+#include "matrix_scores-inl.h"
 #include "memory-inl.h"
 #include "row_access-inl.h"
 #include "simd-inl.h"
@@ -58,6 +59,29 @@ static void check_arithmetic(Expectations& expect, const std::vector<double>& va
   }
 }
 
+// Panels have memory of just their size, and rows that are missing are zero. Products of small integers are exact.
+template <class T>
+static void check_panels(Expectations& expect) {
+  for (int64_t count = 1; count <= 2 * kPanel + 1; count += 3)
+    for (int64_t size = 0; size <= 9; ++size) {
+      int64_t panels = (count + kPanel - 1) / kPanel, queries = count % kGroup + 1;
+      auto number = [](int64_t row, int64_t k) { return double((row * 5 + k * 3) % 7 - 3); };
+      std::vector<T> rows(count * size);
+      for (int64_t i = 0; i < count * size; ++i) rows[i] = T(number(i / size, i % size));
+      std::vector<float> items(panels * kPanel * size), group(kGroup * size), scores(kGroup * panels * kPanel);
+      pack_rows<T>(rows.data(), size, count, size, kPanel, items.data());
+      pack_rows<T>(rows.data(), size, std::min(queries, count), size, kGroup, group.data());
+      score_panels(group.data(), items.data(), panels, size, scores.data(), panels * kPanel);
+      for (int64_t query = 0; query < kGroup; ++query)
+        for (int64_t item = 0; item < panels * kPanel; ++item) {
+          double right = 0;
+          for (int64_t k = 0; k < size && query < std::min(queries, count) && item < count; ++k)
+            right += number(query, k) * number(item, k);
+          expect.equal("panels", scores[query * panels * kPanel + item] + 0.0, right + 0.0);
+        }
+    }
+}
+
 static void check_registers(Expectations& expect) {
   expect.instructions = BD_NAME;
   check_memory(expect, some_numbers<double>());
@@ -69,6 +93,10 @@ static void check_registers(Expectations& expect) {
   check_rounding<Half>(expect, numbers);
   check_rounding<BFloat16>(expect, numbers);
   check_arithmetic(expect, numbers);
+  check_panels<float>(expect);
+  check_panels<double>(expect);
+  check_panels<Half>(expect);
+  check_panels<BFloat16>(expect);
 }
 
 }  // namespace BD_NAMESPACE

@@ -1,5 +1,5 @@
 // Compare operations on registers with the same on one number, by every instruction set that the processor has.
-// Memory for a row is tried as well.
+// Memory for a row is tried as well, and panels, whose sums are in registers.
 //
 //   g++ -std=c++17 -O1 -ffp-contract=off -fsanitize=address,undefined -Icsrc/test/shim -Icsrc/cpu
 //       csrc/test/registers.cpp -o registers
@@ -8,6 +8,7 @@
 // Sanitizers find what no result shows: lanes that a register has not, memory beyond a row. Of whole kernels only
 // AddressSanitizer is quick enough, on bits.cpp without optimization.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>

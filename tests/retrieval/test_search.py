@@ -70,6 +70,8 @@ SIZES = [
     (5, 40, 2, 40),
     (8, 123, 1, 60),
     (4, 160, 3, 0),
+    (17, 300, 9, 20),
+    (30, 70, 37, 5),
 ]
 
 
@@ -178,6 +180,8 @@ def test_one_query_numpy_lists_and_strides():
     assert torch.equal(top_k(query.numpy(), items.numpy(), 3).indices, indices)
     assert torch.equal(top_k(query.tolist(), items.tolist(), 3).indices, indices)
     assert torch.equal(top_k(query, items.T.contiguous().T, 3).indices, indices)
+    assert torch.equal(top_k(query.expand(40, 6), items.T.contiguous().T, 3).indices[39], indices)
+    assert torch.equal(top_k(query.expand(40, 6), items, 3).indices[39], indices)
     assert torch.equal(top_k(query, items.repeat_interleave(2, 0)[::2], np.int64(3)).indices, indices)
 
 

@@ -9,6 +9,7 @@ from batchdot import top_k
 from batchdot.cli.main import main
 from batchdot.errors import FileFormatError
 from batchdot.io.array_file import BlockReader
+from batchdot.io.regular_file import RegularFile
 from batchdot.retrieval import native_selection, selection
 from batchdot.streaming import top_k as retrieval_files
 from batchdot.streaming.top_k import top_k_files
@@ -54,21 +55,38 @@ def test_files_have_what_top_k_returns(items, k, normalize, blocks, folder):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("gap", [1, 50, 1 << 16])
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("k", [1, 10, 85, 90])
-def test_few_queries_are_searched_in_threads(workers, gap, k, monkeypatch, folder):
-    """Of which some have fewer items than k; the best are read again one by one, or several at once."""
+@pytest.mark.parametrize("repeat", [1, 5])
+def test_items_are_searched_in_threads(workers, order, k, repeat, monkeypatch, folder):
+    """Of which some have fewer items than k."""
     monkeypatch.setattr(retrieval_files, "count_workers", lambda: workers)
-    monkeypatch.setattr(retrieval_files, "GAP_BYTES", gap)
     monkeypatch.setattr(retrieval_files, "ITEM_BYTES", 13 * 4 * 8)
+    np.save("queries.npy", np.load("queries.npy").repeat(repeat, 0))
     items = np.load("items.npy")
     items[[3, 40]], items[[20, 77]], items[50] = 3e38, -3e38, np.nan
     items[[33, 34], 1] = np.inf
-    np.save("items.npy", items)
+    np.save("items.npy", np.asarray(items, order=order))
     top_k_files("queries.npy", "items.npy", k, scores="s.npy", indices="i.npy")
     expected = top_k(np.load("queries.npy"), items, k)
     np.testing.assert_array_equal(np.load("s.npy"), expected.scores.numpy())
     np.testing.assert_array_equal(np.load("i.npy"), expected.indices.numpy())
+
+
+@pytest.mark.parametrize("items", ["items.npy", "columns.npy"])
+def test_items_are_read_once(items, monkeypatch, folder):
+    """To read a row in Fortran order again would be to read each of its numbers by itself."""
+    counts, header, read_into = [], 128, RegularFile.read_into
+
+    def count(self, buffer, offset):
+        if self.path == items and offset >= header:
+            counts.append(len(buffer))
+        return read_into(self, buffer, offset)
+
+    monkeypatch.setattr(retrieval_files, "ITEM_BYTES", 13 * 4 * 8)
+    monkeypatch.setattr(RegularFile, "read_into", count)
+    top_k_files("queries.npy", items, 3, indices="i.npy")
+    assert sum(counts) == np.load(items).nbytes
 
 
 def test_formats_dtypes_and_one_output(folder):

@@ -6,7 +6,6 @@ are compared and returned, so that a score does not depend on the place of its i
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -19,10 +18,11 @@ from batchdot.retrieval.scores import (
     COARSE_MARGIN,
     Bfloat16Scores,
     Scores,
+    are_few,
     is_coarse,
     most_items,
     scores_of,
-    uses_vector_scores,
+    searches_natively,
 )
 from batchdot.retrieval.selection import Selection
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
@@ -47,8 +47,14 @@ class BlockSearch:
 
     def single_threaded(self, dtype: torch.dtype) -> Callable[[], None] | None:
         """Return what makes searches of items of a dtype use the calling thread only; None for nothing."""
-        few = uses_vector_scores(self.spec, len(self.queries), self.queries.device, dtype)
-        return library.set_single_threaded if few else None
+        count = len(self.queries)
+        if not self._searches_natively(dtype):
+            return None
+        rows, _ = NativeSelection.block_shape(count, self.spec.k + self.spec.margin)
+        return library.set_single_threaded if rows == count else None
+
+    def _searches_natively(self, dtype: torch.dtype) -> bool:
+        return self.selection is NativeSelection and searches_natively(self.spec, self.queries, dtype)
 
     def find(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return exact scores and indices of the best items (N, d), the best first: (Q, min(k, N)) each."""
@@ -58,23 +64,37 @@ class BlockSearch:
             return scores, torch.empty_like(scores, dtype=torch.int64)
         num_candidates = min(k + self.spec.margin, len(items))
         rows, _ = self.selection.block_shape(len(self.queries), num_candidates)
-        search = self._find_coarsely if is_coarse(self.spec, self.queries, items) else self._find
+        search = self._find
+        if is_coarse(self.spec, self.queries, items):
+            search = self._find_coarsely
+        elif self._searches_natively(items.dtype) and (items.shape[1] < 2 or items.stride(1) == 1):
+            search = self._find_natively
+        if rows == len(self.queries):
+            return search(self.queries, items, num_candidates, k)
         found = [
             search(self.queries[start : start + rows], items, num_candidates, k)
             for start in range(0, len(self.queries), rows)
         ]
-        if len(found) == 1:
-            return found[0]
         scores, indices = map(torch.cat, zip(*found, strict=True))
         return scores, indices
 
+    def _find_natively(
+        self, queries: Tensor, items: Tensor, num_candidates: int, k: int
+    ) -> tuple[Tensor, Tensor]:
+        """Search for a block of queries, by scores that are compared as they are computed."""
+        sum_dtype = torch.float64 if are_few(*queries.shape) else self.spec.prefilter_dtype
+        _, candidates = torch.ops.batchdot.search_rows(
+            queries.to(sum_dtype).contiguous(), items, num_candidates
+        )
+        return rank(self.spec, queries, items, candidates, k)
+
     def _find(self, queries: Tensor, items: Tensor, num_candidates: int, k: int) -> tuple[Tensor, Tensor]:
         """Search for a block of queries; again, with the reference, where a selection is not sure."""
-        scores = scores_of(self.spec, queries, items)
+        scores = scores_of(self.spec, queries)
         selection = self._select(self.selection, scores, queries, items, num_candidates)
         if not selection.is_sure():
             selection = self._select(Selection, scores, queries, items, num_candidates)
-        return score_again(self.spec, queries, partial(rows_at, items), selection.positions(), k)
+        return rank(self.spec, queries, items, selection.positions(), k)
 
     def _find_coarsely(
         self, queries: Tensor, items: Tensor, num_candidates: int, k: int
@@ -86,7 +106,7 @@ class BlockSearch:
         wanted = min(num_candidates + k // COARSE_MARGIN, len(items))
         scores = Bfloat16Scores(self.spec, queries)
         selection = self._select(self.selection, scores, queries, items, wanted)
-        found = score_again(self.spec, queries, partial(rows_at, items), selection.positions(), k)
+        found = rank(self.spec, queries, items, selection.positions(), k)
         least = selection.least()
         decided = found[0][:, -1] > least + scores.error(least)
         if wanted < len(items) and not decided.all():
@@ -103,41 +123,42 @@ class BlockSearch:
         """Return the candidates of a block of queries among all items."""
         like = queries.new_empty(0, dtype=self.spec.prefilter_dtype)
         selection = kind(len(queries), num_candidates, len(items), like)
-        add_items(self.spec, selection, scores, queries, items, 0)
+        _, columns = selection.block_shape(len(queries), num_candidates)
+        columns = min(columns, most_items(self.spec, items, scores))
+        buffer = queries.new_empty(len(queries) * min(columns, len(items)), dtype=like.dtype)
+        for first in range(0, len(items), columns):
+            block = items[first : first + columns]
+            out = buffer[: len(queries) * len(block)].view(len(queries), len(block))
+            values = scores(block, out)
+            # A partial sum beyond the range stays infinite or becomes NaN.
+            if self.spec.may_overflow and not selection.are_finite(values):
+                values = multiply_wide(queries, block, self.spec, out)
+            selection.add(values, first)
         return selection
 
 
-def add_items(
-    spec: SearchSpec, selection: AnySelection, scores: Scores, queries: Tensor, items: Tensor, start: int
-) -> None:
-    """Let items (N, d) become candidates of queries (Q, d); the first item has position ``start``."""
-    _, columns = selection.block_shape(len(queries), selection.num_candidates)
-    columns = min(columns, most_items(spec, items, scores))
-    buffer = queries.new_empty(len(queries) * min(columns, len(items)), dtype=spec.prefilter_dtype)
-    for first in range(0, len(items), columns):
-        block = items[first : first + columns]
-        out = buffer[: len(queries) * len(block)].view(len(queries), len(block))
-        values = scores(block, out)
-        # A partial sum beyond the range stays infinite or becomes NaN.
-        if spec.may_overflow and not selection.are_finite(values):
-            values = multiply_wide(queries, block, spec, out)
-        selection.add(values, start + first)
-
-
-def score_again(
-    spec: SearchSpec, queries: Tensor, rows: Callable[[Tensor], Tensor], candidates: Tensor, k: int
+def rank(
+    spec: SearchSpec, queries: Tensor, items: Tensor, candidates: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """Return exact scores and indices of the k best candidates (Q, C), ascending: (Q, k) each.
+    """Return exact scores and indices of the k best candidates (Q, C), ascending: (Q, k) each."""
+    of_floats = spec.score_dtype.is_floating_point and items.is_floating_point()
+    if of_floats and uses_native_kernels(queries.device):
+        found: tuple[Tensor, Tensor] = torch.ops.batchdot.rank_pairs(
+            queries.to(spec.score_dtype).contiguous(), items, candidates, k, spec.epsilon or 0.0
+        )
+        return found
+    return best(score_candidates(spec, queries, items, candidates), candidates, k)
 
-    ``rows`` returns the items (Q', C', d) at positions (Q', C').
-    """
+
+def score_candidates(spec: SearchSpec, queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
+    """Return exact scores of candidates (Q, C), in ``score_dtype``, by `batch_dot`."""
     parts = spec.parts(candidates.shape, queries.shape[1], queries.device.type)
     if len(parts) == 1:
-        return best(spec.score_pairs(queries, rows(candidates)), candidates, k)
+        return spec.score_pairs(queries, rows_at(items, candidates))
     scores = queries.new_empty(candidates.shape, dtype=spec.score_dtype)
     for part in parts:
-        scores[part] = spec.score_pairs(queries[part[0]], rows(candidates[part]))
-    return best(scores, candidates, k)
+        scores[part] = spec.score_pairs(queries[part[0]], rows_at(items, candidates[part]))
+    return scores
 
 
 def rows_at(items: Tensor, positions: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The positions of the largest scores of each row of a matrix that is computed block by block, in C++.
 
 The class is as `selection.Selection`. A block is small enough to be in cache when its scores are read, and
-each score is compared with one threshold (csrc/cpu/selection.cpp).
+each score is compared with one threshold (csrc/cpu/candidates.h).
 """
 
 import torch

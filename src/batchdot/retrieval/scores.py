@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from batchdot._torch import multiplies_bfloat16
+from batchdot.kernels.cpu import library
 from batchdot.planning.lowering import block_bytes
 from batchdot.retrieval.spec import SearchSpec, uses_native_kernels
 
 FEW_QUERIES = 16
-"""The most queries whose scores are products of a matrix and vectors, at the rate of memory. On an AMD Zen 4,
-with 100,000 items, 1 query of 128 numbers took 2.7 ms and 16 took 8.7, as products of matrices 8.0 and 13.9;
-of 16 numbers, 0.1 and 2.6 ms, as products of matrices 0.3 and 1.7."""
+"""The most queries whose scores are summed in float64, as products of a matrix and vectors, at the rate of
+memory; see `are_few`."""
 
 COARSE_MARGIN = 4
 """k is divided by this for the number of further candidates where scores have the digits of bfloat16."""
@@ -32,19 +32,32 @@ class Scores(Protocol):
         ...
 
 
-def uses_vector_scores(spec: SearchSpec, queries: int, device: torch.device, items: torch.dtype) -> bool:
-    """Return whether items of a dtype are scored as they are, as a matrix times few vectors."""
-    is_sum = spec.epsilon is None and spec.score_dtype.is_floating_point and items.is_floating_point
-    fits = (items == torch.float64) == (spec.prefilter_dtype == torch.float64)
-    return is_sum and fits and queries <= FEW_QUERIES and uses_native_kernels(device)
+def searches_natively(spec: SearchSpec, queries: Tensor, items: torch.dtype) -> bool:
+    """Return whether one C++ operator scores items of a dtype as they are, and selects among them.
+
+    For many queries only where the library has fused products in registers of 8 floats or more: without them,
+    1,024 queries of 128 numbers took 1.4 times as long as with PyTorch's products.
+    """
+    if spec.epsilon is not None or not (spec.score_dtype.is_floating_point and items.is_floating_point):
+        return False
+    if spec.prefilter_dtype == torch.float64:
+        return items == torch.float64 and len(queries) <= FEW_QUERIES
+    return are_few(*queries.shape) or library.instructions() != "baseline"
 
 
-def scores_of(spec: SearchSpec, queries: Tensor, items: Tensor) -> Scores:
+def are_few(queries: int, size: int) -> bool:
+    """Return whether products with vectors, of ``size`` numbers, are faster than those of matrices.
+
+    On an AMD Zen 4, with one thread and 100,000 items of 128 numbers, 1 query took 3.6 ms and 16 took 12.9,
+    by products of matrices 10.6 and 14.0; of 16 numbers, 1 took 0.3 ms and 4 took 1.0, by these 0.8 and 1.0.
+    """
+    return queries <= min(FEW_QUERIES, max(4, size // 8))
+
+
+def scores_of(spec: SearchSpec, queries: Tensor) -> Scores:
     """Return what scores these queries fastest, by the dtypes and the number of queries."""
     if spec.epsilon is not None or spec.prefilter_dtype == torch.int64:
         return BatchDotScores(spec, queries)
-    if uses_vector_scores(spec, len(queries), queries.device, items.dtype):
-        return VectorScores(spec, queries)
     return ProductScores(spec, queries)
 
 
@@ -57,7 +70,7 @@ def is_coarse(spec: SearchSpec, queries: Tensor, items: Tensor) -> bool:
 
 def most_items(spec: SearchSpec, items: Tensor, scores: Scores) -> int:
     """Return the most items of a block, besides what the selection allows."""
-    if isinstance(scores, VectorScores | Bfloat16Scores) or items.dtype == spec.prefilter_dtype:
+    if isinstance(scores, Bfloat16Scores) or items.dtype == spec.prefilter_dtype:
         return max(1, len(items))
     most = CONVERTED_BYTES if items.device.type == "cpu" else block_bytes(items.device.type)
     return max(1, most // max(1, items.shape[1] * spec.prefilter_dtype.itemsize))
@@ -108,16 +121,3 @@ class Bfloat16Scores:
 def _largest(rows: Tensor) -> Tensor:
     """Return the bits of the largest magnitude of bfloat16 numbers: 6 times as fast as by the numbers."""
     return rows.view(torch.int16).bitwise_and(0x7FFF).amax()
-
-
-class VectorScores:
-    """Products of a matrix and few vectors, in C++: summed in float64, from items of any float dtype."""
-
-    def __init__(self, spec: SearchSpec, queries: Tensor) -> None:
-        self.vectors = queries.to(torch.float64).contiguous()
-
-    def __call__(self, items: Tensor, out: Tensor) -> Tensor:
-        """Write the scores to ``out``."""
-        packed = items.shape[1] < 2 or items.stride(1) == 1
-        torch.ops.batchdot.score_rows(self.vectors, items if packed else items.contiguous(), out)
-        return out

@@ -33,17 +33,20 @@ def check_shapes(queries: tuple[int, ...], items: tuple[int, ...], k: Any, singl
         ValueError: as `top_k`.
         TypeError: k is not an integer.
     """
-    received = f"Received: queries.shape={queries}, items.shape={items}, k={k!r}."
+
+    def received() -> str:
+        return f"Received: queries.shape={queries}, items.shape={items}, k={k!r}."
+
     if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"k should be an integer. {received}")
+        raise TypeError(f"k should be an integer. {received()}")
     if len(queries) != (1 if single else 2) or len(items) != 2:
-        raise ValueError(f"top_k takes queries of shape (Q, d) and items of shape (N, d). {received}")
+        raise ValueError(f"top_k takes queries of shape (Q, d) and items of shape (N, d). {received()}")
     if queries[-1] != items[1]:
         raise ValueError(
-            f"queries and items have different sizes of a row: {queries[-1]} != {items[1]}. {received}"
+            f"queries and items have different sizes of a row: {queries[-1]} != {items[1]}. {received()}"
         )
     if not 0 <= index(k) <= items[0]:
-        raise ValueError(f"k should be from 0 to the number of items, {items[0]}. {received}")
+        raise ValueError(f"k should be from 0 to the number of items, {items[0]}. {received()}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """`top_k` of queries and items in files, streamed in bounded memory (`batchdot top-k`)."""
 
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,8 +16,7 @@ from batchdot.io.array_file import ArrayFile, BlockReader, PathLike, TensorPath,
 from batchdot.io.atomic import AtomicFile
 from batchdot.io.layout import bytes_of
 from batchdot.io.regular_file import RegularFile, printable
-from batchdot.retrieval.block_search import BlockSearch, best, score_again
-from batchdot.retrieval.gradual_search import GradualSearch
+from batchdot.retrieval.block_search import BlockSearch, best, merge
 from batchdot.retrieval.spec import SearchSpec, check_shapes
 from batchdot.streaming.dtypes import cast_dtype, parse_target_dtype
 from batchdot.streaming.progress import Progress
@@ -30,9 +28,6 @@ QUERY_BYTES = 64 << 20
 
 ITEM_BYTES = 16 << 20
 """Memory budget for a block of items. Each thread has one, or one is searched while the next is read."""
-
-GAP_BYTES = 64 << 10
-"""Items that lie within so many bytes are read at once, when the best are read again."""
 
 
 def top_k_files(
@@ -170,34 +165,21 @@ class _Searches:
     def _share(
         self, queries: Tensor, start_thread: Callable[[], None], bar: Progress
     ) -> tuple[Tensor, Tensor]:
-        """Search in several threads, each of which reads its own blocks: for few queries."""
+        """Search in several threads, each of which reads its own blocks."""
         intervals = SharedIntervals(self._intervals())
 
-        def work() -> Tensor:
-            search = GradualSearch(self.spec, queries, self.items.layout.shape[0])
+        def blocks() -> Iterator[tuple[int, Tensor]]:
             reader = self.items.reader(self.item_rows)
+            for start, stop in intervals:
+                yield start, reader.read(start, stop)
+
+        def work() -> tuple[Tensor, Tensor]:
             with intervals:
-                for start, stop in intervals:
-                    search.add(reader.read(start, stop).to(self.dtypes[1]), start)
-                    intervals.finish(stop - start)
-                return search.candidates()
+                return self._collect(BlockSearch(self.spec, queries), blocks(), intervals.finish)
 
         found = run_workers(work, count_workers(), start_thread, intervals, bar)
-        candidates = torch.cat(found, 1).sort(1).values
-        return score_again(self.spec, queries, self._rows_at, candidates, self.spec.k)
-
-    def _rows_at(self, positions: Tensor) -> Tensor:
-        """Read the items at positions (Q, C) again: (Q, C, d). Those that lie close together are one read."""
-        wanted, places = positions.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        size = self.items.layout.dtype.itemsize * self.items.layout.shape[1]
-        reader = self.items.reader(most := min(self.item_rows, max(1, GAP_BYTES // max(1, size))))
-        at, rows, start = wanted.tolist(), [], 0
-        while start < len(at):
-            stop = bisect_left(at, at[start] + most, start)
-            block = reader.read(at[start], at[stop - 1] + 1)
-            rows.append(block[wanted[start:stop] - at[start]])
-            start = stop
-        return torch.cat(rows).to(self.dtypes[1])[places]
+        scores, indices = zip(*found, strict=True)
+        return merge(scores, indices, self.spec.k)
 
     def _read_ahead(self, search: BlockSearch, bar: Progress) -> tuple[Tensor, Tensor]:
         """Search by all threads in one block, while another thread reads the next."""

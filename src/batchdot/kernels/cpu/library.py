@@ -23,7 +23,7 @@ def unavailable_reasons() -> list[str]:
     try:
         torch.ops.load_library(str(LIBRARY))  # type: ignore[no-untyped-call]
         CDLL(str(LIBRARY)).batchdot_set_single_threaded  # noqa: B018  # raises if it is older
-        torch.ops.batchdot.select_top  # noqa: B018  # raises likewise
+        torch.ops.batchdot.rank_pairs  # noqa: B018  # raises likewise
         operators.register_rules()
     except OSError as error:
         return [f"not loaded: {error}"]
@@ -32,6 +32,7 @@ def unavailable_reasons() -> list[str]:
     return []
 
 
+@cache
 def instructions() -> str:
     """Return the instruction set that the library uses on this machine: baseline, avx2, ..."""
     function = CDLL(str(LIBRARY)).batchdot_instructions
