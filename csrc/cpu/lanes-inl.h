@@ -44,6 +44,12 @@ BD_INLINE double sum_lanes(const Pack& a) {
   return join_lanes<kWidth, double>(sum_registers(a), [](auto x, auto y) BD_LAMBDA_INLINE { return x + y; });
 }
 
+BD_INLINE Simd<float> sum_halves(Floats a) {
+  Simd<float> half[2];
+  std::memcpy(half, &a, sizeof half);
+  return half[0] + half[1];
+}
+
 // Lanes of a, from 0 on, and of b, from kWidth on.
 template <int... FROM>
 BD_INLINE Simd<double> shuffled(Simd<double> a, Simd<double> b, std::integer_sequence<int, FROM...>) {
@@ -72,6 +78,12 @@ struct HalfSegments {
     int segment = lane / HALF;
     return segment % 2 * kWidth + segment / 2 * 2 * HALF + UPPER * HALF + lane % HALF;
   }
+};
+
+// Lanes in turns from a and b: of their lower, or upper, halves.
+template <bool UPPER>
+struct InTurns {
+  static constexpr int at(int lane) { return lane % 2 * kWidth + lane / 2 + UPPER * kWidth / 2; }
 };
 
 // The sums of the lanes of kWidth registers, in one register: lane i has that of rows[i], by the tree of sum_lanes.

@@ -24,10 +24,14 @@ BD_INLINE void store_numbers(float* to, Simd<float> a) { std::memcpy(to, &a, siz
 
 BD_INLINE void store_numbers(Half* to, Simd<float> a) { store_halves(to, a); }
 
-BD_INLINE void store_numbers(BFloat16* to, Simd<float> a) {
+// Floats that are not NaN, rounded to BFloat16, ties to even: its bits.
+BD_INLINE Simd<uint32_t> rounded_words(Simd<float> a) {
   auto bits = (Simd<uint32_t>)a;
-  Simd<uint32_t> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
-  store_words(to, a != a ? 0x7fc0 - Simd<uint32_t>{} : rounded);        // NaN
+  return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+}
+
+BD_INLINE void store_numbers(BFloat16* to, Simd<float> a) {
+  store_words(to, a != a ? 0x7fc0 - Simd<uint32_t>{} : rounded_words(a));  // NaN
 }
 
 // How kWidth values of a dtype are loaded as doubles, and stored. Bound of a store: as that of batchdot::store.

@@ -116,6 +116,17 @@ BD_INLINE void for_each_product(const T* x, const T* y, int64_t begin, int64_t e
 
 // --- the rows of a problem --------------------------------------------------------------------------------------
 
+// Where the rows of a group are; that of y is packed.
+template <class T>
+struct Group {
+  const T *x, *y;
+
+  BD_MEMBER_INLINE Group(const RowProblem& problem, int64_t group, T* buffer)
+      : x((const T*)problem.x.data + group_offset(problem, problem.x, group)),
+        y(packed((const T*)problem.y.data + group_offset(problem, problem.y, group), problem.y.stride, problem.size,
+                 buffer)) {}
+};
+
 // Call body(row of x, row of y, number of the row) for the rows from begin to end, which are packed.
 template <class T, class Body>
 BD_INLINE void for_each_row(const RowProblem& problem, int64_t begin, int64_t end, Body body) {

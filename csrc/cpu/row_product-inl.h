@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "aligned_buffer.h"
@@ -17,7 +18,9 @@
 #define BATCHDOT_CPU_ROW_PRODUCT_INL_H_
 #endif
 
+#include "column_product-inl.h"
 #include "dot-inl.h"
+#include "float_sums-inl.h"
 #include "lanes-inl.h"
 #include "memory-inl.h"
 #include "row_access-inl.h"
@@ -29,16 +32,14 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-// Write dot products of `count` rows of `size` elements, whose largest magnitudes, of x and of y, have the product
-// `largest`; what may not be accurate is computed by recompute(i).
-template <class T, class Recompute>
-BD_INLINE void write_dots(T* out, int count, int64_t size, Simd<double> sums, double largest, Recompute recompute) {
-  const auto least = broadcast(threshold_of_largest<T>(size) * largest + underflow_floor<T>(size));
-  write_accurate(out, count, sums, are_accurate<T>(sums, least), recompute);
+// are_accurate of rows of `size` elements, whose largest magnitudes, of x and of y, have the product `largest`.
+template <class T>
+BD_INLINE Simd<int64_t> are_accurate_dots(Simd<double> sums, int64_t size, double largest) {
+  return are_accurate<T>(sums, broadcast(threshold_of_largest<T>(size) * largest + underflow_floor<T>(size)));
 }
 
-// The same for tiny rows, SIZE elements that follow each other, with the bits and the decisions of dot: products of
-// kWidth rows fill SIZE registers and are transposed. Where `shared`, all rows of x have one row of y.
+// Write dot products of tiny rows, SIZE elements that follow each other, with the bits and the decisions of dot:
+// products of kWidth rows fill SIZE registers and are transposed. Where `shared`, all rows of x have one row of y.
 template <int SIZE, class T, class Recompute>
 BD_INLINE void write_tiny_dots(const T* x, const T* y, bool shared, int64_t count, T* out, Recompute recompute) {
   const auto threshold = broadcast(cancellation_threshold<T>(sum_depth(SIZE)));
@@ -64,12 +65,6 @@ BD_INLINE void write_tiny_dots(const T* x, const T* y, bool shared, int64_t coun
   for (; row < count; ++row) store(out + row, recompute(row));
 }
 
-// dot, not inlined: it is called for few rows, and inlining would cost the loop over all rows registers.
-template <class T>
-BD_NOINLINE double recompute_dot(const T* x, const T* y, int64_t size) {
-  return dot(x, y, size);
-}
-
 // Pairs of rows, the i-th of x with the i-th of y, in two matrices.
 template <class T>
 BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
@@ -89,48 +84,64 @@ BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) 
     double largest;
     auto sums =
         dot_rows<Factor<T>>(x + row * x_stride, x_stride, y + row * y_stride, y_stride, size, count, largest);
-    write_dots(out + row, count, size, sums, largest, [&](int i) BD_LAMBDA_INLINE { return recompute(row + i); });
+    write_accurate(out + row, count, sums, are_accurate_dots<T>(sums, size, largest),
+                   [&](int i) BD_LAMBDA_INLINE { return recompute(row + i); });
   }
 }
 
-// Where the rows of a group are.
+// Tiny rows of x, in groups that share a row of y.
 template <class T>
-struct Group {
-  const T *x, *y;
+BD_INLINE void dot_tiny_groups(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size, rows_each = problem.rows, i = begin % rows_each;  // i is the next row of the group
+  AlignedBuffer<T> buffer(problem.y.stride == 1 ? 0 : size);
+  for (int64_t row = begin; row < end; i = 0) {
+    Group<T> at(problem, row / rows_each, buffer.data);
+    const T *x = at.x + i * problem.x.row_stride, *y = at.y;
+    int64_t count = rows_each - i < end - row ? rows_each - i : end - row;
+    with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
+      write_tiny_dots<decltype(tiny)::value>(
+          x, y, true, count, (T*)problem.out.data + row,
+          [&](int64_t i) { return recompute_dot(x + i * problem.x.row_stride, y, size); });
+    });
+    row += count;
+  }
+}
 
-  BD_MEMBER_INLINE Group(const RowProblem& problem, int64_t group, T* buffer)
-      : x((const T*)problem.x.data + group_offset(problem, problem.x, group)),
-        y(packed((const T*)problem.y.data + group_offset(problem, problem.y, group), problem.y.stride, problem.size,
-                 buffer)) {}
+// How dot_groups sums rows: as dot_with_bound does.
+template <class T>
+struct DoubleSums {
+  using Number = Factor<T>;
+  using Largest = LargestMagnitude<T>;
+  static constexpr int kRows = 2, kPadding = 0;
+
+  BD_INLINE double write_shared(const T* y, int64_t size, Number* to) { return write_factors(y, size, to); }
+
+  template <int ROWS>
+  BD_INLINE void add(const T* x, int64_t x_stride, const Number* y, int64_t size, Largest& largest,
+                     Simd<double>* sums) {
+    dot_registers<ROWS, Number>(x, x_stride, y, size, largest, largest, sums);
+  }
+
+  BD_INLINE Simd<int64_t> are_right(Simd<double> sums, int64_t size, double largest) {
+    return are_accurate_dots<T>(sums, size, largest);
+  }
 };
 
-// Groups of rows of x that share a row of y, whose elements are converted once.
-template <class T>
+// Groups of rows of x that share a row of y, whose elements are converted once. Sums has the arithmetic: kRows rows
+// read y once, and the largest magnitude of x times what write_shared returns tells which of the sums are right.
+template <class T, class Sums>
 BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, stride = problem.x.row_stride, rows_each = problem.rows;
   int64_t group = begin / rows_each, i = begin % rows_each;  // i is the next row of the group
-  AlignedBuffer<Factor<T>> factors(size);
+  AlignedBuffer<typename Sums::Number> shared(size + Sums::kPadding);
   AlignedBuffer<T> buffer(problem.y.stride == 1 ? 0 : size);
   T* out = (T*)problem.out.data;
-  if (size <= kTiny) {
-    for (int64_t row = begin; row < end; ++group, i = 0) {
-      Group<T> at(problem, group, buffer.data);
-      const T *x = at.x + i * stride, *y = at.y;
-      int64_t count = rows_each - i < end - row ? rows_each - i : end - row;
-      with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
-        write_tiny_dots<decltype(tiny)::value>(x, y, true, count, out + row,
-                                               [&](int64_t i) { return recompute_dot(x + i * stride, y, size); });
-      });
-      row += count;
-    }
-    return;
-  }
   const T* x = nullptr;
-  double y_largest = 0;
+  double y_magnitude = 0;
   for (int64_t row = begin; row < end; row += kWidth) {
     int count = end - row < kWidth ? (int)(end - row) : kWidth;
-    LargestMagnitude<T> largest;
-    double largest_of_groups = y_largest;
+    typename Sums::Largest largest;
+    double most = y_magnitude;
     Simd<double> rows[kWidth];
     for (int n = count; n < kWidth; ++n) rows[n] = Simd<double>{};
     for (int n = 0; n < count;) {
@@ -138,76 +149,23 @@ BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end)
       if (i == 0 || x == nullptr) {
         Group<T> at(problem, group, buffer.data);
         x = at.x;
-        y_largest = write_factors(at.y, size, factors.data);
-        if (!(y_largest <= largest_of_groups)) largest_of_groups = y_largest;
+        y_magnitude = Sums::write_shared(at.y, size, shared.data);
+        if (!(y_magnitude <= most)) most = y_magnitude;
       }
-      if (n + 2 <= count && i + 2 <= rows_each) {  // two rows read y once
-        dot_registers<2, Factor<T>>(x + i * stride, stride, factors.data, size, largest, largest, rows + n);
-        n += 2, i += 2;
+      if (n + Sums::kRows <= count && i + Sums::kRows <= rows_each) {
+        Sums::template add<Sums::kRows>(x + i * stride, stride, shared.data, size, largest, rows + n);
+        n += Sums::kRows, i += Sums::kRows;
       } else {
-        dot_registers<1, Factor<T>>(x + i * stride, stride, factors.data, size, largest, largest, rows + n);
+        Sums::template add<1>(x + i * stride, stride, shared.data, size, largest, rows + n);
         ++n, ++i;
       }
     }
-    write_dots(out + row, count, size, sum_each(rows), largest.value() * largest_of_groups,
-               [&](int n) BD_LAMBDA_INLINE {
-                 Group<T> at(problem, (row + n) / rows_each, buffer.data);
-                 return recompute_dot(at.x + (row + n) % rows_each * stride, at.y, size);
-               });
-  }
-}
-
-// The same of columns of a matrix of 16-bit numbers: a register has one element of kWidth of them. Sixteen sums, one
-// for each lane that dot_with_bound has, are added as its lanes are, which gives its bits.
-template <class T>
-BD_INLINE void dot_columns(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, stride = problem.x.stride, rows_each = problem.rows;
-  AlignedBuffer<Factor<T>> factors(size);
-  AlignedBuffer<T> y_buffer(problem.y.stride == 1 ? 0 : size), column(size), last(size * kWidth);
-  for (int64_t row = begin; row < end;) {
-    Group<T> at(problem, row / rows_each, y_buffer.data);
-    double y_largest = write_factors(at.y, size, factors.data);
-    int64_t first = row % rows_each, count = rows_each - first < end - row ? rows_each - first : end - row;
-    for (int64_t i = 0; i < count; i += kWidth) {
-      const T* x = at.x + first + i;
-      int64_t x_stride = stride;
-      int several = count - i < kWidth ? (int)(count - i) : kWidth;
-      if (several < kWidth) {  // too few to read whole registers
-        for (int64_t k = 0; k < size; ++k) {
-          std::memset(last.data + k * kWidth, 0, kWidth * sizeof(T));
-          std::memcpy(last.data + k * kWidth, x + k * stride, several * sizeof(T));
-        }
-        x = last.data;
-        x_stride = kWidth;
-      }
-      Simd<double> sum[kLanes] = {};
-      Simd<int32_t> largest = {};  // the bits of the largest magnitudes
-      auto add = [&](int64_t k, Simd<double>& to) BD_LAMBDA_INLINE {
-        Simd<float> a = load_factors(x + k * x_stride, float());
-        Simd<int32_t> bits = (Simd<int32_t>)a & INT32_MAX;
-        largest = bits > largest ? bits : largest;
-        to = add_product(a, factors.data[k] - Simd<float>{}, to);
-      };
-      int64_t k = 0;
-      for (; k + kLanes <= size; k += kLanes)
-#pragma GCC unroll 16
-        for (int lane = 0; lane < kLanes; ++lane) add(k + lane, sum[lane]);
-#pragma GCC unroll 16
-      for (int lane = 0; lane < kLanes; ++lane)
-        if (size - kLanes + lane >= k) add(size - kLanes + lane, sum[lane]);
-#pragma GCC unroll 4
-      for (int half = kLanes / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-        for (int lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
-      const auto least =
-          threshold_of_largest<T>(size) * y_largest * widen((Simd<float>)largest) + underflow_floor<T>(size);
-      write_accurate((T*)problem.out.data + row + i, several, sum[0], are_accurate<T>(sum[0], least),
-                     [&](int n) {
-                       const T* rest = packed(x + n, x_stride, size, column.data);
-                       return recompute_dot(rest, at.y, size);
-                     });
-    }
-    row += count;
+    auto sums = sum_each(rows);
+    write_accurate(out + row, count, sums, Sums::are_right(sums, size, largest.value() * most),
+                   [&](int n) BD_LAMBDA_INLINE {
+                     Group<T> at(problem, (row + n) / rows_each, buffer.data);
+                     return recompute_dot(at.x + (row + n) % rows_each * stride, at.y, size);
+                   });
   }
 }
 
@@ -224,9 +182,13 @@ void row_product(const RowProblem& problem, int64_t begin, int64_t end) {
       store(out + row, to_double(dot_compensated(x, y, problem.size)));
     });
   } else if (sizeof(T) == 2 && has_columns(problem) && kLanes <= problem.size && problem.size <= kChunk) {
-    if constexpr (sizeof(T) == 2) dot_columns<T>(problem, begin, end);
+    if constexpr (std::is_same_v<T, Half>) dot_columns<T>(problem, begin, end);
+    if constexpr (std::is_same_v<T, BFloat16>) dot_columns_in_float(problem, begin, end);
   } else if (takes_several_of_groups(problem)) {
-    dot_groups<T>(problem, begin, end);
+    if (problem.size <= kTiny) return dot_tiny_groups<T>(problem, begin, end);
+    if constexpr (std::is_same_v<T, BFloat16>)
+      if (problem.size >= FloatSums::kStep) return dot_groups<T, FloatSums>(problem, begin, end);
+    dot_groups<T, DoubleSums<T>>(problem, begin, end);
   } else if (takes_several_pairs(problem)) {
     dot_pairs<T>(problem, begin, end);
   } else {

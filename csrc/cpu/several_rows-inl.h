@@ -59,30 +59,33 @@ BD_INLINE void with_tiny_size(int64_t size, Body body) {
 // --- their sums -----------------------------------------------------------------------------------------------
 
 // The largest absolute value of elements, found by their bits: those of positive numbers are ordered as the numbers
-// are, and those of infinity and NaN are above them.
+// are, and those of infinity and NaN are above them. COUNT of them are compared at a time.
 template <class T>
+constexpr int kFit = kWidth * 8 / (int)sizeof(T);
+template <class T, int COUNT = kLanes < kFit<T> ? kLanes : kFit<T>>
 struct LargestMagnitude {
   using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int16_t>;
-  static constexpr int kFit = kWidth * 8 / (int)sizeof(T), kCount = kLanes < kFit ? kLanes : kFit;
-  using Register = Simd<Bits, kCount>;
+  using Register = Simd<Bits, COUNT>;
 
   Register bits;
 
   // GCC 12 stores a member that is initialized rather than assigned in two halves, and waits until it can load them.
   BD_MEMBER_INLINE LargestMagnitude() { bits = Register{}; }
 
+  BD_MEMBER_INLINE void add(const T* from) {
+    Register a;
+    std::memcpy(&a, from, sizeof a);
+    a &= std::numeric_limits<Bits>::max();
+    bits = bits > a ? bits : a;
+  }
+
   BD_MEMBER_INLINE void add_pack(const T* from) {
 #pragma GCC unroll 8
-    for (int i = 0; i < kLanes; i += kCount) {
-      Register a;
-      std::memcpy(&a, from + i, sizeof a);
-      a &= std::numeric_limits<Bits>::max();
-      bits = bits > a ? bits : a;
-    }
+    for (int i = 0; i < kLanes; i += COUNT) add(from + i);
   }
 
   BD_MEMBER_INLINE double value() const {
-    Bits most = join_lanes<kCount, Bits>(bits, [](auto a, auto b) BD_LAMBDA_INLINE { return a > b ? a : b; });
+    Bits most = join_lanes<COUNT, Bits>(bits, [](auto a, auto b) BD_LAMBDA_INLINE { return a > b ? a : b; });
     T largest;
     std::memcpy(&largest, &most, sizeof largest);
     return (double)largest;
@@ -214,12 +217,20 @@ BD_INLINE Simd<int64_t> are_accurate(Simd<double> sums, Simd<double> least) {
 // Store the numbers of `count` rows, or those of recompute(i) where they are not accurate.
 template <class T, class Recompute>
 BD_INLINE void write_accurate(T* out, int count, Simd<double> values, Simd<int64_t> accurate, Recompute recompute) {
-  if (count == kWidth && holds_everywhere(accurate)) return Memory<T>::store(out, values);
-  double value[kWidth];
+  T stored[kWidth];
+  Memory<T>::store(count == kWidth ? out : stored, values);
+  if (count < kWidth) std::memcpy(out, stored, count * sizeof(T));
+  if (holds_everywhere(accurate)) return;
   int64_t good[kWidth];
-  std::memcpy(value, &values, sizeof value);
   std::memcpy(good, &accurate, sizeof good);
-  for (int i = 0; i < count; ++i) store(out + i, good[i] ? value[i] : recompute(i));
+  for (int i = 0; i < count; ++i)
+    if (!good[i]) store(out + i, recompute(i));
+}
+
+// dot, not inlined: it is called for few rows, and inlining would cost the loop over all rows registers.
+template <class T>
+BD_NOINLINE double recompute_dot(const T* x, const T* y, int64_t size) {
+  return dot(x, y, size);
 }
 
 }  // namespace BD_NAMESPACE

@@ -47,6 +47,8 @@ struct SimdType<T, 1> {
 template <class T, int N = kWidth>
 using Simd = typename SimdType<T, N>::Type;
 
+using Floats = Simd<float, 2 * kWidth>;
+
 // kLanes numbers.
 template <class Number>
 struct PackOf {
@@ -99,11 +101,16 @@ BD_INLINE Simd<double> multiply_add(Simd<double> a, Simd<double> b, Simd<double>
                                     _mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c));
 }
 
-// a * b + c of floats, fused: the one operation here whose bits depend on the instruction set (matrix_scores-inl.h).
-BD_INLINE Simd<float, 2 * kWidth> multiply_add_floats(Simd<float, 2 * kWidth> a, Simd<float, 2 * kWidth> b,
-                                                      Simd<float, 2 * kWidth> c) {
-  return (Simd<float, 2 * kWidth>)BD_INTRINSIC(_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c),
-                                               _mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c));
+// a * b + c of floats, fused: the one operation here whose bits depend on the instruction set (matrix_scores-inl.h,
+// float_sums-inl.h).
+BD_INLINE Simd<float> multiply_add_floats(Simd<float> a, Simd<float> b, Simd<float> c) {
+  return (Simd<float>)BD_INTRINSIC(_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c),
+                                   _mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c));
+}
+
+BD_INLINE Floats multiply_add_floats(Floats a, Floats b, Floats c) {
+  return (Floats)BD_INTRINSIC(_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c),
+                              _mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c));
 }
 
 // fma(a, b, -product): the rounding error of `product`, a * b rounded. Bound: exact for |product| >= 2^-968.
@@ -128,8 +135,8 @@ BD_INLINE Simd<float> bounded(Simd<float> a) {
       _mm256_max_ps(_mm256_set1_ps(-1), _mm256_min_ps(_mm256_set1_ps(1), (__m256)a)));
 }
 
-BD_INLINE Simd<float, 2 * kWidth> bounded(Simd<float, 2 * kWidth> a) {
-  return (Simd<float, 2 * kWidth>)BD_INTRINSIC(
+BD_INLINE Floats bounded(Floats a) {
+  return (Floats)BD_INTRINSIC(
       _mm256_max_ps(_mm256_set1_ps(-1), _mm256_min_ps(_mm256_set1_ps(1), (__m256)a)),
       _mm512_maskz_max_ps(0xffff, _mm512_set1_ps(-1), _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(1), (__m512)a)));
 }
@@ -171,7 +178,10 @@ BD_INLINE void store_words(void* to, Simd<uint32_t> a) {
 
 BD_INLINE Simd<double> multiply_add(Simd<double> a, Simd<double> b, Simd<double> c) { return a * b + c; }
 
-BD_INLINE Simd<float, 4> multiply_add_floats(Simd<float, 4> a, Simd<float, 4> b, Simd<float, 4> c) { return a * b + c; }
+template <class Numbers>
+BD_INLINE Numbers multiply_add_floats(Numbers a, Numbers b, Numbers c) {
+  return a * b + c;
+}
 
 // Dekker's product (Numer. Math. 18, 1971): halves of the digits multiply exactly. It is fma(a, b, -product) unless
 // splitting a factor overflows, from 2^996 on, or a product of halves underflows, which may happen for

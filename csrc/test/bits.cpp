@@ -100,11 +100,11 @@ void print(const char* dtype, const char* output, int64_t size, const char* layo
   std::printf("%s %s K=%" PRId64 " %s %s %016" PRIx64 "\n", dtype, output, size, layout, kKinds[kind], state);
 }
 
-// Five rows of x, which are packed or two elements apart, with five rows of y or one that they share.
+// Rows of x, which are packed or two elements apart, with as many rows of y or one that they share.
 template <class T>
 void measure(const char* dtype, int table, int64_t size, bool shared, int64_t stride, Kind kind) {
   const batchdot::Kernels& kernels = batchdot::kernels();
-  constexpr int64_t kRows = 5;
+  constexpr int64_t kRows = 21;  // several at a time, and a rest
   const char* layout = shared ? (stride == 1 ? "shared" : "shared-strided") : (stride == 1 ? "pairs" : "pairs-strided");
   Numbers numbers(1000003u * (uint64_t)size + 7 * (uint64_t)kind + 31 * (uint64_t)table);
   std::vector<T> x(kRows * size), y(kRows * size), gradient(kRows);
@@ -130,6 +130,15 @@ void measure(const char* dtype, int table, int64_t size, bool shared, int64_t st
   problem.out.data = out.data();
   kernels.product[table](problem, 0, kRows);
   show("product", out);
+  if (shared && stride == 1) {  // as columns of a matrix
+    std::vector<T> matrix(x.size()), of_columns(kRows);
+    for (size_t i = 0; i < x.size(); ++i) matrix[i % size * kRows + i / size] = x[i];
+    RowProblem columns = problem;
+    columns.x = {matrix.data(), {0}, 1, kRows};
+    columns.out.data = of_columns.data();
+    kernels.product[table](columns, 0, kRows);
+    print(dtype, "product", size, "shared-columns", kind, of_columns);
+  }
   kernels.cosine[table](problem, 0, kRows);
   show("cosine", out);
   problem.gradient = gradient.data();

@@ -1,5 +1,6 @@
 // What csrc/test/registers.cpp checks, compiled for each instruction set as the kernels are.
 
+#include "float_sums-inl.h"
 #include "lanes-inl.h"
 #include "matrix_scores-inl.h"
 #include "memory-inl.h"
@@ -82,6 +83,59 @@ static void check_panels(Expectations& expect) {
     }
 }
 
+// Two elements in a word, and lanes that move.
+static void check_words(Expectations& expect, const std::vector<BFloat16>& values) {
+  constexpr int kStep = FloatSums::kStep;
+  for (size_t first = 0; first + kStep <= values.size(); first += kStep) {
+    const BFloat16* from = values.data() + first;
+    Words<2 * kWidth> words(from);
+    Floats even = words.even(), odd = words.odd(), third = multiply_add_floats(even, odd, even);
+    Simd<float> halves = sum_halves(odd);
+    for (int i = 0; i < 2 * kWidth; ++i) {
+      expect.equal("even", even[i], (double)from[2 * i]);
+      expect.equal("odd", odd[i], (double)from[2 * i + 1]);
+      float product = even[i] * odd[i];  // exact where it is a normal number
+      if (std::isnormal(product)) expect.equal("multiply and add", third[i], product + even[i]);
+      if (i < kWidth) expect.equal("halves", halves[i], odd[i] + odd[i + kWidth]);
+    }
+    auto low = Memory<BFloat16>::load(from), high = Memory<BFloat16>::load(from + kWidth);
+    auto lower = shuffled<InTurns<false>>(low, high), upper = shuffled<InTurns<true>>(low, high);
+    for (int i = 0; i < kWidth; ++i) {
+      expect.equal("in turns", lower[i], i % 2 ? high[i / 2] : low[i / 2]);
+      expect.equal("in turns", upper[i], i % 2 ? high[(i + kWidth) / 2] : low[(i + kWidth) / 2]);
+    }
+  }
+}
+
+// A sum is certain where neither end of what it may be rounds elsewhere, and it is finite.
+static void check_certainty(Expectations& expect) {
+  const double midpoint = 1 + 0x1p-8, unit = 0x1p-24;
+  struct Case {
+    double sum, magnitude;
+    bool certain;
+  } cases[] = {
+      {1, 1, true},
+      {midpoint, 1, false},
+      {midpoint + 2 * unit, 1, false},
+      {midpoint + 5 * unit, 1, true},
+      {-midpoint + 2 * unit, 1, false},
+      {-midpoint - 5 * unit, 1, true},
+      {0, 0, true},
+      {0, unit, false},
+      {0x1p-144, 0x1p-144, true},  // 16 products lose 2^-145
+      {0x1p-146, 0x1p-146, false},
+      {INFINITY, 0x1p127, false},
+      {NAN, 1, false},
+      {1, INFINITY, false},
+      {1, NAN, false},
+      {0x1p130, 0x1p130, true},
+  };
+  for (const Case& one : cases) {
+    Simd<int64_t> certain = are_certain(broadcast(one.sum), 3, 16, broadcast(one.magnitude));
+    for (int i = 0; i < kWidth; ++i) expect.equal("certain", certain[i] != 0, one.certain);
+  }
+}
+
 static void check_registers(Expectations& expect) {
   expect.instructions = BD_NAME;
   check_memory(expect, some_numbers<double>());
@@ -97,6 +151,8 @@ static void check_registers(Expectations& expect) {
   check_panels<double>(expect);
   check_panels<Half>(expect);
   check_panels<BFloat16>(expect);
+  check_words(expect, all_of_16_bits<BFloat16>());
+  check_certainty(expect);
 }
 
 }  // namespace BD_NAMESPACE

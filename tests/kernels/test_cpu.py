@@ -346,6 +346,50 @@ def test_columns_of_a_matrix_have_the_bits_of_rows(dtype):
             torch.testing.assert_close(got.double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-7)
 
 
+BIT = 1.5 * 2.0**-25  # lost where it is added to 1 in float32; two of them together are not
+LOST = {  # four products that one lane of float32 adds, and their sum in bfloat16
+    "above a midpoint": ((1, 2.0**-8, BIT, BIT), 1 + 2.0**-7),
+    "below a midpoint": ((1 + 2.0**-7, 2.0**-8, -BIT, -BIT), 1 + 2.0**-7),
+    "a midpoint": ((1 + 2.0**-7, 2.0**-8, 0, 0), 1 + 2.0**-6),
+    "a part that cancels": ((2.0**40, 1, -(2.0**40), 0), 1.0),
+    "all of it cancels": ((2.0**40, 1, -(2.0**40), -1), 0.0),
+    "beyond float32 on the way": ((2.0**127, 2.0**127, -(2.0**127), 0), 2.0**127),
+    "beyond float32": ((2.0**127, 2.0**127, 0, 0), float("inf")),
+    "the smallest number": ((2.0**-133, 0, 0, 0), 2.0**-133),
+    "nothing": ((0, 0, 0, 0), 0.0),
+}
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("terms", "right"), LOST.values(), ids=LOST)
+def test_what_a_sum_in_float32_loses(terms, right, sign, columns):
+    """Two rows of many that share a row of bfloat16, the second beside rows that share a tiny one."""
+    places, lost = [0, 1, 2, 3] if columns else [0, 16, 32, 48], [3, 36]
+    for k in (64, 200):
+        x, y = torch.randn(2, 37, k).bfloat16(), torch.randn(2, k).bfloat16()
+        y[0, places] = sign
+        y[1] *= 2.0**-60
+        for row in lost:
+            x[0, row] = 0
+            x[0, row, places] = torch.tensor(terms).bfloat16()
+        out = batch_dot(x.mT.contiguous() if columns else x, y, 1 if columns else -1)
+        assert out[0, lost].tolist() == [sign * right] * 2
+        others = [row for row in range(2 * 37) if row not in lost]
+        pairs = x.flatten(0, 1)[others], y.repeat_interleave(37, 0)[others]
+        assert worst_ulps(out.flatten()[others], *pairs, exact_product) <= 0.51
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+def test_rows_of_many_scales_beside_each_other(columns):
+    """The largest decides what float32 may be trusted with."""
+    for k in (32, 65, 1000):
+        scales = torch.exp2(torch.randint(-60, 60, (3, 37, 1)))
+        x, y = (torch.randn(3, 37, k) * scales).bfloat16(), torch.randn(3, k).bfloat16()
+        out = batch_dot(x.mT.contiguous() if columns else x, y, 1 if columns else -1)
+        assert worst_ulps(out, x.flatten(0, 1), y.repeat_interleave(37, 0), exact_product) <= 0.51
+
+
 def test_products_beyond_float32_of_a_sum_that_is_not():
     """bfloat16 has float32's exponents, so products that are summed in float64 may overflow in float32."""
     for k in (3, 8, 12, 16, 40):
@@ -361,6 +405,8 @@ def test_products_below_float32():
         x = torch.full((20, k), 2.0**-70, dtype=torch.bfloat16)
         exact = torch.full((20, 1), k * 2.0**-140, dtype=torch.float64).bfloat16()
         assert torch.equal(batch_dot(x, x, 1), exact)
+        assert torch.equal(batch_dot(x[None], x[:1], -1), exact.T)
+        assert torch.equal(batch_dot(x.T.contiguous()[None], x[:1], 1), exact.T)
         assert not batch_dot(x * 2.0**-10, x * 2.0**-10, 1).any()
         assert not batch_dot(x * 0, x, 1).any()
 
