@@ -12,11 +12,12 @@ CONSTRAINTS := $(VENV)/constraints.txt
 # Python compiles what it imports; pip would compile all of it, and take half as long again.
 PIP_INSTALL := -m pip --disable-pip-version-check --quiet install --no-compile
 INSTALL := $(BIN)/python $(PIP_INSTALL) --no-build-isolation --constraint $(CONSTRAINTS)
-PACKAGE := pyproject.toml src/batchdot/_version.py
+PACKAGE := pyproject.toml setup.py src/batchdot/_version.py $(wildcard csrc/cpu/*)
+LIBRARY := $(CURDIR)/src/batchdot/kernels/cpu/librows.so.1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help installed demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist wheels empty clean
+.PHONY: help installed demo test test-keras test-slow test-triton test-full test-fallbacks fuzz mutate record-keras record-notebooks lint format bench docs dist wheels clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -87,7 +88,8 @@ docs: $(VENV)/installed-docs ## Build the documentation into build/docs/html, an
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/docs/doctrees docs build/docs/html
 	$(BIN)/python -m tests.support.documents.links build/docs/html
 
-dist: wheels empty ## Build an sdist, from it wheels for Linux, and try this machine's in an empty environment.
+dist: wheels build/empty/new ## Build an sdist, from it wheels for Linux, and try this machine's in an empty environment.
+	rm build/empty/new
 	build/empty/bin/python $(PIP_INSTALL) --constraint constraints.txt dist/*_$$(uname -m).whl
 	cd build/empty && bin/batchdot --version && bin/batchdot info
 	cd build/empty && bin/python -W error $(CURDIR)/packaging/try_wheel.py
@@ -98,10 +100,11 @@ wheels: $(VENV)/installed-dev
 	$(BIN)/python -m build --sdist --no-isolation >/dev/null
 	printf '%s\n' x86_64 aarch64 | xargs -P 2 -n 1 $(BIN)/python packaging/manylinux.py
 
-empty:
+build/empty/new: # an environment of PyTorch alone
 	rm -rf build/empty
 	$(PYTHON) -m venv build/empty
 	build/empty/bin/python $(PIP_INSTALL) --constraint constraints.txt torch==2.13.0
+	touch $@
 
 clean: ## Remove what was built, and the virtual environment.
 	rm -rf build dist src/*.egg-info $(VENV) benchmarks/results .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -118,30 +121,8 @@ $(VENV)/installed: $(CONSTRAINTS) $(PACKAGE)
 	$(INSTALL) --editable .
 	touch $@
 
-$(VENV)/installed-test: $(CONSTRAINTS) $(PACKAGE)
-	$(INSTALL) --editable '.[test]'
+# An extra; the native kernels, where they could be built, are there already.
+$(VENV)/installed-%: $(VENV)/installed
+	if [ -f $(LIBRARY) ]; then export BATCHDOT_LIBRARY=$(LIBRARY); fi; $(INSTALL) --editable '.[$*]'
 	rm -rf .mypy_cache # which remembers what was not installed
-	touch $@ $(VENV)/installed
-
-$(VENV)/installed-test-keras: $(CONSTRAINTS) $(PACKAGE)
-	$(INSTALL) --editable '.[test-keras]'
-	rm -rf .mypy_cache # which remembers what was not installed
-	touch $@ $(VENV)/installed $(VENV)/installed-test
-
-$(VENV)/installed-triton: $(CONSTRAINTS) $(PACKAGE)
-	$(INSTALL) --editable '.[triton]'
-	rm -rf .mypy_cache # which remembers what was not installed
-	touch $@ $(VENV)/installed $(VENV)/installed-test
-
-$(VENV)/installed-bench: $(CONSTRAINTS) $(PACKAGE)
-	$(INSTALL) --editable '.[bench]'
-	rm -rf .mypy_cache # which remembers what was not installed
-	touch $@ $(VENV)/installed
-
-$(VENV)/installed-docs: $(CONSTRAINTS) $(PACKAGE)
-	$(INSTALL) --editable '.[docs]'
-	touch $@ $(VENV)/installed
-
-$(VENV)/installed-dev: $(CONSTRAINTS) $(PACKAGE)
-	$(INSTALL) --editable '.[dev]'
-	touch $@ $(VENV)/installed
+	touch $@
