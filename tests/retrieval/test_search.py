@@ -10,6 +10,7 @@ import batchdot
 from batchdot import batch_dot, top_k
 from batchdot.retrieval import native_selection, selection, spec
 from batchdot.retrieval import scores as scoring
+from batchdot.retrieval.block_search import BlockSearch
 
 NAN, INF = float("nan"), float("inf")
 
@@ -403,3 +404,20 @@ def test_scores_to_the_digits_of_bfloat16_decide_or_are_computed_again(kind, mon
         np.testing.assert_array_equal(
             found.scores.float(), torch.from_numpy(expected_scores).bfloat16().float().numpy()
         )
+
+
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_threads_of_ours_do_not_call_torch(multiplies, monkeypatch, native_kernel):
+    """Whose products of matrices take all threads, so that those of a file would take their square."""
+    monkeypatch.setattr(scoring, "multiplies_bfloat16", lambda: multiplies)
+    monkeypatch.setattr(scoring, "FUSED_FLOATS", True)
+    queries = torch.zeros(17, 16, dtype=torch.bfloat16)
+    search = BlockSearch(spec.SearchSpec.of(3, queries, queries, False, 1e-12), queries)
+    assert (search.single_threaded(torch.bfloat16) is None) == multiplies
+
+
+@pytest.mark.parametrize("queries", [1, 20])
+def test_torch_compile_has_nothing_to_warn_of(queries, each_kernel):
+    q, items = torch.randn(queries, 6), torch.randn(70, 6)
+    compiled = torch.compile(lambda q, items: top_k(q, items, 3), backend="eager")
+    assert torch.equal(compiled(q, items).indices, top_k(q, items, 3).indices)

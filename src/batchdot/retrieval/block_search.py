@@ -48,7 +48,7 @@ class BlockSearch:
     def single_threaded(self, dtype: torch.dtype) -> Callable[[], None] | None:
         """Return what makes searches of items of a dtype use the calling thread only; None for nothing."""
         count = len(self.queries)
-        if not self._searches_natively(dtype):
+        if not self._searches_natively(dtype) or is_coarse(self.spec, self.queries, dtype):
             return None
         rows, _ = NativeSelection.block_shape(count, self.spec.k + self.spec.margin)
         return library.set_single_threaded if rows == count else None
@@ -64,11 +64,8 @@ class BlockSearch:
             return scores, torch.empty_like(scores, dtype=torch.int64)
         num_candidates = min(k + self.spec.margin, len(items))
         rows, _ = self.selection.block_shape(len(self.queries), num_candidates)
-        search = self._find
-        if is_coarse(self.spec, self.queries, items):
-            search = self._find_coarsely
-        elif self._searches_natively(items.dtype) and (items.shape[1] < 2 or items.stride(1) == 1):
-            search = self._find_natively
+        coarse = is_coarse(self.spec, self.queries, items.dtype)
+        search = self._find_coarsely if coarse else self._find
         if rows == len(self.queries):
             return search(self.queries, items, num_candidates, k)
         found = [
@@ -77,6 +74,12 @@ class BlockSearch:
         ]
         scores, indices = map(torch.cat, zip(*found, strict=True))
         return scores, indices
+
+    def _find(self, queries: Tensor, items: Tensor, num_candidates: int, k: int) -> tuple[Tensor, Tensor]:
+        """Search for a block of queries, in one operator or in blocks of items."""
+        if self._searches_natively(items.dtype) and (items.shape[1] < 2 or items.stride(1) == 1):
+            return self._find_natively(queries, items, num_candidates, k)
+        return self._find_in_blocks(queries, items, num_candidates, k)
 
     def _find_natively(
         self, queries: Tensor, items: Tensor, num_candidates: int, k: int
@@ -88,7 +91,9 @@ class BlockSearch:
         )
         return rank(self.spec, queries, items, candidates, k)
 
-    def _find(self, queries: Tensor, items: Tensor, num_candidates: int, k: int) -> tuple[Tensor, Tensor]:
+    def _find_in_blocks(
+        self, queries: Tensor, items: Tensor, num_candidates: int, k: int
+    ) -> tuple[Tensor, Tensor]:
         """Search for a block of queries; again, with the reference, where a selection is not sure."""
         scores = scores_of(self.spec, queries)
         selection = self._select(self.selection, scores, queries, items, num_candidates)

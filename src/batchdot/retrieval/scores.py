@@ -23,6 +23,9 @@ COARSE_ERROR = 2.0**-8
 CONVERTED_BYTES = 8 << 20
 """The most bytes of a block of items that is converted to another dtype: it is read again from the cache."""
 
+FUSED_FLOATS = not library.unavailable_reasons() and library.instructions() != "baseline"
+"""Whether the C++ operators have fused products of floats, in registers of 8 or more."""
+
 
 class Scores(Protocol):
     """Scores of the same queries (Q, d) and blocks of items (N, d), in the dtype of the prefilter."""
@@ -35,14 +38,14 @@ class Scores(Protocol):
 def searches_natively(spec: SearchSpec, queries: Tensor, items: torch.dtype) -> bool:
     """Return whether one C++ operator scores items of a dtype as they are, and selects among them.
 
-    For many queries only where the library has fused products in registers of 8 floats or more: without them,
-    1,024 queries of 128 numbers took 1.4 times as long as with PyTorch's products.
+    For many queries only with `FUSED_FLOATS`: without, 1,024 queries of 128 numbers took 1.4 times as long as
+    with PyTorch's products.
     """
     if spec.epsilon is not None or not (spec.score_dtype.is_floating_point and items.is_floating_point):
         return False
     if spec.prefilter_dtype == torch.float64:
         return items == torch.float64 and len(queries) <= FEW_QUERIES
-    return are_few(*queries.shape) or library.instructions() != "baseline"
+    return are_few(*queries.shape) or FUSED_FLOATS
 
 
 def are_few(queries: int, size: int) -> bool:
@@ -61,9 +64,9 @@ def scores_of(spec: SearchSpec, queries: Tensor) -> Scores:
     return ProductScores(spec, queries)
 
 
-def is_coarse(spec: SearchSpec, queries: Tensor, items: Tensor) -> bool:
-    """Return whether scores are first computed to the digits of bfloat16."""
-    of_bfloat16 = queries.dtype == items.dtype == torch.bfloat16 and spec.epsilon is None and queries.numel()
+def is_coarse(spec: SearchSpec, queries: Tensor, items: torch.dtype) -> bool:
+    """Return whether scores with items of a dtype are first computed to the digits of bfloat16."""
+    of_bfloat16 = queries.dtype == items == torch.bfloat16 and spec.epsilon is None and queries.numel()
     many = len(queries) > FEW_QUERIES and uses_native_kernels(queries.device)
     return bool(of_bfloat16) and many and multiplies_bfloat16()
 

@@ -32,7 +32,6 @@ def unavailable_reasons() -> list[str]:
     return []
 
 
-@cache
 def instructions() -> str:
     """Return the instruction set that the library uses on this machine: baseline, avx2, ..."""
     function = CDLL(str(LIBRARY)).batchdot_instructions
