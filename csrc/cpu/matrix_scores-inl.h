@@ -27,8 +27,6 @@ constexpr int kPanelRegisters = 2;
 constexpr int kPanel = kPanelRegisters * kFloats;
 constexpr int kGroup = BD_WIDTH == 8 ? 12 : 6;  // kGroup * kPanelRegisters sums of the 32, or 16, registers
 
-using Floats = Simd<float, kFloats>;
-
 using Quad = Simd<float, 4>;
 
 template <class T>
