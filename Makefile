@@ -13,6 +13,9 @@ CONSTRAINTS := $(VENV)/constraints.txt
 PIP_INSTALL := -m pip --disable-pip-version-check --quiet install --no-compile
 INSTALL := $(BIN)/python $(PIP_INSTALL) --no-build-isolation --constraint $(CONSTRAINTS)
 PACKAGE := pyproject.toml setup.py src/batchdot/_version.py $(wildcard csrc/cpu/*)
+# Of the wheels that dist builds, and the seconds that fuzz gives each parser.
+ARCHITECTURES ?= x86_64 aarch64
+SECONDS_EACH ?= 10
 LIBRARY := $(CURDIR)/src/batchdot/kernels/cpu/librows.so.1
 
 .DEFAULT_GOAL := help
@@ -59,7 +62,7 @@ test-fallbacks: $(VENV)/installed-test ## Run a sample of the tests without priv
 
 fuzz: $(VENV)/installed-test ## Feed mutated files to the parsers of Keras files for a minute.
 	printf '%s\n' hdf5 zip json npz archive record model port | xargs -P 2 -I TARGET \
-		$(BIN)/python -m tests.support.porting.fuzz TARGET --count 10000000 --seconds 10
+		$(BIN)/python -m tests.support.porting.fuzz TARGET --count 10000000 --seconds $(SECONDS_EACH)
 
 mutate: $(VENV)/installed-test ## Change the sources at random, and see which changes the tests let through.
 	test -f build/mutation/touched.json || $(BIN)/python -m tests.support.mutation record
@@ -98,7 +101,7 @@ dist: wheels build/empty/new ## Build an sdist, from it wheels for Linux, and tr
 wheels: $(VENV)/installed-dev
 	rm -rf dist src/*.egg-info
 	$(BIN)/python -m build --sdist --no-isolation >/dev/null
-	printf '%s\n' x86_64 aarch64 | xargs -P 2 -n 1 $(BIN)/python packaging/manylinux.py
+	printf '%s\n' $(ARCHITECTURES) | xargs -P 2 -n 1 $(BIN)/python packaging/manylinux.py
 
 build/empty/new: # an environment of PyTorch alone
 	rm -rf build/empty
