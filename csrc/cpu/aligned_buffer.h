@@ -1,4 +1,4 @@
-// Memory of one thread for a row or so.
+// Memory for rows, scores and candidates while an operator runs.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,7 @@ namespace batchdot {
 constexpr int64_t kGrain = 1 << 15;
 
 // The most bytes of items that are copied at a time: they are in the nearest caches when they are read.
-constexpr int64_t kBytes = 1 << 17;
+constexpr int64_t kCopiedBytes = 1 << 17;
 
 // Call run(a null pointer of the items' type).
 template <class Run>
@@ -46,7 +46,7 @@ template <class S, class U>
 static void score_pairs(const TensorInfo& queries, const TensorInfo& items, const TensorInfo& candidates,
                         double epsilon, int64_t begin, int64_t end, S* scores) {
   int64_t size = queries.sizes[1], columns = candidates.sizes[1], stride = items.strides[1];
-  int64_t most = std::max<int64_t>(1, std::min<int64_t>(columns, kBytes / (size * (int64_t)sizeof(S) + 1)));
+  int64_t most = std::max<int64_t>(1, std::min<int64_t>(columns, kCopiedBytes / (size * (int64_t)sizeof(S) + 1)));
   AlignedBuffer<S> rows(most * size);
   RowProblem problem = {};
   problem.x.data = rows.data;

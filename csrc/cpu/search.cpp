@@ -59,6 +59,8 @@ class VectorScores {
   using Score = T;
   const int64_t tile;
 
+  static int64_t step() { return 1; }  // as many items take the time and the memory of one
+
   explicit VectorScores(const Operands<double>& operands)
       : tile(operands.count <= 4 ? kTile : tile_of(kTile, operands.size * operands.bytes, 4)),
         operands_(operands),
@@ -102,8 +104,10 @@ class MatrixScores {
   using Score = float;
   const int64_t tile;
 
+  static int64_t step() { return kernels().panel; }
+
   explicit MatrixScores(const Operands<float>& operands)
-      : tile(tile_of(kTile, operands.size * (int64_t)sizeof(float), kernels().panel)),
+      : tile(tile_of(kTile, operands.size * (int64_t)sizeof(float), step())),
         operands_(operands),
         panels_(tile * operands.size),
         scores_(kernels().group * kTile) {}
@@ -179,7 +183,7 @@ static std::tuple<Tensor, Tensor> search(const Operands<Query>& operands, int64_
   using T = typename Scores::Score;
   int64_t rows = operands.count, capacity = std::min(2 * kept + kRoom, std::max(items, kept + 1));
   int64_t threads = single_threaded ? 1 : torch::stable::get_num_threads();
-  int64_t grain = kGrain / (rows * operands.size + 1) + 1;
+  int64_t grain = std::max(kGrain / (rows * operands.size + 1) + 1, Scores::step());
   int64_t most = kCandidateBytes / (rows * capacity * (int64_t)(sizeof(T) + sizeof(int64_t)) + 1);
   int64_t parts = std::max<int64_t>(1, std::min({threads, items / grain, most}));
   std::vector<std::unique_ptr<OwnCandidates<T>>> own;

@@ -1,5 +1,7 @@
 """The C++ operators of `top_k`: what they select and score, beside ATen and a stable sort."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -244,3 +246,20 @@ REFUSED = {
 def test_what_would_read_or_write_elsewhere_is_refused(call, native_kernel):
     with pytest.raises(RuntimeError, match="batchdot: "):
         call()
+
+
+MEMORY = """
+import resource, torch, batchdot
+queries, items = torch.zeros(17, 100_000), torch.zeros(64, 100_000)
+batchdot.top_k(queries[:, :8], items[:, :8], 3)
+torch.set_num_threads(16)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+batchdot.top_k(queries, items, 3)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts kibibytes as Linux does")
+def test_memory_of_long_rows_does_not_grow_with_the_threads(native_kernel):
+    """Items of 24 MiB, of which each thread copies 32 rows at least: half of them."""
+    assert int(run_python(MEMORY)) < 60

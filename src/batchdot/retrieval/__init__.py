@@ -14,8 +14,9 @@ def top_k(
     """Find the k items with the largest dot products, or cosines, for each query; exactly.
 
     The matrix of all scores is never in memory. Besides the inputs and the result there are a block of it, 2
-    MiB in float32 at most (16 MiB without native kernels), a block of items if they are cast, and candidates
-    of a block of queries: in each thread at most 2 (k + 8) + 64 for each.
+    MiB in float32 at most (16 MiB without native kernels), copies of the queries, a block of items if they
+    are cast, and in each thread 256 KiB of items, or 32 of them, and candidates of a block of queries: at
+    most 2 (k + 8) + 64 for each.
 
     Args:
         queries: tensor of shape (Q, d), or (d,) for one query. numpy arrays and nested lists are converted.

@@ -1,8 +1,9 @@
 """Exact search in the memory of one process, block by block.
 
-The scores of a block of queries (Q, d) and a block of items (N, d) are a matrix, (Q, N). It is only a
-prefilter: its largest values become candidates, which are scored again pair by pair. Only those exact scores
-are compared and returned, so that a score does not depend on the place of its item in a block.
+The scores of a block of queries (Q, d) and a block of items (N, d), a matrix (Q, N) unless one C++ operator
+compares them as it computes them, are only a prefilter: the largest become candidates, which are scored again
+pair by pair. Only those exact scores are compared and returned, so that a score does not depend on the place
+of its item in a block.
 """
 
 from collections.abc import Callable, Sequence
