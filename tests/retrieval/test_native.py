@@ -12,6 +12,7 @@ from batchdot.retrieval.native_selection import NativeSelection
 from batchdot.retrieval.selection import Selection
 
 NAN, INF = float("nan"), float("inf")
+OPS = torch.ops.batchdot  # whose operators are there only where a compiler built them
 
 
 def rows(kind, dtype, count, generator):
@@ -79,9 +80,6 @@ def test_what_is_finite(native_kernel):
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
 
-search_rows = torch.ops.batchdot.search_rows
-
-
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("queries", [1, 3, 4, 9, 16, 17, 25])
 def test_scores_of_rows(dtype, queries, native_kernel):
@@ -94,7 +92,7 @@ def test_scores_of_rows(dtype, queries, native_kernel):
             vectors = torch.randn(queries, size, generator=generator).to(dtype)
             items = torch.randn(count, 2 * size, generator=generator).to(dtype)
             for rows_of_items in (items[:, :size], items[:, :size].contiguous()):
-                scores, positions = search_rows(vectors.to(sum_dtype), rows_of_items, count)
+                scores, positions = OPS.search_rows(vectors.to(sum_dtype), rows_of_items, count)
                 expected = vectors.double() @ rows_of_items.double().T
                 error = 2e-7 if sum_dtype == torch.float64 else 4e-7 * max(1, size) ** 0.5
                 torch.testing.assert_close(
@@ -122,7 +120,7 @@ def test_the_first_of_the_best_items_are_candidates(dtype, queries, threads, nat
         q = torch.randint(-3, 4, (queries, size), generator=generator).to(dtype)
         expected = first_best(q.double() @ x.double().T, kept)
         for sum_dtype in (torch.float64, torch.float32)[: 1 if dtype == torch.float64 else 2]:
-            _, positions = search_rows(q.to(sum_dtype), x, kept)
+            _, positions = OPS.search_rows(q.to(sum_dtype), x, kept)
             assert torch.equal(positions, expected), (count, size, sum_dtype)
 
 
@@ -135,7 +133,7 @@ def test_sums_out_of_range_are_computed_again(dtype, queries, native_kernel):
     q = torch.full((queries, 5), large, dtype=dtype)
     q[:, 4] = 1
     for sum_dtype in (torch.float64, torch.float32)[: 1 if dtype == torch.float64 else 2]:
-        scores, positions = search_rows(q.to(sum_dtype), items, 3)
+        scores, positions = OPS.search_rows(q.to(sum_dtype), items, 3)
         assert torch.equal(positions, first_best(items[:, 4].double().expand(queries, -1), 3))
         assert torch.equal(scores.double(), items[:, 4].double()[positions])
 
@@ -166,7 +164,7 @@ def test_candidates_are_scored_exactly_and_ranked(dtype, query_dtype, normalize,
         items[: n // 3], items[n // 2 :, 0] = items[n // 3], NAN
         places = torch.stack([torch.randperm(n, generator=generator)[:c].sort().values for _ in range(q)])
         for x in (items[:, :size], items[:, ::2], items[:, :size].contiguous()):
-            scores, indices = torch.ops.batchdot.rank_pairs(queries, x, places, k, 1e-12 * normalize)
+            scores, indices = OPS.rank_pairs(queries, x, places, k, 1e-12 * normalize)
             a, b = queries[:, None].double(), x[places].double()
             pairs = (a * b).sum(2)
             if normalize:
@@ -207,7 +205,6 @@ def test_bits_of_scores_do_not_depend_on_the_instruction_set(native_kernel):
     assert len(set(found.values())) == 1, found
 
 
-OPS = torch.ops.batchdot
 BLOCK, PLACES = torch.zeros(2, 9), torch.zeros(2, 2, dtype=torch.int64)
 
 
