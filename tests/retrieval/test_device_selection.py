@@ -74,7 +74,7 @@ def test_it_is_sure_where_no_tie_and_no_infinity_matters(numbers, sure, monkeypa
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_one_synchronization_whatever_the_number_of_blocks(normalize, monkeypatch):
+def test_one_synchronization_whatever_the_number_of_blocks(normalize, monkeypatch, native_kernel):
     queries, items = ordinary(32, 16), ordinary(5000, 16)
     counts = []
     for block in (1 << 26, 32 * 500):

@@ -206,7 +206,7 @@ def test_the_gradient_is_that_of_the_pairs():
     assert half.grad.dtype == torch.float16
 
 
-def test_the_matrix_of_scores_is_never_held():
+def test_the_matrix_of_scores_is_never_held(native_kernel):
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Largest(TorchDispatchMode):
