@@ -296,10 +296,11 @@ def _resumed(parser: ArgumentParser, args: Namespace) -> dict[str, Any] | None:
         return None
     try:
         results: dict[str, Any] = json.loads(args.resume.read_text(encoding="utf-8"))
-        before = results["machine"]["processor"], results["versions"]["torch"], results["quick"]
+        before = published.processor(results), results["versions"]["torch"], results["quick"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         _refuse(parser, f"cannot continue {args.resume}: {error}")
-    now = describe_machine(args.device)["processor"], versions()["torch"], args.quick
+    this = published.processor({"machine": describe_machine(args.device)})
+    now = this, versions()["torch"], args.quick
     if before != now:
         _refuse(parser, f"cannot continue {args.resume}: it is of {before}, and this is {now}")
     return results

@@ -10,11 +10,13 @@ import torch
 from batchdot import __version__
 from batchdot.kernels import KERNELS
 
+CPUINFO = Path("/proc/cpuinfo")
+
 
 def describe_machine(device: str) -> dict[str, Any]:
     """Return properties of the machine by name."""
     machine = {
-        "processor": _processor(),
+        **_processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -37,8 +39,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
+def _processor() -> dict[str, Any]:
+    """Return the name of the processor and, on x86, the numbers that its vendor tells generations by."""
+    text = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
+    lines = (line.partition(":") for line in text.splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    processor = {"processor": fields.get("model name", platform.machine())}
+    if "cpu family" not in fields:
+        return processor
+    return processor | {"family": int(fields["cpu family"]), "model": int(fields["model"])}

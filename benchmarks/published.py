@@ -11,12 +11,37 @@ Results: TypeAlias = dict[str, Any]
 
 _NOISE = re.compile(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|@.*|\b\d+-core\b", re.IGNORECASE)
 
+_GENERATIONS = (
+    (23, 0x00, 0x2F, "Zen"),
+    (23, 0x30, 0x4F, "Zen 2"),
+    (23, 0x60, 0xAF, "Zen 2"),
+    (25, 0x00, 0x0F, "Zen 3"),
+    (25, 0x10, 0x1F, "Zen 4"),
+    (25, 0x20, 0x5F, "Zen 3"),
+    (25, 0x60, 0xAF, "Zen 4"),
+    (26, 0x00, 0x2F, "Zen 5"),
+    (26, 0x40, 0x4F, "Zen 5"),
+    (26, 0x60, 0x7F, "Zen 5"),
+)
+"""AMD's families, first and last models, and generations; no other vendor has these families."""
+
 
 def processor(results: Results) -> str:
-    """Return the name of the processor of a run without trademarks: "Intel Xeon", "AMD EPYC"."""
+    """Return the name of the processor of a run without trademarks: "Intel Xeon", "AMD EPYC, Zen 4"."""
     machine = results["machine"]
     name = " ".join(_NOISE.sub(" ", machine["processor"]).split())
-    return f"{machine['device']}, {name}" if "device" in machine else name
+    return ", ".join(filter(None, (machine.get("device"), name, _generation(machine))))
+
+
+def _generation(machine: dict[str, Any]) -> str:
+    """Return what tells a processor from others of its name; nothing where no numbers were recorded."""
+    if "family" not in machine:
+        return ""
+    family, model = machine["family"], machine["model"]
+    for of, first, last, generation in _GENERATIONS:
+        if of == family and first <= model <= last:
+            return generation
+    return f"family {family}, model {model}"  # so that no run replaces the results of another generation
 
 
 def path_of(name: str, folder: Path = FOLDER) -> Path:

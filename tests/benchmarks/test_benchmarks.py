@@ -28,6 +28,7 @@ from benchmarks import __main__ as command
 from benchmarks import (
     accuracy,
     compiled,
+    machine,
     measure,
     memory,
     outliers,
@@ -556,25 +557,65 @@ def test_fill_writes_between_the_marks():
 
 
 @pytest.mark.parametrize(
-    ("processor", "name", "file"),
+    ("processor", "numbers", "name", "file"),
     [
-        ("Intel(R) Xeon(R) Processor", "Intel Xeon", "results-intel-xeon.json"),
+        ("Intel(R) Xeon(R) Processor", None, "Intel Xeon", "results-intel-xeon.json"),
         (
             "Intel(R) Xeon(R) CPU E5-2686 v4 @ 2.30GHz",
+            None,
             "Intel Xeon E5-2686 v4",
             "results-intel-xeon-e5-2686-v4.json",
         ),
-        ("AMD EPYC", "AMD EPYC", "results-amd-epyc.json"),
-        ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654", "results-amd-epyc-9654.json"),
+        (
+            "Intel(R) Xeon(R) Processor",
+            (6, 143),
+            "Intel Xeon, family 6, model 143",
+            "results-intel-xeon-family-6-model-143.json",
+        ),
+        ("AMD EPYC", None, "AMD EPYC", "results-amd-epyc.json"),
+        ("AMD EPYC", (23, 1), "AMD EPYC, Zen", "results-amd-epyc-zen.json"),
+        ("AMD EPYC", (23, 49), "AMD EPYC, Zen 2", "results-amd-epyc-zen-2.json"),
+        ("AMD EPYC", (25, 1), "AMD EPYC, Zen 3", "results-amd-epyc-zen-3.json"),
+        ("AMD EPYC", (25, 17), "AMD EPYC, Zen 4", "results-amd-epyc-zen-4.json"),
+        ("AMD EPYC", (26, 2), "AMD EPYC, Zen 5", "results-amd-epyc-zen-5.json"),
+        ("AMD EPYC", (26, 80), "AMD EPYC, family 26, model 80", "results-amd-epyc-family-26-model-80.json"),
+        (
+            "AMD EPYC 9654 96-Core Processor",
+            (25, 17),
+            "AMD EPYC 9654, Zen 4",
+            "results-amd-epyc-9654-zen-4.json",
+        ),
     ],
 )
-def test_names_of_processors(processor, name, file, tmp_path):
-    results = {"machine": {"processor": processor}, "numbers": [1.23456789, {"a": 2}]}
+def test_names_of_processors(processor, numbers, name, file, tmp_path):
+    recorded = {} if numbers is None else dict(zip(("family", "model"), numbers, strict=True))
+    results = {"machine": {"processor": processor, **recorded}, "numbers": [1.23456789, {"a": 2}]}
     assert published.processor(results) == name
     assert published.path_of(name, tmp_path) == tmp_path / file
     published.save(results, tmp_path / file)
     assert published.load(tmp_path) == {name: results | {"numbers": [1.2346, {"a": 2}]}}
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor"),
+    [
+        (
+            "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n\n" * 2,
+            {"processor": "AMD EPYC", "family": 25, "model": 17},
+        ),
+        ("processor\t: 0\nCPU architecture: 8\n", {"processor": "aarch64"}),
+        (None, {"processor": "aarch64"}),
+    ],
+)
+def test_processors_are_recorded_as_far_as_the_system_names_them(cpuinfo, processor, monkeypatch, tmp_path):
+    path = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        path.write_text(cpuinfo, encoding="utf-8")
+    monkeypatch.setattr(machine, "CPUINFO", path)
+    monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
+    recorded = machine.describe_machine("cpu")
+    assert {key: recorded[key] for key in ("processor", "family", "model") if key in recorded} == processor
 
 
 # What has not settled, what failed, what was stopped
@@ -660,6 +701,16 @@ def test_a_section_that_fails_does_not_end_the_run_which_is_continued(monkeypatc
     assert calls == ["fails", "works"]
     assert {"calls", "top_k"} <= set(json.loads(path.read_text(encoding="utf-8")))
     assert "measured before" in capsys.readouterr().out
+
+
+def test_a_run_is_not_continued_on_another_generation_of_the_same_name(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "SECTIONS", {})
+    before = machine.describe_machine("cpu") | {"family": 0, "model": 1}
+    path = tmp_path / "run.json"
+    published.save({"machine": before, "versions": machine.versions(), "quick": True}, path)
+    with pytest.raises(SystemExit):
+        command.main([*SHORT, "--resume", str(path)])
+    assert "family 0, model 1" in capsys.readouterr().err
 
 
 MACHINE = {"processor": "a CPU", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux"}
