@@ -86,14 +86,45 @@ BD_INLINE void dot_columns(const RowProblem& problem, int64_t begin, int64_t end
 #pragma GCC unroll 8
       for (int lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
     const auto least =
-        threshold_of_largest<T>(size) * y_largest * widen((Simd<float>)largest) + underflow_floor<T>(size);
+        threshold_of_bound<T>(size) * (double)size * y_largest * widen((Simd<float>)largest) + underflow_floor<T>(size);
     write_accurate((T*)problem.out.data + row, count, sum[0], are_accurate<T>(sum[0], least),
                    [&](int n) BD_LAMBDA_INLINE { return recompute_column(x + n, stride, y, size, column.data); });
   };
   for_each_columns<kWidth, T>(problem, begin, end, start, write_block);
 }
 
-// The same of BFloat16, by sums in float.
+// Dot products of 2·kWidth columns of BFloat16 with y, and the largest magnitudes of the columns.
+struct SumsOfColumns {
+  static constexpr int kRoundings = kChain - 1;
+  Simd<double> sums[2], largest[2];
+};
+
+BD_INLINE SumsOfColumns add_columns(const BFloat16* x, int64_t x_stride, const float* y, int64_t size) {
+  Simd<double> even = {}, odd = {};
+  LargestMagnitude<BFloat16, 2 * kWidth> largest;
+  int64_t k = 0;
+  auto add_chain = [&](int length) BD_LAMBDA_INLINE {
+    Simd<float> even_sum = {}, odd_sum = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < length; ++i, ++k) {
+      const BFloat16* from = x + k * x_stride;
+      largest.add(from);
+      Words<kWidth> words(from);
+      even_sum = multiply_add_floats(words.even(), y[k] - Simd<float>{}, even_sum);
+      odd_sum = multiply_add_floats(words.odd(), y[k] - Simd<float>{}, odd_sum);
+    }
+    even += widen(even_sum);
+    odd += widen(odd_sum);
+  };
+  while (k + kChain <= size) add_chain(kChain);
+  while (k < size) add_chain(1);
+  Words<kWidth> words((const BFloat16*)&largest.bits);
+  Simd<double> even_largest = widen(words.even()), odd_largest = widen(words.odd());
+  return {{shuffled<InTurns<false>>(even, odd), shuffled<InTurns<true>>(even, odd)},
+          {shuffled<InTurns<false>>(even_largest, odd_largest), shuffled<InTurns<true>>(even_largest, odd_largest)}};
+}
+
+// dot_columns of BFloat16, by sums in float.
 BD_INLINE void dot_columns_in_float(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size;
   AlignedBuffer<float> factors(size);

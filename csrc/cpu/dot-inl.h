@@ -150,6 +150,14 @@ BD_INLINE DotAndNorms dot_and_norms(const T* x, const T* y, int64_t size) {
   return result;
 }
 
+// Whether the double xy is within 1/128 ulp of T: M is at most |x|·|y|, and squares need no root. Of a double, or of a
+// register of them.
+template <class T, class Sums>
+BD_INLINE auto is_accurate_cosine(const Sums& sums, int64_t size) {
+  double threshold = cancellation_threshold<T>(sum_depth(size));
+  return sums.xy * sums.xy >= threshold * threshold * sums.xx * sums.yy;
+}
+
 // --- stage 2: Dot2 ---------------------------------------------------------------------------------------------
 
 struct Dot2 {

@@ -35,6 +35,16 @@ namespace BD_NAMESPACE {
 // rows to dot().
 constexpr int kChain = 4;
 
+// Squared norms, or their floor, next to which what float loses to underflow does not show.
+constexpr double kLeastSquare = 0x1p-100;
+
+// kWordMask + kMostWords - n + m is a mask for n elements that keeps the last m.
+constexpr int kMostWords = 32;
+constexpr int16_t kWordMask[2 * kMostWords] = {
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+
 // 2·N elements, which become floats by a shift or a mask: those with even numbers, and those with odd ones.
 template <int N>
 struct Words {
@@ -59,42 +69,52 @@ BD_INLINE double sum_of_magnitudes(const float* y, int64_t size) {
   return sum;
 }
 
-// Which sums round to the same BFloat16 as dot() of the same rows does. `roundings` are those of float that a product
-// goes through on its way into the sum; `magnitude` is max(|x|)·sum(|y|), which bounds M.
-BD_INLINE Simd<int64_t> are_certain(Simd<double> sums, int roundings, int64_t size, Simd<double> magnitude) {
-  auto error = magnitude == 0 ? Simd<double>{} : magnitude * ((roundings + 0.125) * 0x1p-24) + size * 0x1p-149;
-  auto same = rounded_words(narrow(sums - error)) == rounded_words(narrow(sums + error));
+// Which numbers of a register, given the most that each may be off, round to one BFloat16 wherever they are right.
+BD_INLINE Simd<int64_t> round_to_one(Simd<double> values, Simd<double> error) {
+  auto same = rounded_words(narrow(values - error)) == rounded_words(narrow(values + error));
   return __builtin_convertvector(same, Simd<int64_t>) &
-         (Simd<int64_t>)(absolute(sums) + error < broadcast(INFINITY));
+         (Simd<int64_t>)(absolute(values) + error < broadcast(INFINITY));
 }
 
-// How dot_groups sums rows of BFloat16, of kStep elements or more.
+// Which sums round to the same BFloat16 as dot() of the same rows does. `roundings` are those of float that a product
+// goes through on its way into the sum; `magnitude` bounds M.
+BD_INLINE Simd<int64_t> are_certain(Simd<double> sums, int roundings, int64_t size, Simd<double> magnitude) {
+  return round_to_one(sums, magnitude == 0 ? Simd<double>{}
+                                           : magnitude * ((roundings + 0.125) * 0x1p-24) + size * 0x1p-149);
+}
+
+// Sums of rows of BFloat16, of kStep elements or more.
 struct FloatSums {
   static constexpr int kStep = 4 * kWidth;  // elements in a register
   using Number = float;
   using Largest = LargestMagnitude<BFloat16, kStep>;
   static constexpr int kRows = kWidth < 4 ? kWidth : 4, kPadding = kStep;
 
-  // Write y as floats, of each step those with even numbers and then those with odd ones. The last step ends where the
-  // row ends, with zeros for what was in the step before. Returns sum(|y|).
+  BD_INLINE bool take(int64_t size) { return size >= kStep && size > kTiny; }
+
+  // The last step of a row, of elements from k on: it ends where the row ends, with zeros for what was in the step
+  // before.
+  BD_INLINE Words<2 * kWidth> load_last(const BFloat16* row, int64_t k, int64_t size) {
+    Words<2 * kWidth> words(row + size - kStep), mask((const BFloat16*)kWordMask + kMostWords - kStep + (size - k));
+    words.bits &= mask.bits;
+    return words;
+  }
+
+  // Write y as floats, of each step those with even numbers and then those with odd ones. Returns sum(|y|).
   BD_INLINE double write_shared(const BFloat16* y, int64_t size, float* to) {
     int64_t k = 0;
-    auto write = [&](const BFloat16* from) BD_LAMBDA_INLINE {
-      Words<2 * kWidth> words(from);
+    auto write = [&](Words<2 * kWidth> words) BD_LAMBDA_INLINE {
       Floats even = words.even(), odd = words.odd();
       std::memcpy(to + k, &even, sizeof even);
       std::memcpy(to + k + kStep / 2, &odd, sizeof odd);
       k += kStep;
     };
-    while (k + kStep <= size) write(y + k);
-    if (k < size) {
-      BFloat16 last[kStep] = {};
-      std::memcpy(last + kStep - (size - k), y + k, (size - k) * sizeof *y);
-      write(last);
-    }
+    while (k + kStep <= size) write(Words<2 * kWidth>(y + k));
+    if (k < size) write(load_last(y, k, size));
     return sum_of_magnitudes(to, k);
   }
 
+  // The lanes of the dot products of ROWS rows of x with what write_shared wrote.
   template <int ROWS>
   BD_INLINE void add(const BFloat16* x, int64_t x_stride, const float* y, int64_t size, Largest& largest,
                      Simd<double>* sums) {
@@ -122,44 +142,112 @@ struct FloatSums {
     }
   }
 
-  // Roundings: one less than products in a lane, of kChain steps or fewer; one to join those of even and of odd
-  // numbers; one to join halves of registers.
-  BD_INLINE Simd<int64_t> are_right(Simd<double> sums, int64_t size, double magnitude) {
-    int64_t products = size < kChain * kStep ? (size + kStep - 1) / kStep : kChain;
-    return are_certain(sums, (int)products + 1, size, broadcast(magnitude));
+  // The dot products of `count` pairs of rows, kWidth at most, and the M of each.
+  BD_INLINE Simd<double> sum_pairs(const BFloat16* x, int64_t x_stride, const BFloat16* y, int64_t y_stride,
+                                   int64_t size, int count, Simd<double>& magnitude) {
+    Simd<double> sums[kWidth], magnitudes[kWidth];
+    for (int i = count; i < kWidth; ++i) sums[i] = magnitudes[i] = Simd<double>{};
+    for (int i = 0; i < count; ++i, x += x_stride, y += y_stride) {
+      Simd<double> sum = {};
+      Floats even, odd, even_magnitude = {}, odd_magnitude = {};
+      auto add = [&](Words<2 * kWidth> a, Words<2 * kWidth> b) BD_LAMBDA_INLINE {
+        Floats even_product = a.even() * b.even(), odd_product = a.odd() * b.odd();
+        even += even_product;
+        odd += odd_product;
+        even_magnitude += absolute(even_product);
+        odd_magnitude += absolute(odd_product);
+      };
+      auto add_at = [&](int64_t k) BD_LAMBDA_INLINE {
+        prefetch(x + k);
+        prefetch(y + k);
+        add(Words<2 * kWidth>(x + k), Words<2 * kWidth>(y + k));
+      };
+      int64_t k = 0;
+      for (; k + kChain * kStep <= size; k += kChain * kStep) {
+        even = odd = Floats{};
+#pragma GCC unroll 4
+        for (int step = 0; step < kChain; ++step) add_at(k + step * kStep);
+        sum += widen(sum_halves(even + odd));
+      }
+      if (k < size) {
+        even = odd = Floats{};
+        for (; k + kStep <= size; k += kStep) add_at(k);
+        if (k < size) add(Words<2 * kWidth>(x + size - kStep), load_last(y, k, size));
+        sum += widen(sum_halves(even + odd));
+      }
+      sums[i] = sum;
+      magnitudes[i] = widen(sum_halves(even_magnitude + odd_magnitude));
+    }
+    magnitude = sum_each(magnitudes);
+    return sum_each(sums);
+  }
+
+  // The sums of products and of squares of `count` pairs of rows, kWidth at most.
+  BD_INLINE RegistersOfNorms norms_of_pairs(const BFloat16* x, int64_t x_stride, const BFloat16* y, int64_t y_stride,
+                                            int64_t size, int count) {
+    Simd<double> xy[kWidth], xx[kWidth], yy[kWidth];
+    for (int i = count; i < kWidth; ++i) xy[i] = xx[i] = yy[i] = Simd<double>{};
+    for (int i = 0; i < count; ++i, x += x_stride, y += y_stride) {
+      Simd<double> xy_sum = {}, xx_sum = {}, yy_sum = {};
+      Floats xy_even, xy_odd, xx_even, xx_odd, yy_even, yy_odd;
+      auto add = [&](Words<2 * kWidth> a, Words<2 * kWidth> b) BD_LAMBDA_INLINE {
+        xy_even = multiply_add_floats(a.even(), b.even(), xy_even);
+        xx_even = multiply_add_floats(a.even(), a.even(), xx_even);
+        yy_even = multiply_add_floats(b.even(), b.even(), yy_even);
+        xy_odd = multiply_add_floats(a.odd(), b.odd(), xy_odd);
+        xx_odd = multiply_add_floats(a.odd(), a.odd(), xx_odd);
+        yy_odd = multiply_add_floats(b.odd(), b.odd(), yy_odd);
+      };
+      auto start = [&]() BD_LAMBDA_INLINE { xy_even = xy_odd = xx_even = xx_odd = yy_even = yy_odd = Floats{}; };
+      auto join = [&]() BD_LAMBDA_INLINE {
+        xy_sum += widen(sum_halves(xy_even + xy_odd));
+        xx_sum += widen(sum_halves(xx_even + xx_odd));
+        yy_sum += widen(sum_halves(yy_even + yy_odd));
+      };
+      auto add_at = [&](int64_t k) BD_LAMBDA_INLINE {
+        prefetch(x + k);
+        prefetch(y + k);
+        add(Words<2 * kWidth>(x + k), Words<2 * kWidth>(y + k));
+      };
+      int64_t k = 0;
+      for (; k + kChain * kStep <= size; k += kChain * kStep) {
+        start();
+#pragma GCC unroll 4
+        for (int step = 0; step < kChain; ++step) add_at(k + step * kStep);
+        join();
+      }
+      if (k < size) {
+        start();
+        for (; k + kStep <= size; k += kStep) add_at(k);
+        if (k < size) add(load_last(x, k, size), load_last(y, k, size));
+        join();
+      }
+      xy[i] = xy_sum;
+      xx[i] = xx_sum;
+      yy[i] = yy_sum;
+    }
+    return {sum_each(xy), sum_each(xx), sum_each(yy)};
+  }
+
+  // Roundings of a product: one less than products in a lane, of kChain steps or fewer; one to join those of even and
+  // of odd numbers; one to join halves of registers.
+  BD_INLINE int roundings(int64_t size) {
+    return (size < kChain * kStep ? (int)((size + kStep - 1) / kStep) : kChain) + 1;
+  }
+
+  BD_INLINE Simd<int64_t> are_right(Simd<double> sums, int64_t size, Simd<double> magnitude) {
+    return are_certain(sums, roundings(size), size, magnitude);
+  }
+
+  // Which cosines round to the same BFloat16 as cosine() of the same rows does: M is at most |x|·|y|.
+  BD_INLINE Simd<int64_t> are_right_cosines(Simd<double> cosines, const RegistersOfNorms& sums, int64_t size,
+                                            double epsilon) {
+    auto in_range = (Simd<int64_t>)(sums.xx * sums.yy < broadcast(INFINITY));
+    if (!(epsilon >= kLeastSquare))
+      in_range &= (Simd<int64_t>)(sums.xx >= kLeastSquare) & (Simd<int64_t>)(sums.yy >= kLeastSquare);
+    return in_range & round_to_one(cosines, (roundings(size) * (1 + absolute(cosines)) + 0.125) * 0x1p-24);
   }
 };
-
-// Dot products of 2·kWidth columns of BFloat16 with y, and the largest magnitudes of the columns.
-struct SumsOfColumns {
-  static constexpr int kRoundings = kChain - 1;
-  Simd<double> sums[2], largest[2];
-};
-
-BD_INLINE SumsOfColumns add_columns(const BFloat16* x, int64_t x_stride, const float* y, int64_t size) {
-  Simd<double> even = {}, odd = {};
-  LargestMagnitude<BFloat16, 2 * kWidth> largest;
-  int64_t k = 0;
-  auto add_chain = [&](int length) BD_LAMBDA_INLINE {
-    Simd<float> even_sum = {}, odd_sum = {};
-#pragma GCC unroll 4
-    for (int i = 0; i < length; ++i, ++k) {
-      const BFloat16* from = x + k * x_stride;
-      largest.add(from);
-      Words<kWidth> words(from);
-      even_sum = multiply_add_floats(words.even(), y[k] - Simd<float>{}, even_sum);
-      odd_sum = multiply_add_floats(words.odd(), y[k] - Simd<float>{}, odd_sum);
-    }
-    even += widen(even_sum);
-    odd += widen(odd_sum);
-  };
-  while (k + kChain <= size) add_chain(kChain);
-  while (k < size) add_chain(1);
-  Words<kWidth> words((const BFloat16*)&largest.bits);
-  Simd<double> even_largest = widen(words.even()), odd_largest = widen(words.odd());
-  return {{shuffled<InTurns<false>>(even, odd), shuffled<InTurns<true>>(even, odd)},
-          {shuffled<InTurns<false>>(even_largest, odd_largest), shuffled<InTurns<true>>(even_largest, odd_largest)}};
-}
 
 }  // namespace BD_NAMESPACE
 }  // namespace batchdot

@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
+#include "aligned_buffer.h"
 #include "double_double.h"
 #include "dtypes.h"
 #include "row_problem.h"
@@ -18,6 +20,7 @@
 #endif
 
 #include "dot-inl.h"
+#include "float_sums-inl.h"
 #include "lanes-inl.h"
 #include "memory-inl.h"
 #include "row_access-inl.h"
@@ -60,14 +63,6 @@ BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, D
   return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};
 }
 
-// Whether the double xy is within 1/128 ulp of T: M is at most |x|·|y|, and squares need no root. Of a double, or of a
-// register of them.
-template <class T, class Sums>
-BD_INLINE auto is_accurate_cosine(const Sums& sums, int64_t size) {
-  double threshold = cancellation_threshold<T>(sum_depth(size));
-  return sums.xy * sums.xy >= threshold * threshold * sums.xx * sums.yy;
-}
-
 // Bound before rounding, relative: 2^-p / 128 for xy; for T narrower than double, (sum_depth(K) + 6)·u more for the
 // norms, the roots, the quotients and two products; for double, 2^-98 more.
 template <class T>
@@ -99,18 +94,18 @@ BD_NOINLINE double recompute_cosine(const T* x, const T* y, int64_t size, double
 }
 
 // Write the cosines of `count` rows, kWidth at most, with the bits of cosine().
-template <class T>
+template <class Sums, class T>
 BD_INLINE void write_cosines(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t size, int count,
                              double epsilon, const RegistersOfNorms& sums, T* out) {
-  // A few u above 1 at most, which rounds to 1 in T.
+  // A few u above 1 at most, or of sums in float 2^-20, which rounds to 1 in T.
   Simd<double> value = sums.xy * inverse_root(sums.xx, epsilon) * inverse_root(sums.yy, epsilon);
-  write_accurate(out, count, value, (Simd<int64_t>)is_accurate_cosine<T>(sums, size), [&](int i) BD_LAMBDA_INLINE {
+  write_accurate(out, count, value, Sums::are_right_cosines(value, sums, size, epsilon), [&](int i) BD_LAMBDA_INLINE {
     return recompute_cosine(x + i * x_stride, y + i * y_stride, size, epsilon);
   });
 }
 
 // Cosines of pairs of rows, in two matrices.
-template <class T>
+template <class T, class Sums>
 BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0], row = begin;
   const T *x = (const T*)problem.x.data, *y = (const T*)problem.y.data;
@@ -121,8 +116,8 @@ BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t en
   for (; size > kTiny && row < end; row += kWidth) {
     int count = end - row < kWidth ? (int)(end - row) : kWidth;
     const T *x_rows = x + row * x_stride, *y_rows = y + row * y_stride;
-    auto sums = dot_and_norms_of_rows(x_rows, x_stride, y_rows, y_stride, size, count);
-    write_cosines(x_rows, x_stride, y_rows, y_stride, size, count, epsilon, sums, out + row);
+    auto sums = Sums::norms_of_pairs(x_rows, x_stride, y_rows, y_stride, size, count);
+    write_cosines<Sums>(x_rows, x_stride, y_rows, y_stride, size, count, epsilon, sums, out + row);
   }
   if (size <= kTiny)
     with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
@@ -146,11 +141,28 @@ BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t en
           sums.xx += a[k] * a[k];
           sums.yy += b[k] * b[k];
         }
-        write_cosines(x_rows, kSize, y_rows, kSize, kSize, kWidth, epsilon, sums, out + row);
+        write_cosines<Sums>(x_rows, kSize, y_rows, kSize, kSize, kWidth, epsilon, sums, out + row);
       }
     });
   for (; row < end; ++row)
     store(out + row, recompute_cosine(x + row * x_stride, y + row * y_stride, size, epsilon));
+}
+
+// Cosines of rows of x in groups that share a row of y.
+template <class T, class Sums>
+BD_INLINE void cosine_groups(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size, stride = problem.x.row_stride, rows_each = problem.rows;
+  AlignedBuffer<T> buffer(problem.y.stride == 1 ? 0 : size);
+  for (int64_t row = begin; row < end;) {
+    Group<T> at(problem, row / rows_each, buffer.data);
+    const T* x = at.x + row % rows_each * stride;
+    const int64_t next = row - row % rows_each + rows_each, last = next < end ? next : end;
+    for (int count; row < last; row += count, x += count * stride) {
+      count = last - row < kWidth ? (int)(last - row) : kWidth;
+      auto sums = Sums::norms_of_pairs(x, stride, at.y, 0, size, count);
+      write_cosines<Sums>(x, stride, at.y, 0, size, count, problem.epsilon, sums, (T*)problem.out.data + row);
+    }
+  }
 }
 
 // out[row] = sum(x·y) / sqrt(max(sum(x·x), epsilon) · max(sum(y·y), epsilon)), in [-1, 1].
@@ -159,8 +171,16 @@ BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t en
 // 0x1.b28p-1*0x1.6a4p-2 got 0x1.dd8p-1 ("positive").
 template <class T>
 void row_cosine(const RowProblem& problem, int64_t begin, int64_t end) {
-  if constexpr (kHasExactProducts<T>)
-    if (takes_several_pairs(problem)) return cosine_pairs<T>(problem, begin, end);
+  if constexpr (kHasExactProducts<T>) {
+    const bool is_groups = problem.size >= kLanes && takes_several_of_groups(problem);
+    if constexpr (std::is_same_v<T, BFloat16>)
+      if (FloatSums::take(problem.size)) {
+        if (is_groups) return cosine_groups<T, FloatSums>(problem, begin, end);
+        if (takes_several_pairs(problem)) return cosine_pairs<T, FloatSums>(problem, begin, end);
+      }
+    if (is_groups) return cosine_groups<T, DoubleSums<T>>(problem, begin, end);
+    if (takes_several_pairs(problem)) return cosine_pairs<T, DoubleSums<T>>(problem, begin, end);
+  }
   for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
     store((T*)problem.out.data + row, cosine(x, y, problem.size, problem.epsilon).value);
   });

@@ -32,12 +32,6 @@ BD_BEFORE_NAMESPACE();
 namespace batchdot {
 namespace BD_NAMESPACE {
 
-// are_accurate of rows of `size` elements, whose largest magnitudes, of x and of y, have the product `largest`.
-template <class T>
-BD_INLINE Simd<int64_t> are_accurate_dots(Simd<double> sums, int64_t size, double largest) {
-  return are_accurate<T>(sums, broadcast(threshold_of_largest<T>(size) * largest + underflow_floor<T>(size)));
-}
-
 // Write dot products of tiny rows, SIZE elements that follow each other, with the bits and the decisions of dot:
 // products of kWidth rows fill SIZE registers and are transposed. Where `shared`, all rows of x have one row of y.
 template <int SIZE, class T, class Recompute>
@@ -65,8 +59,8 @@ BD_INLINE void write_tiny_dots(const T* x, const T* y, bool shared, int64_t coun
   for (; row < count; ++row) store(out + row, recompute(row));
 }
 
-// Pairs of rows, the i-th of x with the i-th of y, in two matrices.
-template <class T>
+// Pairs of rows, the i-th of x with the i-th of y, in two matrices. Sums has the arithmetic for rows that are not tiny.
+template <class T, class Sums>
 BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0], row = begin;
   const T *x = (const T*)problem.x.data, *y = (const T*)problem.y.data;
@@ -81,10 +75,9 @@ BD_INLINE void dot_pairs(const RowProblem& problem, int64_t begin, int64_t end) 
   if (size < kLanes && row == 0 && row < end) store(out, recompute(row++));  // nothing to read before it
   for (; row < end; row += kWidth) {
     int count = end - row < kWidth ? (int)(end - row) : kWidth;
-    double largest;
-    auto sums =
-        dot_rows<Factor<T>>(x + row * x_stride, x_stride, y + row * y_stride, y_stride, size, count, largest);
-    write_accurate(out + row, count, sums, are_accurate_dots<T>(sums, size, largest),
+    Simd<double> magnitude;
+    auto sums = Sums::sum_pairs(x + row * x_stride, x_stride, y + row * y_stride, y_stride, size, count, magnitude);
+    write_accurate(out + row, count, sums, Sums::are_right(sums, size, magnitude),
                    [&](int i) BD_LAMBDA_INLINE { return recompute(row + i); });
   }
 }
@@ -107,28 +100,8 @@ BD_INLINE void dot_tiny_groups(const RowProblem& problem, int64_t begin, int64_t
   }
 }
 
-// How dot_groups sums rows: as dot_with_bound does.
-template <class T>
-struct DoubleSums {
-  using Number = Factor<T>;
-  using Largest = LargestMagnitude<T>;
-  static constexpr int kRows = 2, kPadding = 0;
-
-  BD_INLINE double write_shared(const T* y, int64_t size, Number* to) { return write_factors(y, size, to); }
-
-  template <int ROWS>
-  BD_INLINE void add(const T* x, int64_t x_stride, const Number* y, int64_t size, Largest& largest,
-                     Simd<double>* sums) {
-    dot_registers<ROWS, Number>(x, x_stride, y, size, largest, largest, sums);
-  }
-
-  BD_INLINE Simd<int64_t> are_right(Simd<double> sums, int64_t size, double largest) {
-    return are_accurate_dots<T>(sums, size, largest);
-  }
-};
-
 // Groups of rows of x that share a row of y, whose elements are converted once. Sums has the arithmetic: kRows rows
-// read y once, and the largest magnitude of x times what write_shared returns tells which of the sums are right.
+// read y once.
 template <class T, class Sums>
 BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size, stride = problem.x.row_stride, rows_each = problem.rows;
@@ -161,7 +134,7 @@ BD_INLINE void dot_groups(const RowProblem& problem, int64_t begin, int64_t end)
       }
     }
     auto sums = sum_each(rows);
-    write_accurate(out + row, count, sums, Sums::are_right(sums, size, largest.value() * most),
+    write_accurate(out + row, count, sums, Sums::are_right(sums, size, broadcast(largest.value() * most)),
                    [&](int n) BD_LAMBDA_INLINE {
                      Group<T> at(problem, (row + n) / rows_each, buffer.data);
                      return recompute_dot(at.x + (row + n) % rows_each * stride, at.y, size);
@@ -187,10 +160,12 @@ void row_product(const RowProblem& problem, int64_t begin, int64_t end) {
   } else if (takes_several_of_groups(problem)) {
     if (problem.size <= kTiny) return dot_tiny_groups<T>(problem, begin, end);
     if constexpr (std::is_same_v<T, BFloat16>)
-      if (problem.size >= FloatSums::kStep) return dot_groups<T, FloatSums>(problem, begin, end);
+      if (FloatSums::take(problem.size)) return dot_groups<T, FloatSums>(problem, begin, end);
     dot_groups<T, DoubleSums<T>>(problem, begin, end);
   } else if (takes_several_pairs(problem)) {
-    dot_pairs<T>(problem, begin, end);
+    if constexpr (std::is_same_v<T, BFloat16>)
+      if (FloatSums::take(problem.size)) return dot_pairs<T, FloatSums>(problem, begin, end);
+    dot_pairs<T, DoubleSums<T>>(problem, begin, end);
   } else {
     for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
       store(out + row, dot(x, y, problem.size));

@@ -198,12 +198,11 @@ BD_INLINE void for_each_row_with_norms(const RowProblem& problem, int64_t begin,
 
 // --- what is accurate -----------------------------------------------------------------------------------------
 
-// The cancellation threshold for K times the largest magnitudes in place of M. It is raised by more than what M may
-// have been rounded by, so that every sum that passes here also passes in dot(): which of the two computes a row
-// changes no bit.
+// The cancellation threshold for a bound on M in place of M. It is raised by more than what M may have been rounded by,
+// so that every sum that passes here also passes in dot(): which of the two computes a row changes no bit.
 template <class T>
-BD_INLINE double threshold_of_largest(int64_t size) {
-  return cancellation_threshold<T>(sum_depth(size)) * (double)size * (1 + 0x1p-20);
+BD_INLINE double threshold_of_bound(int64_t size) {
+  return cancellation_threshold<T>(sum_depth(size)) * (1 + 0x1p-20);
 }
 
 // is_accurate of a register of sums, of which each has to exceed `least`.
@@ -213,6 +212,47 @@ BD_INLINE Simd<int64_t> are_accurate(Simd<double> sums, Simd<double> least) {
   if constexpr (kMayLeaveFloat<T>) accurate &= (Simd<int64_t>)(absolute(sums) < broadcast(INFINITY));
   return accurate;
 }
+
+// Sums of pairs and groups of rows in double, as dot_with_bound and dot_and_norms have them. FloatSums
+// (float_sums-inl.h) has the same members.
+template <class T>
+struct DoubleSums {
+  using Number = Factor<T>;
+  using Largest = LargestMagnitude<T>;
+  static constexpr int kRows = 2, kPadding = 0;
+
+  // Returns what bounds the M of a row of x, times its largest magnitude.
+  BD_INLINE double write_shared(const T* y, int64_t size, Number* to) {
+    return (double)size * write_factors(y, size, to);
+  }
+
+  template <int ROWS>
+  BD_INLINE void add(const T* x, int64_t x_stride, const Number* y, int64_t size, Largest& largest,
+                     Simd<double>* sums) {
+    dot_registers<ROWS, Number>(x, x_stride, y, size, largest, largest, sums);
+  }
+
+  BD_INLINE Simd<double> sum_pairs(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t size,
+                                   int count, Simd<double>& magnitude) {
+    double largest;
+    auto sums = dot_rows<Number>(x, x_stride, y, y_stride, size, count, largest);
+    magnitude = broadcast((double)size * largest);
+    return sums;
+  }
+
+  BD_INLINE Simd<int64_t> are_right(Simd<double> sums, int64_t size, Simd<double> magnitude) {
+    return are_accurate<T>(sums, threshold_of_bound<T>(size) * magnitude + underflow_floor<T>(size));
+  }
+
+  BD_INLINE RegistersOfNorms norms_of_pairs(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t size,
+                                            int count) {
+    return dot_and_norms_of_rows(x, x_stride, y, y_stride, size, count);
+  }
+
+  BD_INLINE Simd<int64_t> are_right_cosines(Simd<double>, const RegistersOfNorms& sums, int64_t size, double) {
+    return (Simd<int64_t>)is_accurate_cosine<T>(sums, size);
+  }
+};
 
 // Store the numbers of `count` rows, or those of recompute(i) where they are not accurate.
 template <class T, class Recompute>

@@ -60,6 +60,8 @@ BD_INLINE Simd<double> broadcast(double value) { return value - Simd<double>{}; 
 
 BD_INLINE Simd<double> absolute(Simd<double> a) { return (Simd<double>)((Simd<int64_t>)a & INT64_MAX); }
 
+BD_INLINE Floats absolute(Floats a) { return (Floats)((Simd<int32_t, 2 * kWidth>)a & INT32_MAX); }
+
 BD_INLINE Simd<double> masked(Simd<double> a, const int64_t* mask) {
   Simd<int64_t> bits;
   std::memcpy(&bits, mask, sizeof bits);

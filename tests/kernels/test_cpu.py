@@ -328,6 +328,17 @@ def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
         assert torch.equal(batch_dot(x, y.repeat_interleave(2, 1)[:, ::2], 1, normalize=normalize), out)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_rows_that_share_one_have_the_bits_of_pairs(dtype, normalize):
+    """Threads part 3,003 rows where no group ends."""
+    for k in (2, 8, 15, 16, 33, 64, 200):
+        x, y = torch.randn(429, 7, k).to(dtype), torch.randn(429, k).to(dtype)
+        right = batch_dot(x.flatten(0, 1), y.repeat_interleave(7, 0), 1, normalize=normalize).view(429, 7)
+        for shared in (y, y.repeat_interleave(2, 1)[:, ::2]):
+            assert torch.equal(batch_dot(x, shared, -1, normalize=normalize), right)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_columns_of_a_matrix_have_the_bits_of_rows(dtype):
     """(B, K, J), (B, K) is contracted where it lies; its transpose has packed rows."""
@@ -360,12 +371,22 @@ LOST = {  # four products that one lane of float32 adds, and their sum in bfloat
 }
 
 
-@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+def in_layout(x, y, layout):
+    """Products of (B, J, K) with (B, K), computed as pairs of rows, or as rows or columns that share one."""
+    if layout == "pairs":
+        return batch_dot(x.flatten(0, 1), y.repeat_interleave(x.shape[1], 0), 1).view(x.shape[:2])
+    return batch_dot(x.mT.contiguous(), y, 1) if layout == "columns" else batch_dot(x, y, -1)
+
+
+LAYOUTS = ("pairs", "rows", "columns")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("terms", "right"), LOST.values(), ids=LOST)
-def test_what_a_sum_in_float32_loses(terms, right, sign, columns):
-    """Two rows of many that share a row of bfloat16, the second beside rows that share a tiny one."""
-    places, lost = [0, 1, 2, 3] if columns else [0, 16, 32, 48], [3, 36]
+def test_what_a_sum_in_float32_loses(terms, right, sign, layout):
+    """Two rows of many, the second beside rows that are multiplied with tiny ones."""
+    places, lost = [0, 1, 2, 3] if layout == "columns" else [0, 16, 32, 48], [3, 36]
     for k in (64, 200):
         x, y = torch.randn(2, 37, k).bfloat16(), torch.randn(2, k).bfloat16()
         y[0, places] = sign
@@ -373,21 +394,57 @@ def test_what_a_sum_in_float32_loses(terms, right, sign, columns):
         for row in lost:
             x[0, row] = 0
             x[0, row, places] = torch.tensor(terms).bfloat16()
-        out = batch_dot(x.mT.contiguous() if columns else x, y, 1 if columns else -1)
+        out = in_layout(x, y, layout)
         assert out[0, lost].tolist() == [sign * right] * 2
         others = [row for row in range(2 * 37) if row not in lost]
         pairs = x.flatten(0, 1)[others], y.repeat_interleave(37, 0)[others]
         assert worst_ulps(out.flatten()[others], *pairs, exact_product) <= 0.51
 
 
-@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
-def test_rows_of_many_scales_beside_each_other(columns):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_of_many_scales_beside_each_other(layout):
     """The largest decides what float32 may be trusted with."""
     for k in (32, 65, 1000):
         scales = torch.exp2(torch.randint(-60, 60, (3, 37, 1)))
         x, y = (torch.randn(3, 37, k) * scales).bfloat16(), torch.randn(3, k).bfloat16()
-        out = batch_dot(x.mT.contiguous() if columns else x, y, 1 if columns else -1)
+        out = in_layout(x, y, layout)
         assert worst_ulps(out, x.flatten(0, 1), y.repeat_interleave(37, 0), exact_product) <= 0.51
+
+
+def distances_to_midpoints(values):
+    """Of float64, to the nearest number halfway between two of bfloat16, in ulps of those."""
+    in_ulps = values / torch.exp2(torch.floor(torch.log2(values)) - 7)
+    return (in_ulps - torch.floor(in_ulps) - 0.5).abs()
+
+
+def test_cosines_next_to_midpoints():
+    """Sums in float32 of two numbers and of squares 2**-16 of theirs are off by enough to take them across."""
+    a, b, c, d = (1 + torch.randint(128, (4, 2_000_000)).double() / 128).unbind()
+    x, y = torch.stack((torch.ones_like(a), a / 256, 0 * a), 1), torch.stack((b, c / 256, d), 1)
+    near = distances_to_midpoints((x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1))).argsort()[:200]
+    for k in (64, 200):
+        places = torch.tensor([0, 16, 32])
+        rows = [torch.zeros(200, k).index_copy(1, places, t[near].float()).bfloat16() for t in (x, y)]
+        out = batch_dot(*rows, 1, normalize=True)
+        assert worst_ulps(out, *rows, oracle.exact_cosine) <= 0.5 + 2.0**-17 + 1e-9
+        apart = rows[0].T.contiguous().T
+        assert torch.equal(batch_dot(apart, rows[1], 1, normalize=True), out)
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-40, 5e-324])
+def test_cosines_of_squares_that_float32_cannot_hold(epsilon):
+    """Rows of 2**-80 and 2**80, of zeros, and what is not finite, beside ordinary ones."""
+    for k in (32, 128, 333):
+        scales = torch.tensor([1, 2.0**-80, 2.0**-52, 2.0**-48, 2.0**-126, 2.0**62, 2.0**80, 2.0**120, 0])
+        pairs = torch.cartesian_prod(scales, scales)
+        x, y = ((torch.randn(81, k) * pairs[:, i : i + 1]).bfloat16() for i in range(2))
+        out = batch_dot(x, y, 1, normalize=True, epsilon=epsilon)
+        assert worst_ulps(out, x, y, lambda *rows: oracle.exact_cosine(*rows, epsilon)) <= 0.51
+        right = out.clone()
+        for row, value in ((0, torch.inf), (40, torch.nan), (80, -torch.inf)):
+            x[row, k - 1], right[row] = value, torch.nan
+        out = batch_dot(x, y, 1, normalize=True, epsilon=epsilon)
+        torch.testing.assert_close(out, right, rtol=0, atol=0, equal_nan=True)
 
 
 def test_products_beyond_float32_of_a_sum_that_is_not():
