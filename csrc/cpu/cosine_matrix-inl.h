@@ -17,11 +17,11 @@
 #define BATCHDOT_CPU_COSINE_MATRIX_INL_H_
 #endif
 
+#include "cosine_gradients-inl.h"
 #include "dot-inl.h"
 #include "memory-inl.h"
 #include "row_access-inl.h"
 #include "row_cosine-inl.h"
-#include "row_gradients-inl.h"
 #include "several_rows-inl.h"
 #include "simd-inl.h"
 #include "target-inl.h"

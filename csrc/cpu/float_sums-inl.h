@@ -45,16 +45,6 @@ constexpr int16_t kWordMask[2 * kMostWords] = {
     0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 
-// 2·N elements, which become floats by a shift or a mask: those with even numbers, and those with odd ones.
-template <int N>
-struct Words {
-  Simd<uint32_t, N> bits;
-
-  BD_MEMBER_INLINE explicit Words(const BFloat16* from) { std::memcpy(&bits, from, sizeof bits); }
-  BD_MEMBER_INLINE Simd<float, N> even() const { return (Simd<float, N>)(bits << 16); }
-  BD_MEMBER_INLINE Simd<float, N> odd() const { return (Simd<float, N>)(bits & 0xffff0000); }
-};
-
 // sum(|y|). Bound: a relative error of 2^-11 for K <= kChunk.
 BD_INLINE double sum_of_magnitudes(const float* y, int64_t size) {
   Floats lanes = {};
@@ -90,7 +80,7 @@ struct FloatSums {
   using Largest = LargestMagnitude<BFloat16, kStep>;
   static constexpr int kRows = kWidth < 4 ? kWidth : 4, kPadding = kStep;
 
-  BD_INLINE bool take(int64_t size) { return size >= kStep && size > kTiny; }
+  BD_INLINE bool take(int64_t size) { return size >= kStep && size >= kLanes; }
 
   // The last step of a row, of elements from k on: it ends where the row ends, with zeros for what was in the step
   // before.

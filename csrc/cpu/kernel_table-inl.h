@@ -10,10 +10,11 @@
 #define BATCHDOT_CPU_KERNEL_TABLE_INL_H_
 #endif
 
+#include "cosine_gradients-inl.h"
 #include "cosine_matrix-inl.h"
 #include "matrix_scores-inl.h"
+#include "product_gradients-inl.h"
 #include "query_scores-inl.h"
-#include "row_gradients-inl.h"
 #include "row_cosine-inl.h"
 #include "row_product-inl.h"
 #include "scan-inl.h"

@@ -25,14 +25,30 @@ BD_INLINE void store_numbers(float* to, Simd<float> a) { std::memcpy(to, &a, siz
 BD_INLINE void store_numbers(Half* to, Simd<float> a) { store_halves(to, a); }
 
 // Floats that are not NaN, rounded to BFloat16, ties to even: its bits.
-BD_INLINE Simd<uint32_t> rounded_words(Simd<float> a) {
-  auto bits = (Simd<uint32_t>)a;
+template <class Numbers>
+BD_INLINE auto rounded_words(Numbers a) {
+  auto bits = (Simd<uint32_t, sizeof a / sizeof(float)>)a;
   return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
-BD_INLINE void store_numbers(BFloat16* to, Simd<float> a) {
-  store_words(to, a != a ? 0x7fc0 - Simd<uint32_t>{} : rounded_words(a));  // NaN
+// Floats rounded to BFloat16: its bits.
+template <class Numbers>
+BD_INLINE auto stored_words(Numbers a) {
+  auto words = rounded_words(a);
+  return a != a ? 0x7fc0 - decltype(words){} : words;  // NaN
 }
+
+BD_INLINE void store_numbers(BFloat16* to, Simd<float> a) { store_words(to, stored_words(a)); }
+
+// 2·N elements of BFloat16, which become floats by a shift or a mask: those with even numbers, and those with odd ones.
+template <int N>
+struct Words {
+  Simd<uint32_t, N> bits;
+
+  BD_MEMBER_INLINE explicit Words(const BFloat16* from) { std::memcpy(&bits, from, sizeof bits); }
+  BD_MEMBER_INLINE Simd<float, N> even() const { return (Simd<float, N>)(bits << 16); }
+  BD_MEMBER_INLINE Simd<float, N> odd() const { return (Simd<float, N>)(bits & 0xffff0000); }
+};
 
 // How kWidth values of a dtype are loaded as doubles, and stored. Bound of a store: as that of batchdot::store.
 template <class T>

@@ -63,27 +63,29 @@ BD_INLINE InverseNorm inverse_root(const DoubleDouble& square, double epsilon, D
   return {std::ldexp(1 / (root.high + root.low), half - root.exponent), std::ldexp(1.0, -half), floored};
 }
 
+// In [-1, 1], or NaN.
+BD_INLINE double bounded_cosine(double value) { return value > 1 ? 1 : value < -1 ? -1 : value; }
+
+// The cosine of rows of a dtype narrower than double with these sums.
+template <class T>
+BD_INLINE Cosine cosine_of(DotAndNorms sums, const T* x, const T* y, int64_t size, double epsilon) {
+  if (!is_accurate_cosine<T>(sums, size)) sums.xy = to_double(dot_compensated(x, y, size));
+  InverseNorm of_x = inverse_root(sums.xx, epsilon), of_y = inverse_root(sums.yy, epsilon);
+  return {bounded_cosine(sums.xy * of_x.value * of_y.value), of_x, of_y};
+}
+
 // Bound before rounding, relative: 2^-p / 128 for xy; for T narrower than double, (sum_depth(K) + 6)·u more for the
 // norms, the roots, the quotients and two products; for double, 2^-98 more.
 template <class T>
 BD_INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
+  if constexpr (kHasExactProducts<T>) return cosine_of(dot_and_norms(x, y, size), x, y, size, epsilon);
   Cosine result;
-  if constexpr (!kHasExactProducts<T>) {
-    DoubleDouble xy = dot_compensated(x, y, size);
-    DoubleDouble xx = dot_compensated(x, x, size), yy = dot_compensated(y, y, size), x_norm, y_norm;
-    result.x = inverse_root(xx, epsilon, x_norm);
-    result.y = inverse_root(yy, epsilon, y_norm);
-    result.value = to_double(divide(scaled(xy), multiply(x_norm, y_norm)));
-    if (!std::isfinite(xx.high) || !std::isfinite(yy.high) || !std::isfinite(xy.high)) result.value = NAN;
-  } else {
-    DotAndNorms sums = dot_and_norms(x, y, size);
-    if (!is_accurate_cosine<T>(sums, size)) sums.xy = to_double(dot_compensated(x, y, size));
-    result.x = inverse_root(sums.xx, epsilon);
-    result.y = inverse_root(sums.yy, epsilon);
-    result.value = sums.xy * result.x.value * result.y.value;
-  }
-  if (result.value > 1) result.value = 1;
-  if (result.value < -1) result.value = -1;
+  DoubleDouble xy = dot_compensated(x, y, size);
+  DoubleDouble xx = dot_compensated(x, x, size), yy = dot_compensated(y, y, size), x_norm, y_norm;
+  result.x = inverse_root(xx, epsilon, x_norm);
+  result.y = inverse_root(yy, epsilon, y_norm);
+  result.value = bounded_cosine(to_double(divide(scaled(xy), multiply(x_norm, y_norm))));
+  if (!std::isfinite(xx.high) || !std::isfinite(yy.high) || !std::isfinite(xy.high)) result.value = NAN;
   return result;
 }
 
@@ -104,20 +106,32 @@ BD_INLINE void write_cosines(const T* x, int64_t x_stride, const T* y, int64_t y
   });
 }
 
-// Cosines of pairs of rows, in two matrices.
+// Cosines of rows of kLanes elements or more, several at a time.
 template <class T, class Sums>
-BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0], row = begin;
+BD_INLINE void several_cosines(const RowProblem& problem, int64_t begin, int64_t end) {
+  for_each_several<T>(
+      problem, begin, end,
+      [&](const T* x, int64_t x_stride, const T* y, int64_t y_stride, int count, int64_t row) BD_LAMBDA_INLINE {
+        auto sums = Sums::norms_of_pairs(x, x_stride, y, y_stride, problem.size, count);
+        write_cosines<Sums>(x, x_stride, y, y_stride, problem.size, count, problem.epsilon, sums,
+                            (T*)problem.out.data + row);
+      });
+}
+
+// Cosines of pairs of rows of fewer elements, which touch, in two matrices.
+template <class T>
+BD_INLINE void short_cosines(const RowProblem& problem, int64_t begin, int64_t end) {
+  int64_t size = problem.size, row = begin;
   const T *x = (const T*)problem.x.data, *y = (const T*)problem.y.data;
   T* out = (T*)problem.out.data;
   double epsilon = problem.epsilon;
-  if (size > kTiny && size < kLanes && row == 0 && row < end)  // nothing to read before it
+  if (size > kTiny && row == 0 && row < end)  // nothing to read before it
     store(out, recompute_cosine(x, y, size, epsilon)), ++row;
   for (; size > kTiny && row < end; row += kWidth) {
     int count = end - row < kWidth ? (int)(end - row) : kWidth;
-    const T *x_rows = x + row * x_stride, *y_rows = y + row * y_stride;
-    auto sums = Sums::norms_of_pairs(x_rows, x_stride, y_rows, y_stride, size, count);
-    write_cosines<Sums>(x_rows, x_stride, y_rows, y_stride, size, count, epsilon, sums, out + row);
+    const T *x_rows = x + row * size, *y_rows = y + row * size;
+    auto sums = dot_and_norms_of_rows(x_rows, size, y_rows, size, size, count);
+    write_cosines<DoubleSums<T>>(x_rows, size, y_rows, size, size, count, epsilon, sums, out + row);
   }
   if (size <= kTiny)
     with_tiny_size(size, [&](auto tiny) BD_LAMBDA_INLINE {
@@ -141,28 +155,11 @@ BD_INLINE void cosine_pairs(const RowProblem& problem, int64_t begin, int64_t en
           sums.xx += a[k] * a[k];
           sums.yy += b[k] * b[k];
         }
-        write_cosines<Sums>(x_rows, kSize, y_rows, kSize, kSize, kWidth, epsilon, sums, out + row);
+        write_cosines<DoubleSums<T>>(x_rows, kSize, y_rows, kSize, kSize, kWidth, epsilon, sums, out + row);
       }
     });
   for (; row < end; ++row)
-    store(out + row, recompute_cosine(x + row * x_stride, y + row * y_stride, size, epsilon));
-}
-
-// Cosines of rows of x in groups that share a row of y.
-template <class T, class Sums>
-BD_INLINE void cosine_groups(const RowProblem& problem, int64_t begin, int64_t end) {
-  int64_t size = problem.size, stride = problem.x.row_stride, rows_each = problem.rows;
-  AlignedBuffer<T> buffer(problem.y.stride == 1 ? 0 : size);
-  for (int64_t row = begin; row < end;) {
-    Group<T> at(problem, row / rows_each, buffer.data);
-    const T* x = at.x + row % rows_each * stride;
-    const int64_t next = row - row % rows_each + rows_each, last = next < end ? next : end;
-    for (int count; row < last; row += count, x += count * stride) {
-      count = last - row < kWidth ? (int)(last - row) : kWidth;
-      auto sums = Sums::norms_of_pairs(x, stride, at.y, 0, size, count);
-      write_cosines<Sums>(x, stride, at.y, 0, size, count, problem.epsilon, sums, (T*)problem.out.data + row);
-    }
-  }
+    store(out + row, recompute_cosine(x + row * size, y + row * size, size, epsilon));
 }
 
 // out[row] = sum(x·y) / sqrt(max(sum(x·x), epsilon) · max(sum(y·y), epsilon)), in [-1, 1].
@@ -172,14 +169,12 @@ BD_INLINE void cosine_groups(const RowProblem& problem, int64_t begin, int64_t e
 template <class T>
 void row_cosine(const RowProblem& problem, int64_t begin, int64_t end) {
   if constexpr (kHasExactProducts<T>) {
-    const bool is_groups = problem.size >= kLanes && takes_several_of_groups(problem);
-    if constexpr (std::is_same_v<T, BFloat16>)
-      if (FloatSums::take(problem.size)) {
-        if (is_groups) return cosine_groups<T, FloatSums>(problem, begin, end);
-        if (takes_several_pairs(problem)) return cosine_pairs<T, FloatSums>(problem, begin, end);
-      }
-    if (is_groups) return cosine_groups<T, DoubleSums<T>>(problem, begin, end);
-    if (takes_several_pairs(problem)) return cosine_pairs<T, DoubleSums<T>>(problem, begin, end);
+    if (takes_several(problem)) {
+      if constexpr (std::is_same_v<T, BFloat16>)
+        if (FloatSums::take(problem.size)) return several_cosines<T, FloatSums>(problem, begin, end);
+      return several_cosines<T, DoubleSums<T>>(problem, begin, end);
+    }
+    if (takes_several_pairs(problem)) return short_cosines<T>(problem, begin, end);
   }
   for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
     store((T*)problem.out.data + row, cosine(x, y, problem.size, problem.epsilon).value);

@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "aligned_buffer.h"
 #include "dtypes.h"
 #include "row_problem.h"
 
@@ -179,21 +180,45 @@ BD_INLINE RegistersOfNorms dot_and_norms_of_rows(const T* x, int64_t x_stride, c
   return {sum_each(xy), sum_each(xx), sum_each(yy)};
 }
 
+// Whether for_each_several takes the rows.
+BD_INLINE bool takes_several(const RowProblem& problem) {
+  return problem.size >= kLanes && (takes_several_pairs(problem) || takes_several_of_groups(problem));
+}
+
+// Call body(x, stride of x, y, stride of y, count, number of the first row) for the rows from begin to end, kWidth of
+// them or fewer at a time. Rows that share one of y have a stride of 0 there.
+template <class T, class Body>
+BD_INLINE void for_each_several(const RowProblem& problem, int64_t begin, int64_t end, Body body) {
+  const int64_t rows_each = problem.rows, x_stride = rows_each == 1 ? problem.x.strides[0] : problem.x.row_stride;
+  const int64_t y_stride = rows_each == 1 ? problem.y.strides[0] : 0;
+  AlignedBuffer<T> buffer(problem.y.stride == 1 ? 0 : problem.size);
+  for (int64_t row = begin, last; row < end; row = last) {
+    const int64_t i = row % rows_each;
+    Group<T> at(problem, row / rows_each, buffer.data);
+    last = rows_each == 1 || row - i + rows_each > end ? end : row - i + rows_each;
+    const T *x = at.x + i * x_stride, *y = at.y;
+    for (int count; row < last; row += count, x += count * x_stride, y += count * y_stride) {
+      count = last - row < kWidth ? (int)(last - row) : kWidth;
+      body(x, x_stride, y, y_stride, count, row);
+    }
+  }
+}
+
 // Call body(row of x, row of y, dot_and_norms, number of the row) for the rows from begin to end, which are packed.
 template <class T, class Body>
 BD_INLINE void for_each_row_with_norms(const RowProblem& problem, int64_t begin, int64_t end, Body body) {
-  int64_t size = problem.size, x_stride = problem.x.strides[0], y_stride = problem.y.strides[0];
-  if (!takes_several_pairs(problem) || size < kLanes)
+  int64_t size = problem.size;
+  if (!takes_several(problem))
     return for_each_row<T>(problem, begin, end, [&](const T* x, const T* y, int64_t row) BD_LAMBDA_INLINE {
       body(x, y, dot_and_norms(x, y, size), row);
     });
-  for (int64_t row = begin; row < end; row += kWidth) {
-    int count = end - row < kWidth ? (int)(end - row) : kWidth;
-    const T *x = (const T*)problem.x.data + row * x_stride, *y = (const T*)problem.y.data + row * y_stride;
-    RegistersOfNorms sums = dot_and_norms_of_rows(x, x_stride, y, y_stride, size, count);
-    for (int i = 0; i < count; ++i)
-      body(x + i * x_stride, y + i * y_stride, DotAndNorms{sums.xy[i], sums.xx[i], sums.yy[i]}, row + i);
-  }
+  for_each_several<T>(
+      problem, begin, end,
+      [&](const T* x, int64_t x_stride, const T* y, int64_t y_stride, int count, int64_t row) BD_LAMBDA_INLINE {
+        RegistersOfNorms sums = dot_and_norms_of_rows(x, x_stride, y, y_stride, size, count);
+        for (int i = 0; i < count; ++i)
+          body(x + i * x_stride, y + i * y_stride, DotAndNorms{sums.xy[i], sums.xx[i], sums.yy[i]}, row + i);
+      });
 }
 
 // --- what is accurate -----------------------------------------------------------------------------------------

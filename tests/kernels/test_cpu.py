@@ -577,6 +577,34 @@ def test_gradients_within_4_eps(dtype, shapes):
         assert ((got - exact).abs() <= most * torch.finfo(dtype).eps * scale).all()
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["pairs", "shared"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_gradients_of_cosines_of_every_scale(dtype, shared):
+    """Of rows, and with weights, of zeros and of every scale: within half an ulp, and 1/64 eps of the terms."""
+    info = torch.finfo(dtype)
+    scales = torch.tensor([0.0, info.tiny / 8, info.tiny, 0.1, 20.0, 2.0**9, info.max**0.5, info.max / 2]).double()
+    of_x, of_y, of_weights = torch.cartesian_prod(scales, scales, scales).T[..., None]
+    for k in (3, 20, 32, 77):
+        x, y = torch.rand(2, 512, 1 + 2 * shared, k).double() - 0.4
+        x, y = (x * of_x[..., None]).to(dtype), (y[:, :1] * of_y[..., None]).to(dtype)
+        weights = ((torch.rand(512, 1 + 2 * shared).double() - 0.5) * of_weights).to(dtype)
+        x, y = x.requires_grad_(), (y[:, 0] if shared else y).requires_grad_()
+        out = batch_dot(x, y, -1, **{"batch_dims": 2} if not shared else {}, normalize=True, epsilon=5e-324)
+        found = torch.autograd.grad(out, (x, y), weights.reshape(out.shape))
+        y, of_shared = y.reshape(512, 1, k), found[1].double()
+        (a, b), g = (t.detach().double() for t in (x, y)), weights.double()[..., None]
+        x_norm, y_norm = (t.square().sum(-1, True).clamp(5e-324).sqrt() for t in (a, b))
+        units = a / x_norm, b / y_norm
+        cosine = (units[0] * units[1]).sum(-1, True)
+        for gradient, (u, v), norm in zip((found[0].double(), of_shared), (units, units[::-1]), (x_norm, y_norm)):
+            exact, terms = (v - cosine * u) * (g / norm), (v.abs() + u.abs()) * (g / norm).abs()
+            if shared and gradient is of_shared:
+                exact, terms = exact.sum(1), terms.sum(1)
+            error = (gradient - exact.clamp(-info.max, info.max)).abs()
+            most = info.eps * (0.5 * exact.abs() + terms / 64).clamp(max=info.max) + info.smallest_normal * info.eps
+            assert (error.reshape(most.shape) <= most).all()
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["packed", "apart"])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_gradients_of_cosine_matrices_of_every_scale(dtype, apart):
