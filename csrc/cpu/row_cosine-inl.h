@@ -78,15 +78,16 @@ BD_INLINE Cosine cosine_of(DotAndNorms sums, const T* x, const T* y, int64_t siz
 // norms, the roots, the quotients and two products; for double, 2^-98 more.
 template <class T>
 BD_INLINE Cosine cosine(const T* x, const T* y, int64_t size, double epsilon) {
-  if constexpr (kHasExactProducts<T>) return cosine_of(dot_and_norms(x, y, size), x, y, size, epsilon);
-  Cosine result;
-  DoubleDouble xy = dot_compensated(x, y, size);
-  DoubleDouble xx = dot_compensated(x, x, size), yy = dot_compensated(y, y, size), x_norm, y_norm;
-  result.x = inverse_root(xx, epsilon, x_norm);
-  result.y = inverse_root(yy, epsilon, y_norm);
-  result.value = bounded_cosine(to_double(divide(scaled(xy), multiply(x_norm, y_norm))));
-  if (!std::isfinite(xx.high) || !std::isfinite(yy.high) || !std::isfinite(xy.high)) result.value = NAN;
-  return result;
+  if constexpr (kHasExactProducts<T>) {
+    return cosine_of(dot_and_norms(x, y, size), x, y, size, epsilon);
+  } else {
+    DoubleDouble xy = dot_compensated(x, y, size);
+    DoubleDouble xx = dot_compensated(x, x, size), yy = dot_compensated(y, y, size), x_norm, y_norm;
+    InverseNorm of_x = inverse_root(xx, epsilon, x_norm), of_y = inverse_root(yy, epsilon, y_norm);
+    bool finite = std::isfinite(xx.high) && std::isfinite(yy.high) && std::isfinite(xy.high);
+    double value = finite ? to_double(divide(scaled(xy), multiply(x_norm, y_norm))) : NAN;
+    return {bounded_cosine(value), of_x, of_y};
+  }
 }
 
 // cosine, not inlined, for the few rows of many that need it.
