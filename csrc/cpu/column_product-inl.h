@@ -93,38 +93,58 @@ BD_INLINE void dot_columns(const RowProblem& problem, int64_t begin, int64_t end
   for_each_columns<kWidth, T>(problem, begin, end, start, write_block);
 }
 
-// Dot products of 2·kWidth columns of BFloat16 with y, and the largest magnitudes of the columns.
+// Dot products of COUNT columns of BFloat16 with y, and the largest magnitudes of the columns.
+template <int COUNT>
 struct SumsOfColumns {
   static constexpr int kRoundings = kChain - 1;
-  Simd<double> sums[2], largest[2];
+  Simd<double> sums[COUNT / kWidth], largest[COUNT / kWidth];
 };
 
-BD_INLINE SumsOfColumns add_columns(const BFloat16* x, int64_t x_stride, const float* y, int64_t size) {
-  Simd<double> even = {}, odd = {};
-  LargestMagnitude<BFloat16, 2 * kWidth> largest;
+template <int COUNT>
+BD_INLINE SumsOfColumns<COUNT> add_columns(const BFloat16* x, int64_t x_stride, const float* y, int64_t size) {
+  constexpr int kHalf = COUNT / 2, kParts = kHalf / kWidth;  // columns with even numbers, or with odd ones
+  using Numbers = Simd<float, kHalf>;
+  Simd<double> even_sums[kParts] = {}, odd_sums[kParts] = {};
+  LargestMagnitude<BFloat16, COUNT> largest;
+  auto add_to = [&](Numbers a, Simd<double>* to) BD_LAMBDA_INLINE {
+    Simd<float> parts[kParts];
+    std::memcpy(parts, &a, sizeof a);
+#pragma GCC unroll 2
+    for (int i = 0; i < kParts; ++i) to[i] += widen(parts[i]);
+  };
   int64_t k = 0;
   auto add_chain = [&](int length) BD_LAMBDA_INLINE {
-    Simd<float> even_sum = {}, odd_sum = {};
+    Numbers even = {}, odd = {};
 #pragma GCC unroll 4
     for (int i = 0; i < length; ++i, ++k) {
       const BFloat16* from = x + k * x_stride;
       largest.add(from);
-      Words<kWidth> words(from);
-      even_sum = multiply_add_floats(words.even(), y[k] - Simd<float>{}, even_sum);
-      odd_sum = multiply_add_floats(words.odd(), y[k] - Simd<float>{}, odd_sum);
+      Words<kHalf> words(from);
+      even = multiply_add_floats(words.even(), y[k] - Numbers{}, even);
+      odd = multiply_add_floats(words.odd(), y[k] - Numbers{}, odd);
     }
-    even += widen(even_sum);
-    odd += widen(odd_sum);
+    add_to(even, even_sums);
+    add_to(odd, odd_sums);
   };
   while (k + kChain <= size) add_chain(kChain);
   while (k < size) add_chain(1);
-  Words<kWidth> words((const BFloat16*)&largest.bits);
-  Simd<double> even_largest = widen(words.even()), odd_largest = widen(words.odd());
-  return {{shuffled<InTurns<false>>(even, odd), shuffled<InTurns<true>>(even, odd)},
-          {shuffled<InTurns<false>>(even_largest, odd_largest), shuffled<InTurns<true>>(even_largest, odd_largest)}};
+  Simd<double> even_largest[kParts] = {}, odd_largest[kParts] = {};
+  Words<kHalf> words((const BFloat16*)&largest.bits);
+  add_to(words.even(), even_largest);
+  add_to(words.odd(), odd_largest);
+  SumsOfColumns<COUNT> result;
+#pragma GCC unroll 2
+  for (int i = 0; i < kParts; ++i) {
+    result.sums[2 * i] = shuffled<InTurns<false>>(even_sums[i], odd_sums[i]);
+    result.sums[2 * i + 1] = shuffled<InTurns<true>>(even_sums[i], odd_sums[i]);
+    result.largest[2 * i] = shuffled<InTurns<false>>(even_largest[i], odd_largest[i]);
+    result.largest[2 * i + 1] = shuffled<InTurns<true>>(even_largest[i], odd_largest[i]);
+  }
+  return result;
 }
 
-// dot_columns of BFloat16, by sums in float.
+// dot_columns of BFloat16, by sums in float of COUNT columns at a time.
+template <int COUNT>
 BD_INLINE void dot_columns_in_float(const RowProblem& problem, int64_t begin, int64_t end) {
   int64_t size = problem.size;
   AlignedBuffer<float> factors(size);
@@ -136,7 +156,7 @@ BD_INLINE void dot_columns_in_float(const RowProblem& problem, int64_t begin, in
   };
   auto write_block = [&](const BFloat16* x, int64_t stride, const BFloat16* y, int count, int64_t row)
                          BD_LAMBDA_INLINE {
-    SumsOfColumns columns = add_columns(x, stride, factors.data, size);
+    auto columns = add_columns<COUNT>(x, stride, factors.data, size);
     for (int i = 0, first = 0; first < count; ++i, first += kWidth)
       write_accurate((BFloat16*)problem.out.data + row + first, count - first < kWidth ? count - first : kWidth,
                      columns.sums[i], are_certain(columns.sums[i], columns.kRoundings, size,
@@ -145,7 +165,7 @@ BD_INLINE void dot_columns_in_float(const RowProblem& problem, int64_t begin, in
                        return recompute_column(x + first + n, stride, y, size, column.data);
                      });
   };
-  for_each_columns<2 * kWidth, BFloat16>(problem, begin, end, start, write_block);
+  for_each_columns<COUNT, BFloat16>(problem, begin, end, start, write_block);
 }
 
 }  // namespace BD_NAMESPACE

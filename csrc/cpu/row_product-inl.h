@@ -156,7 +156,10 @@ void row_product(const RowProblem& problem, int64_t begin, int64_t end) {
     });
   } else if (sizeof(T) == 2 && has_columns(problem) && kLanes <= problem.size && problem.size <= kChunk) {
     if constexpr (std::is_same_v<T, Half>) dot_columns<T>(problem, begin, end);
-    if constexpr (std::is_same_v<T, BFloat16>) dot_columns_in_float(problem, begin, end);
+    if constexpr (std::is_same_v<T, BFloat16>) {
+      if (problem.rows >= 4 * kWidth) return dot_columns_in_float<4 * kWidth>(problem, begin, end);
+      dot_columns_in_float<2 * kWidth>(problem, begin, end);
+    }
   } else if (takes_several_of_groups(problem)) {
     if (problem.size <= kTiny) return dot_tiny_groups<T>(problem, begin, end);
     if constexpr (std::is_same_v<T, BFloat16>)
