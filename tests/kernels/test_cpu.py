@@ -418,7 +418,7 @@ def distances_to_midpoints(values):
 
 
 def test_cosines_next_to_midpoints():
-    """Sums in float32 of two numbers and of squares 2**-16 of theirs are off by enough to take them across."""
+    """Sums in float32 of two numbers, and of squares 2**-16 of theirs, are off by enough to cross them."""
     a, b, c, d = (1 + torch.randint(128, (4, 2_000_000)).double() / 128).unbind()
     x, y = torch.stack((torch.ones_like(a), a / 256, 0 * a), 1), torch.stack((b, c / 256, d), 1)
     near = distances_to_midpoints((x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1))).argsort()[:200]
@@ -580,9 +580,11 @@ def test_gradients_within_4_eps(dtype, shapes):
 @pytest.mark.parametrize("shared", [False, True], ids=["pairs", "shared"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_gradients_of_cosines_of_every_scale(dtype, shared):
-    """Of rows, and with weights, of zeros and of every scale: within half an ulp, and 1/64 eps of the terms."""
+    """Of rows and weights, zeros among them: within half an ulp, and 1/64 eps of the terms."""
     info = torch.finfo(dtype)
-    scales = torch.tensor([0.0, info.tiny / 8, info.tiny, 0.1, 20.0, 2.0**9, info.max**0.5, info.max / 2]).double()
+    scales = torch.tensor(
+        [0.0, info.tiny / 8, info.tiny, 0.1, 20.0, 2.0**9, info.max**0.5, info.max / 2]
+    ).double()
     of_x, of_y, of_weights = torch.cartesian_prod(scales, scales, scales).T[..., None]
     for k in (3, 20, 32, 77):
         x, y = torch.rand(2, 512, 1 + 2 * shared, k).double() - 0.4
@@ -596,12 +598,17 @@ def test_gradients_of_cosines_of_every_scale(dtype, shared):
         x_norm, y_norm = (t.square().sum(-1, True).clamp(5e-324).sqrt() for t in (a, b))
         units = a / x_norm, b / y_norm
         cosine = (units[0] * units[1]).sum(-1, True)
-        for gradient, (u, v), norm in zip((found[0].double(), of_shared), (units, units[::-1]), (x_norm, y_norm)):
+        for gradient, (u, v), norm in zip(
+            (found[0].double(), of_shared), (units, units[::-1]), (x_norm, y_norm), strict=True
+        ):
             exact, terms = (v - cosine * u) * (g / norm), (v.abs() + u.abs()) * (g / norm).abs()
             if shared and gradient is of_shared:
                 exact, terms = exact.sum(1), terms.sum(1)
             error = (gradient - exact.clamp(-info.max, info.max)).abs()
-            most = info.eps * (0.5 * exact.abs() + terms / 64).clamp(max=info.max) + info.smallest_normal * info.eps
+            most = (
+                info.eps * (0.5 * exact.abs() + terms / 64).clamp(max=info.max)
+                + info.smallest_normal * info.eps
+            )
             assert (error.reshape(most.shape) <= most).all()
 
 
