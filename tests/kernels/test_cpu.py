@@ -328,6 +328,16 @@ def test_threads_batches_and_strides_change_no_bit(dtype, normalize):
         assert torch.equal(batch_dot(x, y.repeat_interleave(2, 1)[:, ::2], 1, normalize=normalize), out)
 
 
+def with_gaps(rows):
+    """The same rows packed, and with gaps between them."""
+    return rows, torch.nn.functional.pad(rows, (0, 3))[..., :-3]
+
+
+def in_places(rows):
+    """The same, and with gaps between their elements."""
+    return *with_gaps(rows), rows.repeat_interleave(2, -1)[..., ::2]
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_rows_that_share_one_have_the_bits_of_pairs(dtype, normalize):
@@ -335,8 +345,8 @@ def test_rows_that_share_one_have_the_bits_of_pairs(dtype, normalize):
     for k in (2, 8, 15, 16, 33, 64, 200):
         x, y = torch.randn(429, 7, k).to(dtype), torch.randn(429, k).to(dtype)
         right = batch_dot(x.flatten(0, 1), y.repeat_interleave(7, 0), 1, normalize=normalize).view(429, 7)
-        for shared in (y, y.repeat_interleave(2, 1)[:, ::2]):
-            assert torch.equal(batch_dot(x, shared, -1, normalize=normalize), right)
+        for rows, shared in itertools.product(with_gaps(x), in_places(y)):
+            assert torch.equal(batch_dot(rows, shared, -1, normalize=normalize), right)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -663,6 +673,29 @@ def test_gradients_that_are_expanded_or_apart(dtype, shapes, normalize):
         got = torch.autograd.grad(out, (x, y), gradient, retain_graph=True)
         right = torch.autograd.grad(out, (x, y), gradient.contiguous(), retain_graph=True)
         assert all(torch.equal(a, b) for a, b in zip(got, right, strict=True))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_batches_and_strides_change_no_bit_of_a_gradient(dtype, normalize):
+    """Rows of many scales, which gradients of cosines are formed for in two ways."""
+
+    def gradients(x, y, weights):
+        x, y = (t.detach().requires_grad_() for t in (x, y))
+        return torch.autograd.grad(batch_dot(x, y, -1, normalize=normalize), (x, y), weights)
+
+    for k in (2, 15, 16, 33, 77):
+        x, y, weights = (
+            (torch.randn(60, *shape) * torch.exp2(torch.randint(-12, 12, (60, *shape[:-1], 1)))).to(dtype)
+            for shape in ((7, k), (k,), (7,))
+        )
+        of_x, of_y = gradients(x, y, weights)
+        for rows, shared in itertools.product(with_gaps(x), in_places(y)):
+            assert all(map(torch.equal, gradients(rows, shared, weights), (of_x, of_y)))
+        parts = [gradients(x[i : i + 7], y[i : i + 7], weights[i : i + 7]) for i in range(0, 60, 7)]
+        assert all(map(torch.equal, map(torch.cat, zip(*parts, strict=True)), (of_x, of_y)))
+        pairs = x.flatten(0, 1), y.repeat_interleave(7, 0)
+        assert torch.equal(gradients(*pairs, weights.view(-1, 1))[0], of_x.flatten(0, 1))
 
 
 @pytest.mark.parametrize("normalize", [False, True])
