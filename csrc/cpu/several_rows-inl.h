@@ -246,7 +246,7 @@ struct DoubleSums {
   using Largest = LargestMagnitude<T>;
   static constexpr int kRows = 2, kPadding = 0;
 
-  // Returns what bounds the M of a row of x, times its largest magnitude.
+  // Returns a number whose product with the largest magnitude of a row of x bounds M.
   BD_INLINE double write_shared(const T* y, int64_t size, Number* to) {
     return (double)size * write_factors(y, size, to);
   }
