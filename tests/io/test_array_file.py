@@ -268,25 +268,3 @@ def test_an_array_of_64_axes_is_read(suffix, tmp_path):
     path.write_bytes(npy(fields(shape=str((1,) * 64)), 4) if suffix == ".npy" else tensors({"a": entry}, 4))
     with ArrayFile(path) as file:
         assert file.layout.shape == (1,) * 64
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("hints", ["taken", "refused", "unknown"])
-def test_the_system_is_told_of_files_that_are_read_in_order(hints, order, tmp_path, monkeypatch):
-    """Reading ahead is twice as fast then; where the system takes no such hint, files are read all the same."""
-    taken = []
-
-    def advise(descriptor, offset, length, advice):
-        if hints == "refused":
-            raise OSError(22, "Invalid argument")
-        taken.append((offset, length, advice))
-
-    monkeypatch.setattr(os, "POSIX_FADV_SEQUENTIAL", 2, raising=False)
-    monkeypatch.setattr(os, "posix_fadvise", advise, raising=False)
-    if hints == "unknown":
-        monkeypatch.delattr(os, "posix_fadvise")
-    array = np.asarray(np.arange(12.0).reshape(4, 3), order=order)
-    np.save(tmp_path / "x.npy", array)
-    with ArrayFile(tmp_path / "x.npy") as file:
-        assert torch.equal(file.reader(4).read(0, 4), torch.from_numpy(array))
-    assert taken == ([(0, 0, 2)] if hints == "taken" and order == "C" else [])

@@ -127,8 +127,6 @@ class ArrayFile:
         self.file = RegularFile(place.path)
         try:
             self.layout = FORMATS[place.suffix].read_layout(self.file, place.tensor)
-            if not self.layout.fortran:
-                self.file.expect_order()
         except BaseException:
             self.file.raw.close()
             raise
