@@ -92,6 +92,7 @@ struct Saturation {
 // Bound: that of cosine_gradient; in float 3·2^-24 of its terms more, and 2^-149 for products that underflow.
 template <class T>
 struct CosineRule {
+  static constexpr bool kMayBeSimple = kHasExactProducts<T>;
   using Number = std::conditional_t<sizeof(T) == 2, float, double>;
 
   Cosine cosine;
@@ -110,11 +111,10 @@ struct CosineRule {
     of_other = by_x * cosine.y.value;
     of_x_itself = -(by_x * cosine.x.value) * left_out(cosine.value, cosine.x);
     of_y_itself = -(by_y * cosine.y.value) * left_out(cosine.value, cosine.y);
-    simple = kHasExactProducts<T> && !saturation.needed && is_in_range(of_other) &&
+    simple = kMayBeSimple && !saturation.needed && is_in_range(of_other) &&
              is_in_range(by_x * cosine.x.value) && is_in_range(by_y * cosine.y.value);
   }
 
-  BD_MEMBER_INLINE bool is_simple() const { return kHasExactProducts<T> && simple; }
   BD_MEMBER_INLINE void write_x(const T* x, const T* y, int64_t size, T* to) const {
     write_sum_of_multiples(x, (Number)of_x_itself, y, (Number)of_other, size, to);
   }
@@ -126,7 +126,7 @@ struct CosineRule {
     return cosine_gradient<T>(x, cosine.x, y, cosine.y, left_out(cosine.value, cosine.x), gradient);
   }
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack& y) const {
-    if (!is_simple()) return cosine_gradient<T>(y, cosine.y, x, cosine.x, left_out(cosine.value, cosine.y), gradient);
+    if (!simple) return cosine_gradient<T>(y, cosine.y, x, cosine.x, left_out(cosine.value, cosine.y), gradient);
     Pack sum;
 #pragma GCC unroll 8
     for (int i = 0; i < kRegisters; ++i) sum.part[i] = y.part[i] * of_y_itself + x.part[i] * of_other;

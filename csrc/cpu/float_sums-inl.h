@@ -229,13 +229,13 @@ struct FloatSums {
     return are_certain(sums, roundings(size), size, magnitude);
   }
 
-  // Which cosines round to the same BFloat16 as cosine() of the same rows does: M is at most |x|·|y|.
+  // Which cosines round to the same BFloat16 as cosine() of the same rows does: M is at most |x|·|y|. Those of squares
+  // that are infinite in float are 0 or NaN, which no interval makes certain.
   BD_INLINE Simd<int64_t> are_right_cosines(Simd<double> cosines, const RegistersOfNorms& sums, int64_t size,
                                             double epsilon) {
-    auto in_range = (Simd<int64_t>)(sums.xx * sums.yy < broadcast(INFINITY));
-    if (!(epsilon >= kLeastSquare))
-      in_range &= (Simd<int64_t>)(sums.xx >= kLeastSquare) & (Simd<int64_t>)(sums.yy >= kLeastSquare);
-    return in_range & round_to_one(cosines, (roundings(size) * (1 + absolute(cosines)) + 0.125) * 0x1p-24);
+    auto certain = round_to_one(cosines, (roundings(size) * (1 + absolute(cosines)) + 0.125) * 0x1p-24);
+    if (epsilon >= kLeastSquare) return certain;
+    return certain & (Simd<int64_t>)(sums.xx >= kLeastSquare) & (Simd<int64_t>)(sums.yy >= kLeastSquare);
   }
 };
 

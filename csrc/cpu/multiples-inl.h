@@ -82,6 +82,7 @@ BD_INLINE Block<T, Number> load_short(const T* row, int64_t size) {
 // copied.
 template <class Number, class T, class Body, class... Rows>
 BD_INLINE void write_blocks(int64_t size, T* to, Body body, Rows... rows) {
+  if (size == 0) return;
   if (size < kBlock) {
     T some[kBlock];
     store_block<Number>(some, body(load_short<Number>(rows, size)...));

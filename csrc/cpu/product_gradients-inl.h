@@ -31,15 +31,14 @@ namespace BD_NAMESPACE {
 // The rule of products, for rows of double, rows with gaps, and few columns to sum.
 template <class T>
 struct ProductRule {
+  static constexpr bool kMayBeSimple = false;
+
   double gradient;
 
   BD_MEMBER_INLINE Pack of_x(const Pack&, const Pack& y) const { return multiple(y); }
   BD_MEMBER_INLINE Pack of_y(const Pack& x, const Pack&) const { return multiple(x); }
   BD_MEMBER_INLINE Pack stored(const Pack& a) const { return a; }
   BD_INLINE Pack stored_sum(const Pack& a) { return a; }
-  BD_INLINE bool is_simple() { return false; }
-  BD_MEMBER_INLINE void write_x(const T*, const T*, int64_t, T*) const {}
-  BD_MEMBER_INLINE void write_y(const T*, const T*, int64_t, T*) const {}
 
  private:
   BD_MEMBER_INLINE Pack multiple(Pack a) const {

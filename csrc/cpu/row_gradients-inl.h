@@ -41,12 +41,13 @@ BD_INLINE void write_gradients(const RowProblem& problem, int64_t begin, int64_t
   auto write = [&](const T* x, const T* y, int64_t row, const Rule& rule) BD_LAMBDA_INLINE {
     T* x_gradient = problem.x_gradient ? (T*)problem.x_gradient + row * size : nullptr;
     T* y_gradient = problem.y_gradient && !sums ? (T*)problem.y_gradient + row * size : nullptr;
-    if (rule.is_simple()) {
-      if (x_gradient) rule.write_x(x, y, size, x_gradient);
-      if (y_gradient) rule.write_y(x, y, size, y_gradient);
-      if (!sums) return;
-      x_gradient = nullptr;
-    }
+    if constexpr (Rule::kMayBeSimple)
+      if (rule.simple) {
+        if (x_gradient) rule.write_x(x, y, size, x_gradient);
+        if (y_gradient) rule.write_y(x, y, size, y_gradient);
+        if (!sums) return;
+        x_gradient = nullptr;
+      }
     for (int64_t k = 0; k < size; k += kLanes) {
       Pack a = load_at(x, k, size), b = load_at(y, k, size);
       if (x_gradient) store_at(x_gradient, k, size, rule.stored(rule.of_x(a, b)));

@@ -445,7 +445,7 @@ def test_cosines_next_to_midpoints():
 def test_cosines_of_squares_that_float32_cannot_hold(epsilon):
     """Rows of 2**-80 and 2**80, of zeros, and what is not finite, beside ordinary ones."""
     for k in (32, 128, 333):
-        scales = torch.tensor([1, 2.0**-80, 2.0**-52, 2.0**-48, 2.0**-126, 2.0**62, 2.0**80, 2.0**120, 0])
+        scales = torch.tensor([1, 2.0**-80, 2.0**-70, 2.0**-52, 2.0**-48, 2.0**62, 2.0**80, 2.0**120, 0])
         pairs = torch.cartesian_prod(scales, scales)
         x, y = ((torch.randn(81, k) * pairs[:, i : i + 1]).bfloat16() for i in range(2))
         out = batch_dot(x, y, 1, normalize=True, epsilon=epsilon)
