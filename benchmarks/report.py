@@ -158,8 +158,9 @@ def report(runs: Runs) -> str:
     ]
     for title, (text, names) in _SECTIONS.items():
         parts += [f"## {title}", text, *(TABLES[name](runs) for name in names)]
-        if title == "Speed":
-            parts += [f"Of the last run, on {published.processor(newest(runs))}:", _FIGURES]
+        if title == "Speed":  # the figures beside this file are of one run
+            drawn = {name: results for name, results in runs.items() if "scaling" in results}
+            parts += [f"Of the last run that has them, on {published.processor(newest(drawn))}:", _FIGURES]
     parts.append("## Peers and kernels that did not run, and why")
     for name, results in runs.items():
         reasons = [f"* {line}" for line in tables.reason_lines(results["workloads"])]

@@ -529,6 +529,15 @@ def test_the_report_shows_the_published_numbers():
         assert (plots.FOLDER / name).exists()
 
 
+def test_figures_are_said_to_be_of_a_run_that_has_them():
+    runs = published.load()
+    newer = next(results for results in runs.values() if "scaling" in results) | {"time": "9999"}
+    newer["machine"] = newer["machine"] | {"processor": "Another"}
+    for record, is_its in ((newer, True), ({k: v for k, v in newer.items() if k != "scaling"}, False)):
+        text = report.report(runs | {"Another": record})
+        assert (f"Of the last run that has them, on {published.processor(newer)}:" in text) == is_its
+
+
 def test_every_table_has_columns_or_paragraphs_for_each_processor():
     runs = published.load()
     place, one = max(enumerate(runs.values()), key=lambda item: len(item[1]))  # of all sections
