@@ -132,6 +132,28 @@ struct FloatSums {
     }
   }
 
+  // For each chain of steps of a pair of rows call start(), add(step of x, step of y) for its steps, and join().
+  template <class Start, class Add, class Join>
+  BD_INLINE void for_each_chain(const BFloat16* x, const BFloat16* y, int64_t size, Start start, Add add, Join join) {
+    auto add_at = [&](int64_t k) BD_LAMBDA_INLINE {
+      prefetch(x + k);
+      prefetch(y + k);
+      add(Words<2 * kWidth>(x + k), Words<2 * kWidth>(y + k));
+    };
+    int64_t k = 0;
+    for (; k + kChain * kStep <= size; k += kChain * kStep) {
+      start();
+#pragma GCC unroll 4
+      for (int step = 0; step < kChain; ++step) add_at(k + step * kStep);
+      join();
+    }
+    if (k == size) return;
+    start();
+    for (; k + kStep <= size; k += kStep) add_at(k);
+    if (k < size) add(load_last(x, k, size), load_last(y, k, size));
+    join();
+  }
+
   // The dot products of `count` pairs of rows, kWidth at most, and the M of each.
   BD_INLINE Simd<double> sum_pairs(const BFloat16* x, int64_t x_stride, const BFloat16* y, int64_t y_stride,
                                    int64_t size, int count, Simd<double>& magnitude) {
@@ -140,31 +162,16 @@ struct FloatSums {
     for (int i = 0; i < count; ++i, x += x_stride, y += y_stride) {
       Simd<double> sum = {};
       Floats even, odd, even_magnitude = {}, odd_magnitude = {};
-      auto add = [&](Words<2 * kWidth> a, Words<2 * kWidth> b) BD_LAMBDA_INLINE {
-        Floats even_product = a.even() * b.even(), odd_product = a.odd() * b.odd();
-        even += even_product;
-        odd += odd_product;
-        even_magnitude += absolute(even_product);
-        odd_magnitude += absolute(odd_product);
-      };
-      auto add_at = [&](int64_t k) BD_LAMBDA_INLINE {
-        prefetch(x + k);
-        prefetch(y + k);
-        add(Words<2 * kWidth>(x + k), Words<2 * kWidth>(y + k));
-      };
-      int64_t k = 0;
-      for (; k + kChain * kStep <= size; k += kChain * kStep) {
-        even = odd = Floats{};
-#pragma GCC unroll 4
-        for (int step = 0; step < kChain; ++step) add_at(k + step * kStep);
-        sum += widen(sum_halves(even + odd));
-      }
-      if (k < size) {
-        even = odd = Floats{};
-        for (; k + kStep <= size; k += kStep) add_at(k);
-        if (k < size) add(Words<2 * kWidth>(x + size - kStep), load_last(y, k, size));
-        sum += widen(sum_halves(even + odd));
-      }
+      for_each_chain(
+          x, y, size, [&]() BD_LAMBDA_INLINE { even = odd = Floats{}; },
+          [&](auto a, auto b) BD_LAMBDA_INLINE {
+            Floats even_product = a.even() * b.even(), odd_product = a.odd() * b.odd();
+            even += even_product;
+            odd += odd_product;
+            even_magnitude += absolute(even_product);
+            odd_magnitude += absolute(odd_product);
+          },
+          [&]() BD_LAMBDA_INLINE { sum += widen(sum_halves(even + odd)); });
       sums[i] = sum;
       magnitudes[i] = widen(sum_halves(even_magnitude + odd_magnitude));
     }
@@ -180,38 +187,22 @@ struct FloatSums {
     for (int i = 0; i < count; ++i, x += x_stride, y += y_stride) {
       Simd<double> xy_sum = {}, xx_sum = {}, yy_sum = {};
       Floats xy_even, xy_odd, xx_even, xx_odd, yy_even, yy_odd;
-      auto add = [&](Words<2 * kWidth> a, Words<2 * kWidth> b) BD_LAMBDA_INLINE {
-        xy_even = multiply_add_floats(a.even(), b.even(), xy_even);
-        xx_even = multiply_add_floats(a.even(), a.even(), xx_even);
-        yy_even = multiply_add_floats(b.even(), b.even(), yy_even);
-        xy_odd = multiply_add_floats(a.odd(), b.odd(), xy_odd);
-        xx_odd = multiply_add_floats(a.odd(), a.odd(), xx_odd);
-        yy_odd = multiply_add_floats(b.odd(), b.odd(), yy_odd);
-      };
-      auto start = [&]() BD_LAMBDA_INLINE { xy_even = xy_odd = xx_even = xx_odd = yy_even = yy_odd = Floats{}; };
-      auto join = [&]() BD_LAMBDA_INLINE {
-        xy_sum += widen(sum_halves(xy_even + xy_odd));
-        xx_sum += widen(sum_halves(xx_even + xx_odd));
-        yy_sum += widen(sum_halves(yy_even + yy_odd));
-      };
-      auto add_at = [&](int64_t k) BD_LAMBDA_INLINE {
-        prefetch(x + k);
-        prefetch(y + k);
-        add(Words<2 * kWidth>(x + k), Words<2 * kWidth>(y + k));
-      };
-      int64_t k = 0;
-      for (; k + kChain * kStep <= size; k += kChain * kStep) {
-        start();
-#pragma GCC unroll 4
-        for (int step = 0; step < kChain; ++step) add_at(k + step * kStep);
-        join();
-      }
-      if (k < size) {
-        start();
-        for (; k + kStep <= size; k += kStep) add_at(k);
-        if (k < size) add(load_last(x, k, size), load_last(y, k, size));
-        join();
-      }
+      for_each_chain(
+          x, y, size,
+          [&]() BD_LAMBDA_INLINE { xy_even = xy_odd = xx_even = xx_odd = yy_even = yy_odd = Floats{}; },
+          [&](auto a, auto b) BD_LAMBDA_INLINE {
+            xy_even = multiply_add_floats(a.even(), b.even(), xy_even);
+            xx_even = multiply_add_floats(a.even(), a.even(), xx_even);
+            yy_even = multiply_add_floats(b.even(), b.even(), yy_even);
+            xy_odd = multiply_add_floats(a.odd(), b.odd(), xy_odd);
+            xx_odd = multiply_add_floats(a.odd(), a.odd(), xx_odd);
+            yy_odd = multiply_add_floats(b.odd(), b.odd(), yy_odd);
+          },
+          [&]() BD_LAMBDA_INLINE {
+            xy_sum += widen(sum_halves(xy_even + xy_odd));
+            xx_sum += widen(sum_halves(xx_even + xx_odd));
+            yy_sum += widen(sum_halves(yy_even + yy_odd));
+          });
       xy[i] = xy_sum;
       xx[i] = xx_sum;
       yy[i] = yy_sum;
